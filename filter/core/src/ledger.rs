@@ -1,0 +1,571 @@
+//! What one worker counted and has not yet been acknowledged for.
+//!
+//! The ledger belongs to the VM: it survives plans and root contexts. Its size
+//! is bounded by the plan (rollouts x arms x slots) and by [`crate::memory`].
+
+use crate::breaker::Breaker;
+use crate::decision::{Breakers, Fallback, Placement};
+use crate::histogram;
+use crate::identity::UnitHash;
+use crate::memory::FirstEvents;
+use crate::plan::Revision;
+use crate::plan::compiled::{CompiledPlan, CompiledRollout, MAX_EDGES};
+use crate::report::{
+    self, ArmReport, BreakerReport, FirstError, FirstOutcome, FirstSlow, LIST_LIMIT, NewUnit,
+    Report, RolloutReport, SlotRow,
+};
+use std::collections::BTreeMap;
+
+#[derive(Debug)]
+pub struct Ledger {
+    session: String,
+    sequence: u64,
+    frozen: Option<Frozen>,
+    rollouts: Vec<RolloutLedger>,
+}
+
+/// A report on its way: these bytes, until the judge answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frozen {
+    pub sequence: u64,
+    pub bytes: Vec<u8>,
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The upstream answered, or failed to (`error`).
+    Finished { error: bool, duration_us: u64 },
+    /// Envoy answered by itself, and the upstream is not to blame.
+    LocalReply,
+    /// The client went away.
+    Disconnected,
+}
+
+/// One randomised request in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exposure {
+    pub arm: usize,
+    pub unit: UnitHash,
+    pub slot: u8,
+    /// Whether it is the unit's first in the epoch, as far as this worker knows.
+    pub first: bool,
+}
+
+#[derive(Debug)]
+struct RolloutLedger {
+    id: String,
+    epoch: u64,
+    arms: Vec<ArmSums>,
+    memory: FirstEvents,
+    breaker: Breaker,
+    new_units: Vec<NewUnit>,
+    first_outcomes: Vec<FirstOutcome>,
+    first_errors: Vec<FirstError>,
+    first_slow: Vec<FirstSlow>,
+    fallbacks: BTreeMap<Fallback, u64>,
+    trip_to_report: Option<BreakerReport>,
+    /// Whether anything was counted since the last freeze.
+    touched: bool,
+}
+
+#[derive(Debug)]
+struct ArmSums {
+    name: String,
+    slots: Vec<SlotSums>,
+    histogram: Vec<u64>,
+    local_replies: u64,
+    disconnects: u64,
+    samples_sent: u64,
+    samples_dropped: u64,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct SlotSums {
+    exposures: u64,
+    finished: u64,
+    errors: u64,
+    latency_sum_us: u64,
+    over: [u64; MAX_EDGES],
+}
+
+// === impl Ledger ===
+
+impl Ledger {
+    /// `session` is 32 hex digits from the host's randomness.
+    #[must_use]
+    pub fn new(session: String) -> Self {
+        Self {
+            session,
+            sequence: 0,
+            frozen: None,
+            rollouts: Vec::new(),
+        }
+    }
+
+    #[must_use]
+    pub fn session(&self) -> &str {
+        &self.session
+    }
+
+    /// Counts a decision, and says what to remember until the request ends;
+    /// `None` for one that is not randomised.
+    pub fn exposed(
+        &mut self,
+        rollout: &CompiledRollout,
+        arm: usize,
+        placement: Placement,
+    ) -> Option<Exposure> {
+        let ledger = self.rollout(rollout);
+        ledger.touched = true;
+        match placement {
+            Placement::Fallback(cause) => {
+                *ledger.fallbacks.entry(cause).or_default() += 1;
+                None
+            }
+            Placement::Randomised { unit, slot } => {
+                let first = ledger.memory.exposed(unit, rollout.new_unit_share);
+                if first {
+                    ledger.new_units.push(NewUnit(unit, arm_index(arm)));
+                }
+                if let Some(sums) = ledger.slot(arm, slot) {
+                    sums.exposures += 1;
+                }
+                Some(Exposure {
+                    arm,
+                    unit,
+                    slot,
+                    first,
+                })
+            }
+        }
+    }
+
+    /// Counts how a randomised request ended, under the epoch it was decided in.
+    /// Returns whether it opened the breaker.
+    pub fn ended(
+        &mut self,
+        rollout: &CompiledRollout,
+        exposure: Exposure,
+        ending: Ending,
+        now_us: u64,
+    ) -> bool {
+        let ledger = self.rollout(rollout);
+        ledger.touched = true;
+        match ending {
+            Ending::Finished { error, duration_us } => {
+                ledger.finished(rollout, exposure, error, duration_us, now_us)
+            }
+            Ending::LocalReply => {
+                if let Some(arm) = ledger.arms.get_mut(exposure.arm) {
+                    arm.local_replies += 1;
+                }
+                false
+            }
+            Ending::Disconnected => {
+                if let Some(arm) = ledger.arms.get_mut(exposure.arm) {
+                    arm.disconnects += 1;
+                }
+                false
+            }
+        }
+    }
+
+    /// Counts a chosen sample as sent or dropped.
+    pub fn sampled(&mut self, rollout: &CompiledRollout, arm: usize, sent: bool) {
+        let ledger = self.rollout(rollout);
+        ledger.touched = true;
+        if let Some(arm) = ledger.arms.get_mut(arm) {
+            *(if sent {
+                &mut arm.samples_sent
+            } else {
+                &mut arm.samples_dropped
+            }) += 1;
+        }
+    }
+
+    /// The report to send: the one that waits for its answer, or else a new one
+    /// of all that was counted since; `None` when there is nothing to say.
+    pub fn report(&mut self, plan: Option<&CompiledPlan>) -> Option<&Frozen> {
+        if self.frozen.is_none() {
+            self.freeze(plan);
+        }
+        self.frozen.as_ref()
+    }
+
+    /// The judge has counted the report with this number.
+    pub fn acknowledged(&mut self, sequence: u64) {
+        if self
+            .frozen
+            .as_ref()
+            .is_some_and(|frozen| frozen.sequence == sequence)
+        {
+            self.frozen = None;
+        }
+    }
+
+    fn freeze(&mut self, plan: Option<&CompiledPlan>) {
+        let rollouts: Vec<RolloutReport> = self
+            .rollouts
+            .iter_mut()
+            .filter(|ledger| ledger.touched)
+            .map(RolloutLedger::take_report)
+            .collect();
+        // Epochs that no plan names any more are let go once they are reported.
+        self.rollouts.retain(|ledger| {
+            ledger.touched
+                || plan.is_some_and(|plan| {
+                    plan.rollouts
+                        .iter()
+                        .any(|rollout| rollout.epoch == ledger.epoch && rollout.id == ledger.id)
+                })
+        });
+        if rollouts.is_empty() {
+            return;
+        }
+        let report = Report {
+            version: report::VERSION,
+            session: self.session.clone(),
+            sequence: self.sequence + 1,
+            revision: plan.map(|plan| -> Revision { plan.revision }),
+            rollouts,
+        };
+        // Maps have string keys and numbers are integers: serialisation cannot fail.
+        if let Ok(bytes) = serde_json::to_vec(&report) {
+            self.sequence += 1;
+            self.frozen = Some(Frozen {
+                sequence: self.sequence,
+                bytes,
+            });
+        }
+    }
+
+    fn rollout(&mut self, rollout: &CompiledRollout) -> &mut RolloutLedger {
+        let found = self
+            .rollouts
+            .iter()
+            .position(|ledger| ledger.epoch == rollout.epoch && ledger.id == rollout.id);
+        let index = found.unwrap_or(self.rollouts.len());
+        if found.is_none() {
+            self.rollouts.push(RolloutLedger::new(rollout));
+        }
+        // The index is that of an element just found or pushed.
+        #[allow(clippy::indexing_slicing)]
+        &mut self.rollouts[index]
+    }
+}
+
+impl Breakers for Ledger {
+    fn tripped(&self, rollout: &CompiledRollout) -> Option<usize> {
+        self.rollouts
+            .iter()
+            .find(|ledger| ledger.epoch == rollout.epoch && ledger.id == rollout.id)
+            .and_then(|ledger| ledger.breaker.tripped())
+            .map(|trip| trip.arm)
+    }
+}
+
+// === impl RolloutLedger ===
+
+impl RolloutLedger {
+    fn new(rollout: &CompiledRollout) -> Self {
+        Self {
+            id: rollout.id.clone(),
+            epoch: rollout.epoch,
+            arms: rollout.arms.iter().map(|name| ArmSums::new(name)).collect(),
+            memory: FirstEvents::default(),
+            breaker: Breaker::default(),
+            new_units: Vec::new(),
+            first_outcomes: Vec::new(),
+            first_errors: Vec::new(),
+            first_slow: Vec::new(),
+            fallbacks: BTreeMap::new(),
+            trip_to_report: None,
+            touched: false,
+        }
+    }
+
+    fn slot(&mut self, arm: usize, slot: u8) -> Option<&mut SlotSums> {
+        self.arms.get_mut(arm)?.slots.get_mut(usize::from(slot))
+    }
+
+    fn finished(
+        &mut self,
+        rollout: &CompiledRollout,
+        exposure: Exposure,
+        error: bool,
+        duration_us: u64,
+        now_us: u64,
+    ) -> bool {
+        let Exposure {
+            arm,
+            unit,
+            slot,
+            first,
+        } = exposure;
+        let level = rollout
+            .latency_edges_us
+            .iter()
+            .take_while(|&&edge| duration_us > edge)
+            .count();
+        if let Some(sums) = self.slot(arm, slot) {
+            sums.finished += 1;
+            if error {
+                sums.errors += 1;
+            } else {
+                // An error's duration says nothing: failing fast is not being fast.
+                sums.latency_sum_us = sums.latency_sum_us.saturating_add(duration_us);
+                for over in sums.over.iter_mut().take(level) {
+                    *over += 1;
+                }
+            }
+        }
+        if !error
+            && let Some(arm) = self.arms.get_mut(arm)
+            && let Some(count) = arm.histogram.get_mut(histogram::bucket_of(duration_us))
+        {
+            *count += 1;
+        }
+        let share = rollout.event_share;
+        let index = arm_index(arm);
+        if first {
+            self.first_outcomes.push(FirstOutcome(unit, index, error));
+        }
+        if error && self.memory.failed(unit, share) {
+            self.first_errors.push(FirstError(unit, index));
+        }
+        // At most MAX_EDGES, which fits.
+        let level = level as u8;
+        if !error && self.memory.slowed(unit, share, level) {
+            self.first_slow.push(FirstSlow(unit, index, level));
+        }
+        let Some(settings) = &rollout.breaker else {
+            return false;
+        };
+        let trip = self
+            .breaker
+            .finished(settings, rollout.baseline, arm, error, now_us);
+        if let Some(trip) = trip {
+            self.trip_to_report = Some(BreakerReport {
+                arm: rollout.arm_name(trip.arm).to_owned(),
+                finished: trip.finished,
+                errors: trip.errors,
+            });
+        }
+        trip.is_some()
+    }
+
+    fn take_report(&mut self) -> RolloutReport {
+        let report = RolloutReport {
+            rollout: self.id.clone(),
+            epoch: self.epoch,
+            arms: self.arms.iter_mut().map(ArmSums::take_report).collect(),
+            new_units: take(&mut self.new_units),
+            first_outcomes: take(&mut self.first_outcomes),
+            first_errors: take(&mut self.first_errors),
+            first_slow: take(&mut self.first_slow),
+            fallbacks: core::mem::take(&mut self.fallbacks),
+            breaker: self.trip_to_report.take(),
+        };
+        self.touched = !(self.new_units.is_empty()
+            && self.first_outcomes.is_empty()
+            && self.first_errors.is_empty()
+            && self.first_slow.is_empty());
+        report
+    }
+}
+
+// === impl ArmSums ===
+
+impl ArmSums {
+    fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            slots: vec![SlotSums::default(); crate::bucket::SLOTS],
+            histogram: vec![0; histogram::BUCKETS],
+            local_replies: 0,
+            disconnects: 0,
+            samples_sent: 0,
+            samples_dropped: 0,
+        }
+    }
+
+    fn take_report(&mut self) -> ArmReport {
+        let slots = (0u8..=255)
+            .zip(self.slots.iter_mut())
+            .filter(|(_, sums)| sums.exposures > 0 || sums.finished > 0)
+            .map(|(slot, sums)| {
+                let sums = core::mem::take(sums);
+                let used = sums.over.iter().take_while(|&&count| count > 0).count();
+                SlotRow(
+                    slot,
+                    sums.exposures,
+                    sums.finished,
+                    sums.errors,
+                    sums.latency_sum_us,
+                    sums.over.into_iter().take(used).collect(),
+                )
+            })
+            .collect();
+        let histogram = (0u16..)
+            .zip(self.histogram.iter_mut())
+            .filter(|(_, count)| **count > 0)
+            .map(|(bucket, count)| (bucket, core::mem::take(count)))
+            .collect();
+        ArmReport {
+            arm: self.name.clone(),
+            slots,
+            histogram,
+            local_replies: core::mem::take(&mut self.local_replies),
+            disconnects: core::mem::take(&mut self.disconnects),
+            samples_sent: core::mem::take(&mut self.samples_sent),
+            samples_dropped: core::mem::take(&mut self.samples_dropped),
+        }
+    }
+}
+
+/// The first entries of a list, as many as a report may have.
+fn take<T>(list: &mut Vec<T>) -> Vec<T> {
+    let rest = list.split_off(list.len().min(LIST_LIMIT));
+    core::mem::replace(list, rest)
+}
+
+/// A plan has at most 16 arms, so the index fits.
+fn arm_index(arm: usize) -> u8 {
+    u8::try_from(arm).unwrap_or(u8::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::compiled::tests::{compiled, plan_json};
+    use serde_json::json;
+
+    const UNIT: Placement = Placement::Randomised { unit: 42, slot: 5 };
+
+    fn finished(error: bool, duration_us: u64) -> Ending {
+        Ending::Finished { error, duration_us }
+    }
+
+    fn read(frozen: &Frozen) -> Report {
+        serde_json::from_slice(&frozen.bytes).unwrap()
+    }
+
+    #[test]
+    fn a_report_has_sums_and_first_events() {
+        let plan = compiled(&plan_json()).unwrap();
+        let rollout = &plan.rollouts[0];
+        let mut ledger = Ledger::new("5e".repeat(16));
+        assert_eq!(ledger.report(Some(&plan)), None);
+        for (error, duration) in [
+            (false, 1500),
+            (true, 10),
+            (true, 10),
+            (false, 2500),
+            (false, 1),
+        ] {
+            let exposure = ledger.exposed(rollout, 1, UNIT).unwrap();
+            ledger.ended(rollout, exposure, finished(error, duration), 0);
+        }
+        assert!(
+            ledger
+                .exposed(rollout, 0, Placement::Fallback(Fallback::NoUnit))
+                .is_none()
+        );
+        let report = read(ledger.report(Some(&plan)).unwrap());
+        assert_eq!(report.sequence, 1);
+        let sums = &report.rollouts[0];
+        assert_eq!(sums.new_units, [NewUnit(42, 1)]);
+        assert_eq!(sums.first_outcomes, [FirstOutcome(42, 1, false)]);
+        assert_eq!(sums.first_errors, [FirstError(42, 1)]);
+        assert_eq!(sums.first_slow, [FirstSlow(42, 1, 1), FirstSlow(42, 1, 2)]);
+        assert_eq!(sums.fallbacks, BTreeMap::from([(Fallback::NoUnit, 1)]));
+        assert_eq!(sums.arms[0].slots, []);
+        assert_eq!(sums.arms[1].slots, [SlotRow(5, 5, 5, 2, 4001, vec![2, 1])]);
+        assert_eq!(
+            sums.arms[1]
+                .histogram
+                .iter()
+                .map(|(_, count)| count)
+                .sum::<u64>(),
+            3
+        );
+    }
+
+    #[test]
+    fn bytes_are_frozen_until_acknowledged_and_newer_sums_wait_behind() {
+        let plan = compiled(&plan_json()).unwrap();
+        let rollout = &plan.rollouts[0];
+        let mut ledger = Ledger::new("5e".repeat(16));
+        ledger.exposed(rollout, 0, UNIT);
+        let first = ledger.report(Some(&plan)).unwrap().clone();
+        ledger.exposed(rollout, 0, UNIT);
+        assert_eq!(ledger.report(Some(&plan)), Some(&first));
+        ledger.acknowledged(7);
+        assert_eq!(ledger.report(Some(&plan)), Some(&first));
+        ledger.acknowledged(1);
+        let second = read(ledger.report(Some(&plan)).unwrap());
+        assert_eq!(second.sequence, 2);
+        assert_eq!(second.rollouts[0].arms[0].slots[0].1, 1);
+        assert!(second.rollouts[0].new_units.is_empty(), "listed once");
+        ledger.acknowledged(2);
+        assert_eq!(ledger.report(Some(&plan)), None);
+    }
+
+    #[test]
+    fn an_ending_counts_in_the_epoch_of_its_decision() {
+        let old = compiled(&plan_json()).unwrap();
+        let mut document = plan_json();
+        document["rollouts"][0]["epoch"] = json!(4);
+        let new = compiled(&document).unwrap();
+        let mut ledger = Ledger::new("5e".repeat(16));
+        let exposure = ledger.exposed(&old.rollouts[0], 1, UNIT).unwrap();
+        let report = read(ledger.report(Some(&new)).unwrap());
+        assert_eq!(report.rollouts[0].epoch, 3);
+        ledger.acknowledged(1);
+        ledger.ended(&old.rollouts[0], exposure, finished(false, 5), 0);
+        let report = read(ledger.report(Some(&new)).unwrap());
+        assert_eq!(report.rollouts[0].epoch, 3);
+        assert_eq!(
+            report.rollouts[0].arms[1].slots,
+            [SlotRow(5, 0, 1, 0, 5, vec![])]
+        );
+        ledger.acknowledged(2);
+        assert!(ledger.rollouts.is_empty(), "an old epoch is let go");
+    }
+
+    #[test]
+    fn long_lists_wait_for_the_next_report() {
+        let plan = compiled(&plan_json()).unwrap();
+        let rollout = &plan.rollouts[0];
+        let mut ledger = Ledger::new("5e".repeat(16));
+        for unit in 0..LIST_LIMIT as u64 + 10 {
+            ledger.exposed(rollout, 0, Placement::Randomised { unit, slot: 0 });
+        }
+        let first = read(ledger.report(Some(&plan)).unwrap());
+        assert_eq!(first.rollouts[0].new_units.len(), LIST_LIMIT);
+        ledger.acknowledged(1);
+        let second = read(ledger.report(Some(&plan)).unwrap());
+        assert_eq!(second.rollouts[0].new_units.len(), 10);
+    }
+
+    #[test]
+    fn a_trip_is_reported_once_and_seen_by_decisions() {
+        let plan = compiled(&plan_json()).unwrap();
+        let rollout = &plan.rollouts[0];
+        let mut ledger = Ledger::new("5e".repeat(16));
+        let mut trips = 0;
+        for unit in 0..20 {
+            let placement = Placement::Randomised { unit, slot: 0 };
+            let exposure = ledger.exposed(rollout, 1, placement).unwrap();
+            trips += u32::from(ledger.ended(rollout, exposure, finished(true, 1), unit));
+        }
+        assert_eq!(trips, 1);
+        assert_eq!(ledger.tripped(rollout), Some(1));
+        let report = read(ledger.report(Some(&plan)).unwrap());
+        assert_eq!(
+            report.rollouts[0].breaker.as_ref().map(|trip| &*trip.arm),
+            Some("canary")
+        );
+    }
+}

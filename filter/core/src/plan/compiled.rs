@@ -1,0 +1,429 @@
+//! The plan as the request path uses it.
+
+use super::wire::{self, Plan, Revision, RolloutPlan, UnitSource};
+use crate::allocation::{Allocation, AllocationError, Range};
+use crate::breaker;
+use crate::identity::{IdentityKey, Share};
+use crate::json::FieldError;
+use std::rc::Rc;
+
+/// Edges for which a worker counts: two for each promoted quantile, and the tail.
+pub const MAX_EDGES: usize = 8;
+pub const MAX_ARMS: usize = 16;
+pub const MAX_ROLLOUTS: usize = 256;
+const MAX_NAME: usize = 64;
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct CompiledPlan {
+    pub revision: Revision,
+    pub report_interval_ms: u32,
+    pub rollouts: Vec<Rc<CompiledRollout>>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct CompiledRollout {
+    pub id: String,
+    pub epoch: u64,
+    pub host: Option<String>,
+    pub path_prefix: Option<String>,
+    pub unit: Vec<UnitSource>,
+    pub salt: String,
+    pub identity: IdentityKey,
+    pub arms: Vec<String>,
+    pub baseline: usize,
+    pub allocation: Allocation,
+    pub latency_edges_us: Vec<u64>,
+    pub event_share: Share,
+    pub new_unit_share: Share,
+    pub sampling: Option<Sampling>,
+    pub breaker: Option<breaker::Settings>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sampling {
+    pub share: Share,
+    pub per_second: u32,
+    pub max_body_bytes: usize,
+}
+
+impl CompiledRollout {
+    /// The name of an arm; the baseline's for an index that no plan can yield.
+    #[must_use]
+    pub fn arm_name(&self, arm: usize) -> &str {
+        self.arms
+            .get(arm)
+            .or_else(|| self.arms.get(self.baseline))
+            .map_or("", String::as_str)
+    }
+}
+
+/// # Errors
+/// The first field that does not make sense, with its path and what would be right.
+pub fn compile(plan: &Plan) -> Result<CompiledPlan, FieldError> {
+    if plan.version != wire::VERSION {
+        return Err(FieldError::new(
+            "version",
+            format!(
+                "is {}, and this filter reads {}",
+                plan.version,
+                wire::VERSION
+            ),
+        ));
+    }
+    if !(100..=600_000).contains(&plan.report_interval_ms) {
+        return Err(FieldError::new(
+            "report_interval_ms",
+            format!("is {}; 100 to 600000 is right", plan.report_interval_ms),
+        ));
+    }
+    if plan.rollouts.len() > MAX_ROLLOUTS {
+        return Err(FieldError::new(
+            "rollouts",
+            format!("are {}; at most {MAX_ROLLOUTS} fit", plan.rollouts.len()),
+        ));
+    }
+    let mut rollouts: Vec<Rc<CompiledRollout>> = Vec::with_capacity(plan.rollouts.len());
+    for (index, rollout) in plan.rollouts.iter().enumerate() {
+        let compiled = compile_rollout(rollout).map_err(|error| {
+            FieldError::new(format!("rollouts[{index}].{}", error.field), error.problem)
+        })?;
+        if rollouts.iter().any(|other| other.id == compiled.id) {
+            return Err(FieldError::new(
+                format!("rollouts[{index}].id"),
+                format!("`{}` names two rollouts", compiled.id),
+            ));
+        }
+        rollouts.push(Rc::new(compiled));
+    }
+    Ok(CompiledPlan {
+        revision: plan.revision,
+        report_interval_ms: plan.report_interval_ms,
+        rollouts,
+    })
+}
+
+fn compile_rollout(rollout: &RolloutPlan) -> Result<CompiledRollout, FieldError> {
+    check_name("id", &rollout.id)?;
+    check_arms(&rollout.arms)?;
+    let arm_index = |field: String, name: &str| {
+        rollout
+            .arms
+            .iter()
+            .position(|arm| arm == name)
+            .ok_or_else(|| {
+                FieldError::new(
+                    field,
+                    format!(
+                        "unknown arm `{name}`; the arms are {}",
+                        rollout.arms.join(", ")
+                    ),
+                )
+            })
+    };
+    let baseline = arm_index("baseline".to_owned(), &rollout.baseline)?;
+    let ranges = rollout
+        .allocation
+        .iter()
+        .enumerate()
+        .map(|(index, range)| {
+            let arm = arm_index(format!("allocation[{index}].arm"), &range.arm)?;
+            Ok(Range {
+                from: range.from,
+                to: range.to,
+                arm,
+            })
+        })
+        .collect::<Result<Vec<_>, FieldError>>()?;
+    let allocation = Allocation::new(&ranges).map_err(|error| {
+        let field = match error {
+            AllocationError::Bounds(index) | AllocationError::Overlap(_, index) => {
+                format!("allocation[{index}]")
+            }
+            AllocationError::TooMuch(_) => "allocation".to_owned(),
+        };
+        FieldError::new(field, error.to_string())
+    })?;
+    if rollout.unit.is_empty() {
+        return Err(FieldError::new(
+            "unit",
+            "names no source; one such as {\"header\": \"x-user-id\"} is needed",
+        ));
+    }
+    let unit = rollout
+        .unit
+        .iter()
+        .enumerate()
+        .map(|(index, source)| check_unit(index, source))
+        .collect::<Result<Vec<_>, _>>()?;
+    let identity = IdentityKey::from_hex(&rollout.identity_key)
+        .ok_or_else(|| FieldError::new("identity_key", "is not 32 hex digits"))?;
+    check_edges(&rollout.latency_edges_us)?;
+    Ok(CompiledRollout {
+        id: rollout.id.clone(),
+        epoch: rollout.epoch,
+        host: rollout
+            .matches
+            .host
+            .as_ref()
+            .map(|host| host.to_ascii_lowercase()),
+        path_prefix: rollout.matches.path_prefix.clone(),
+        unit,
+        salt: rollout.salt.clone(),
+        identity,
+        arms: rollout.arms.clone(),
+        baseline,
+        allocation,
+        latency_edges_us: rollout.latency_edges_us.clone(),
+        event_share: share("event_share", rollout.event_share)?,
+        new_unit_share: share("new_unit_share", rollout.new_unit_share)?,
+        sampling: rollout
+            .sampling
+            .as_ref()
+            .map(compile_sampling)
+            .transpose()?,
+        breaker: rollout.breaker.as_ref().map(compile_breaker).transpose()?,
+    })
+}
+
+/// Names go into headers, metrics and URLs: letters, digits, `-`, `_` and `.`.
+///
+/// # Errors
+/// A name that is empty, too long, or has another character.
+pub fn check_name(field: &str, name: &str) -> Result<(), FieldError> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if name.is_empty() || name.len() > MAX_NAME || !name.bytes().all(fits) {
+        return Err(FieldError::new(
+            field,
+            format!("`{name}` is no name; 1 to {MAX_NAME} of a-z A-Z 0-9 - _ . are right"),
+        ));
+    }
+    Ok(())
+}
+
+fn check_arms(arms: &[String]) -> Result<(), FieldError> {
+    if !(1..=MAX_ARMS).contains(&arms.len()) {
+        return Err(FieldError::new(
+            "arms",
+            format!("are {}; 1 to {MAX_ARMS} are right", arms.len()),
+        ));
+    }
+    for (index, arm) in arms.iter().enumerate() {
+        check_name(&format!("arms[{index}]"), arm)?;
+        if arms.iter().take(index).any(|other| other == arm) {
+            return Err(FieldError::new(
+                format!("arms[{index}]"),
+                format!("`{arm}` names two arms"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Header names are looked up in lower case, as Envoy keeps them.
+fn check_unit(index: usize, source: &UnitSource) -> Result<UnitSource, FieldError> {
+    match source {
+        UnitSource::Header(name) => {
+            let token =
+                |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+            let plain = name.strip_prefix(':').unwrap_or(name);
+            if plain.is_empty() || plain.len() > 256 || !plain.bytes().all(token) {
+                return Err(FieldError::new(
+                    format!("unit[{index}].header"),
+                    format!("`{name}` is no header name"),
+                ));
+            }
+            Ok(UnitSource::Header(name.to_ascii_lowercase()))
+        }
+    }
+}
+
+fn check_edges(edges: &[u64]) -> Result<(), FieldError> {
+    if edges.len() > MAX_EDGES {
+        return Err(FieldError::new(
+            "latency_edges_us",
+            format!("are {}; at most {MAX_EDGES} fit", edges.len()),
+        ));
+    }
+    if edges
+        .iter()
+        .zip(edges.iter().skip(1))
+        .any(|(left, right)| left >= right)
+    {
+        return Err(FieldError::new("latency_edges_us", "do not ascend"));
+    }
+    Ok(())
+}
+
+fn share(field: &str, fraction: f64) -> Result<Share, FieldError> {
+    if (0.0..=1.0).contains(&fraction) {
+        Ok(Share::from_fraction(fraction))
+    } else {
+        Err(FieldError::new(
+            field,
+            format!("is {fraction}; 0 to 1 is right"),
+        ))
+    }
+}
+
+fn compile_sampling(sampling: &wire::Sampling) -> Result<Sampling, FieldError> {
+    Ok(Sampling {
+        share: share("sampling.share", sampling.share)?,
+        per_second: sampling.per_second,
+        max_body_bytes: sampling.max_body_bytes as usize,
+    })
+}
+
+fn compile_breaker(breaker: &wire::Breaker) -> Result<breaker::Settings, FieldError> {
+    if breaker.minimum_requests == 0 {
+        return Err(FieldError::new(
+            "breaker.minimum_requests",
+            "is 0; at least 1 is right",
+        ));
+    }
+    if !(breaker.error_share > 0.0 && breaker.error_share <= 1.0) {
+        return Err(FieldError::new(
+            "breaker.error_share",
+            format!(
+                "is {}; more than 0, at most 1 is right",
+                breaker.error_share
+            ),
+        ));
+    }
+    if breaker.window_ms == 0 {
+        return Err(FieldError::new(
+            "breaker.window_ms",
+            "is 0; at least 1 is right",
+        ));
+    }
+    Ok(breaker::Settings {
+        minimum_requests: breaker.minimum_requests,
+        error_share: breaker.error_share,
+        window_us: u64::from(breaker.window_ms) * 1_000,
+    })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    pub(crate) fn plan_json() -> Value {
+        json!({
+            "version": 1,
+            "revision": {"generation": 1, "counter": 7},
+            "report_interval_ms": 1000,
+            "rollouts": [{
+                "id": "digits", "epoch": 3,
+                "match": {"path_prefix": "/v2/models/digits"},
+                "unit": [{"header": "X-User-Id"}],
+                "salt": "s", "identity_key": "000102030405060708090a0b0c0d0e0f",
+                "arms": ["control", "canary"], "baseline": "control",
+                "allocation": [
+                    {"from": 0, "to": 9000, "arm": "control"},
+                    {"from": 9000, "to": 10000, "arm": "canary"}
+                ],
+                "latency_edges_us": [1000, 2000],
+                "sampling": {"share": 1.0, "per_second": 100, "max_body_bytes": 65536},
+                "breaker": {"minimum_requests": 20, "error_share": 0.2, "window_ms": 10000}
+            }]
+        })
+    }
+
+    pub(crate) fn compiled(document: &Value) -> Result<CompiledPlan, FieldError> {
+        let (plan, _) = crate::json::read_tolerant(&serde_json::to_vec(document).unwrap())?;
+        compile(&plan)
+    }
+
+    #[test]
+    fn compiles() {
+        let plan = compiled(&plan_json()).unwrap();
+        let rollout = &plan.rollouts[0];
+        assert_eq!(rollout.unit, [UnitSource::Header("x-user-id".to_owned())]);
+        assert_eq!(rollout.baseline, 0);
+        assert_eq!(rollout.allocation.buckets_of(1), 1000);
+    }
+
+    #[test]
+    fn is_tolerant_of_what_a_newer_judge_adds() {
+        let mut document = plan_json();
+        document["rollouts"][0]["colour"] = json!("yellow");
+        let bytes = serde_json::to_vec(&document).unwrap();
+        let (plan, ignored) = crate::json::read_tolerant::<Plan>(&bytes).unwrap();
+        assert!(compile(&plan).is_ok());
+        assert_eq!(ignored, ["rollouts[0].colour"]);
+    }
+
+    #[test]
+    fn every_error_names_its_field() {
+        type Case = (&'static str, Value, &'static str);
+        let cases: &[Case] = &[
+            ("/version", json!(2), "version"),
+            ("/report_interval_ms", json!(1), "report_interval_ms"),
+            ("/rollouts/0/id", json!("a b"), "rollouts[0].id"),
+            ("/rollouts/0/arms", json!([]), "rollouts[0].arms"),
+            (
+                "/rollouts/0/arms/1",
+                json!("control"),
+                "rollouts[0].arms[1]",
+            ),
+            ("/rollouts/0/baseline", json!("old"), "rollouts[0].baseline"),
+            (
+                "/rollouts/0/allocation/1/arm",
+                json!("canry"),
+                "rollouts[0].allocation[1].arm",
+            ),
+            (
+                "/rollouts/0/allocation/1/from",
+                json!(8999),
+                "rollouts[0].allocation[1]",
+            ),
+            (
+                "/rollouts/0/allocation/1/to",
+                json!(10001),
+                "rollouts[0].allocation[1]",
+            ),
+            ("/rollouts/0/unit", json!([]), "rollouts[0].unit"),
+            (
+                "/rollouts/0/unit/0/header",
+                json!("a b"),
+                "rollouts[0].unit[0].header",
+            ),
+            (
+                "/rollouts/0/unit/0",
+                json!({"moon": "x"}),
+                "rollouts[0].unit[0]",
+            ),
+            (
+                "/rollouts/0/identity_key",
+                json!("00"),
+                "rollouts[0].identity_key",
+            ),
+            (
+                "/rollouts/0/latency_edges_us",
+                json!([2, 2]),
+                "rollouts[0].latency_edges_us",
+            ),
+            (
+                "/rollouts/0/sampling/share",
+                json!(1.1),
+                "rollouts[0].sampling.share",
+            ),
+            (
+                "/rollouts/0/breaker/error_share",
+                json!(0),
+                "rollouts[0].breaker.error_share",
+            ),
+            ("/rollouts/0/epoch", json!(-1), "rollouts[0].epoch"),
+        ];
+        for (pointer, value, field) in cases {
+            let mut document = plan_json();
+            *document.pointer_mut(pointer).unwrap() = value.clone();
+            let error = compiled(&document).unwrap_err();
+            assert_eq!(&error.field, field, "{error}");
+        }
+        let mut twice = plan_json();
+        let rollout = twice["rollouts"][0].clone();
+        twice["rollouts"].as_array_mut().unwrap().push(rollout);
+        assert_eq!(compiled(&twice).unwrap_err().field, "rollouts[1].id");
+    }
+}

@@ -1,0 +1,135 @@
+//! The plan as it travels from judge to filter.
+
+use core::fmt;
+use core::str::FromStr;
+use serde::{Deserialize, Serialize};
+
+/// The version of this schema. A filter refuses another one.
+pub const VERSION: u32 = 1;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    pub version: u32,
+    pub revision: Revision,
+    /// How often a worker reports.
+    pub report_interval_ms: u32,
+    /// The first rollout that matches a request decides.
+    pub rollouts: Vec<RolloutPlan>,
+}
+
+/// (generation, counter), ordered. A restored database starts a new generation,
+/// so a revision never goes backwards. Written as `generation.counter` in a URL.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct Revision {
+    pub generation: u64,
+    pub counter: u64,
+}
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.generation, self.counter)
+    }
+}
+
+impl FromStr for Revision {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const WRONG: &str = "a revision is two numbers with a dot, such as 1.42";
+        let (generation, counter) = text.split_once('.').ok_or(WRONG)?;
+        Ok(Self {
+            generation: generation.parse().map_err(|_| WRONG)?,
+            counter: counter.parse().map_err(|_| WRONG)?,
+        })
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RolloutPlan {
+    pub id: String,
+    /// +1 at each change of the allocation, of the latency edges, and when the
+    /// judge starts its processes anew: what is counted in one epoch was counted
+    /// under one set of rules, and a unit's first event is its first in the epoch.
+    pub epoch: u64,
+    #[serde(rename = "match")]
+    pub matches: Match,
+    /// Where a unit is read from; the first source that is present wins.
+    pub unit: Vec<UnitSource>,
+    /// Public: with it anybody can recompute an assignment.
+    pub salt: String,
+    /// Secret: 32 hex digits, the key of the pseudonyms in reports.
+    pub identity_key: String,
+    /// Names of the arms, each the value of the arm header.
+    pub arms: Vec<String>,
+    /// The arm for whatever is not assigned: no unit, outside the ranges, breaker.
+    pub baseline: String,
+    pub allocation: Vec<BucketRange>,
+    /// Durations in microseconds, ascending, at most 8: requests above each are
+    /// counted by slot, and a unit's first one is listed.
+    #[serde(default)]
+    pub latency_edges_us: Vec<u64>,
+    /// The share of units whose first events are listed.
+    #[serde(default = "all")]
+    pub event_share: f64,
+    /// The share of units that are listed when they first appear, with the
+    /// outcome of their first request.
+    #[serde(default = "all")]
+    pub new_unit_share: f64,
+    #[serde(default)]
+    pub sampling: Option<Sampling>,
+    #[serde(default)]
+    pub breaker: Option<Breaker>,
+}
+
+fn all() -> f64 {
+    1.0
+}
+
+/// All that is named must hold; an empty one matches every request.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Match {
+    /// The `:authority`, in any case, without regard to a port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_prefix: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnitSource {
+    /// The value of this request header.
+    Header(String),
+}
+
+/// Buckets `from..to`, of 10,000.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BucketRange {
+    pub from: u16,
+    pub to: u16,
+    pub arm: String,
+}
+
+/// Which requests and answers a worker copies to the judge.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sampling {
+    /// The share of units, chosen by their pseudonym before the arm is known.
+    pub share: f64,
+    /// At most this many samples a second from one worker.
+    pub per_second: u32,
+    /// A larger request or answer is not sampled.
+    pub max_body_bytes: u32,
+}
+
+/// When a worker takes an arm's users back by itself, though no judge says so.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Breaker {
+    /// Finished requests of the arm in the window before it may trip.
+    pub minimum_requests: u32,
+    /// It trips at this share of errors, unless the baseline in the same window
+    /// has more than half of it: then moving its users would not help them.
+    pub error_share: f64,
+    pub window_ms: u32,
+}

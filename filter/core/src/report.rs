@@ -1,0 +1,104 @@
+//! What a worker tells the judge about one interval.
+//!
+//! A report's bytes are frozen when it is made and resent until the judge itself
+//! answers, so `(session, sequence)` names one set of sums for ever.
+
+use crate::decision::Fallback;
+use crate::identity::UnitHash;
+use crate::plan::Revision;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+pub const VERSION: u32 = 1;
+
+/// Entries of one list in one report; what is over waits for the next. With four
+/// lists of about 24 bytes an entry that is 1.6 MB.
+pub const LIST_LIMIT: usize = 16_384;
+
+/// The largest report the judge reads: 4 lists x 16,384 x 32 bytes = 2 MiB, and
+/// as much again for the slots of 16 arms.
+pub const MAX_BYTES: usize = 4 * 1024 * 1024;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    pub version: u32,
+    /// Names the ledger of one worker's VM: 32 hex digits, random.
+    pub session: String,
+    /// From 1, without gaps.
+    pub sequence: u64,
+    /// The plan the worker routed by when it made the report.
+    pub revision: Option<Revision>,
+    pub rollouts: Vec<RolloutReport>,
+}
+
+/// Sums of one rollout in one epoch. The lists name an arm by its index in `arms`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct RolloutReport {
+    pub rollout: String,
+    pub epoch: u64,
+    pub arms: Vec<ArmReport>,
+    /// Units that appeared, when their arm was decided.
+    #[serde(default)]
+    pub new_units: Vec<NewUnit>,
+    /// How the first request of a listed unit ended.
+    #[serde(default)]
+    pub first_outcomes: Vec<FirstOutcome>,
+    #[serde(default)]
+    pub first_errors: Vec<FirstError>,
+    #[serde(default)]
+    pub first_slow: Vec<FirstSlow>,
+    /// Requests that were not randomised, by cause.
+    #[serde(default)]
+    pub fallbacks: BTreeMap<Fallback, u64>,
+    /// Set in the one report after a breaker opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<BreakerReport>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ArmReport {
+    pub arm: String,
+    pub slots: Vec<SlotRow>,
+    /// `[bucket, count]` of [`crate::histogram`], ascending: answers that are no error.
+    #[serde(default)]
+    pub histogram: Vec<(u16, u64)>,
+    /// Answers that Envoy itself gave without the upstream being at fault.
+    #[serde(default)]
+    pub local_replies: u64,
+    /// Requests that the client gave up.
+    #[serde(default)]
+    pub disconnects: u64,
+    #[serde(default)]
+    pub samples_sent: u64,
+    #[serde(default)]
+    pub samples_dropped: u64,
+}
+
+/// `[slot, exposures, finished, errors, latency sum in us, [finished without
+/// error above each latency edge]]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlotRow(pub u8, pub u64, pub u64, pub u64, pub u64, pub Vec<u64>);
+
+/// `[unit, arm]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewUnit(pub UnitHash, pub u8);
+
+/// `[unit, arm, whether it failed]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirstOutcome(pub UnitHash, pub u8, pub bool);
+
+/// `[unit, arm]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirstError(pub UnitHash, pub u8);
+
+/// `[unit, arm, latency edges exceeded]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirstSlow(pub UnitHash, pub u8, pub u8);
+
+/// What opened a worker's breaker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BreakerReport {
+    pub arm: String,
+    pub finished: u32,
+    pub errors: u32,
+}

@@ -1,0 +1,74 @@
+//! What the proxy provides, as calls that cannot panic in the phase they are
+//! made in. The SDK panics on statuses it does not know, so each function says
+//! when it may be called.
+
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::{BufferType, MapType};
+use std::time::UNIX_EPOCH;
+
+/// Microseconds since 1970, at any time.
+pub fn now_us() -> u64 {
+    hostcalls::get_current_time()
+        .ok()
+        .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
+        .and_then(|elapsed| u64::try_from(elapsed.as_micros()).ok())
+        .unwrap_or_default()
+}
+
+/// A request header by its lower-case name, in the request phase only.
+pub fn request_header(name: &str) -> Option<Vec<u8>> {
+    hostcalls::get_map_value_bytes(MapType::HttpRequestHeaders, name)
+        .ok()
+        .flatten()
+}
+
+/// Replaces or (with `None`) removes a request header, in the request phase only.
+pub fn set_request_header(name: &str, value: Option<&str>) {
+    // A header that cannot be set leaves the default route, which is the baseline.
+    let _ = hostcalls::set_map_value(MapType::HttpRequestHeaders, name, value);
+}
+
+/// A response header by its lower-case name, in the response phase only.
+pub fn response_header(name: &str) -> Option<Vec<u8>> {
+    hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, name)
+        .ok()
+        .flatten()
+}
+
+/// Part of a body, within that body's callback.
+pub fn body(kind: BufferType, start: usize, size: usize) -> Option<Vec<u8>> {
+    hostcalls::get_buffer(kind, start, size).ok().flatten()
+}
+
+/// A property that is a string, at any time in a stream.
+pub fn string_property(path: &[&str]) -> Option<Vec<u8>> {
+    hostcalls::get_property(path.to_vec()).ok().flatten()
+}
+
+/// 32 hex digits of the host's randomness.
+pub fn random_id() -> String {
+    let mut bytes = [0u8; 16];
+    // SAFETY: the host writes 16 bytes into a buffer of 16 bytes that lives here.
+    #[allow(unsafe_code)]
+    let status = unsafe { random_get(bytes.as_mut_ptr(), bytes.len()) };
+    if status != 0 {
+        // No randomness: the clock keeps two workers apart well enough to report.
+        bytes = (u128::from(now_us()) << 32 ^ 0x5e71_7005).to_be_bytes();
+    }
+    format!("{:032x}", u128::from_be_bytes(bytes))
+}
+
+// Imported by name, since the std of wasm32-unknown-unknown has no randomness;
+// Envoy provides this function to such modules too.
+#[cfg(target_arch = "wasm32")]
+#[link(wasm_import_module = "wasi_snapshot_preview1")]
+unsafe extern "C" {
+    fn random_get(buffer: *mut u8, length: usize) -> u32;
+}
+
+/// Native builds of this crate exist only to be linted.
+#[cfg(not(target_arch = "wasm32"))]
+#[allow(unsafe_code)]
+unsafe fn random_get(_buffer: *mut u8, _length: usize) -> u32 {
+    1
+}

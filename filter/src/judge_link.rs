@@ -1,0 +1,350 @@
+//! The calls between a worker and the judge: a long poll for the plan, reports
+//! until each is acknowledged, samples once.
+//!
+//! At most one call of each kind is under way, so a judge that hangs costs three
+//! calls a worker.
+
+use crate::host;
+use crate::settings::Judge;
+use crate::worker::{self, Worker};
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::{BufferType, LogLevel, MapType};
+use serinus_core::json;
+use serinus_core::plan::{self, Plan};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// The judge holds a poll this long at most.
+const POLL_WAIT: Duration = Duration::from_secs(10);
+/// Past the wait, what an answer may take on its way.
+const POLL_TIMEOUT: Duration = Duration::from_secs(15);
+const SEND_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Only an answer with this header is the judge's; Envoy's own 503 has none.
+const JUDGE_HEADER: &str = "x-serinus-judge";
+
+/// After failures in a row: 0.1, 0.2, 0.4 ... 5 seconds.
+const BACKOFF_FIRST_US: u64 = 100_000;
+const BACKOFF_LAST_US: u64 = 5_000_000;
+
+/// Reports go this often until a plan says how often.
+const DEFAULT_REPORT_INTERVAL_US: u64 = 1_000_000;
+
+pub struct JudgeLink {
+    judge: Judge,
+    poll: Call,
+    report: Call,
+    samples: Call,
+    /// The sequence number of the report under way.
+    reported: u64,
+    /// Why the newest plan was refused, told to the judge with the next poll.
+    refused: Option<String>,
+}
+
+/// One kind of call: at most one under way, and when the next is due.
+#[derive(Default)]
+struct Call {
+    token: Option<u32>,
+    due_us: u64,
+    failures: u32,
+}
+
+impl Call {
+    fn is_due(&self, now_us: u64) -> bool {
+        self.token.is_none() && now_us >= self.due_us
+    }
+
+    fn succeeded(&mut self, due_us: u64) {
+        self.failures = 0;
+        self.due_us = due_us;
+    }
+
+    /// Doubles the pause with each failure; `jitter` spreads workers apart.
+    fn failed(&mut self, now_us: u64, jitter: u64) {
+        let pause = BACKOFF_FIRST_US
+            .checked_shl(self.failures.min(10))
+            .unwrap_or(BACKOFF_LAST_US)
+            .min(BACKOFF_LAST_US);
+        self.failures = self.failures.saturating_add(1);
+        self.due_us = now_us + pause / 2 + jitter % (pause / 2);
+    }
+}
+
+enum Answer {
+    /// The judge's own: its status and body.
+    Judge { status: u16, body: Vec<u8> },
+    /// Refused, timed out, cut off, or not from the judge.
+    Nothing,
+}
+
+impl JudgeLink {
+    pub fn new(judge: Judge) -> Self {
+        Self {
+            judge,
+            poll: Call::default(),
+            report: Call::default(),
+            samples: Call::default(),
+            reported: 0,
+            refused: None,
+        }
+    }
+
+    pub fn on_tick(&mut self) {
+        let now_us = host::now_us();
+        worker::with(|worker| {
+            if self.poll.is_due(now_us) {
+                self.send_poll(worker, now_us);
+            }
+            if self.report.is_due(now_us) {
+                self.send_report(worker, now_us);
+            }
+            if self.samples.is_due(now_us) {
+                self.send_samples(worker, now_us);
+            }
+        });
+    }
+
+    pub fn on_answer(&mut self, token: u32, num_headers: usize, body_size: usize) {
+        let now_us = host::now_us();
+        let answer = read_answer(num_headers, body_size);
+        worker::with(|worker| {
+            if self.poll.token == Some(token) {
+                self.poll.token = None;
+                self.on_plan(worker, answer, now_us);
+                // A change must not wait for a tick: the next poll also tells the
+                // judge that this revision has arrived.
+                if self.poll.is_due(now_us) {
+                    self.send_poll(worker, now_us);
+                }
+            } else if self.report.token == Some(token) {
+                self.report.token = None;
+                self.on_report_answer(worker, &answer, now_us);
+            } else if self.samples.token == Some(token) {
+                self.samples.token = None;
+                match answer {
+                    Answer::Judge { .. } => self.samples.succeeded(now_us),
+                    Answer::Nothing => self.samples.failed(now_us, jitter(worker)),
+                }
+            }
+        });
+    }
+
+    fn send_poll(&mut self, worker: &Worker, now_us: u64) {
+        let revision = worker
+            .plan
+            .as_ref()
+            .map(|plan| plan.revision)
+            .unwrap_or_default();
+        let path = format!(
+            "/v1/plan?revision={revision}&wait={}&session={}",
+            POLL_WAIT.as_secs(),
+            worker.ledger.session(),
+        );
+        let mut headers = self.headers("GET", &path);
+        let node = host::string_property(&["node", "id"]).unwrap_or_default();
+        // Only what is plain text goes into a header.
+        let node: String = String::from_utf8_lossy(&node)
+            .chars()
+            .filter(|c| c.is_ascii_graphic())
+            .take(128)
+            .collect();
+        headers.push(("x-serinus-node", &node));
+        if let Some(problem) = &self.refused {
+            headers.push(("x-serinus-refused", problem));
+        }
+        match hostcalls::dispatch_http_call(
+            &self.judge.cluster,
+            headers,
+            None,
+            vec![],
+            POLL_TIMEOUT,
+        ) {
+            Ok(token) => self.poll.token = Some(token),
+            Err(_) => self.poll.failed(now_us, jitter(worker)),
+        }
+    }
+
+    fn on_plan(&mut self, worker: &mut Worker, answer: Answer, now_us: u64) {
+        match answer {
+            Answer::Judge { status: 200, body } => {
+                self.refused = install(worker, &body).err();
+                match &self.refused {
+                    None => self.poll.succeeded(now_us),
+                    Some(problem) => {
+                        log(
+                            LogLevel::Error,
+                            &format!(
+                                "serinus: a plan is refused, and the one before goes on: {problem}"
+                            ),
+                        );
+                        self.poll.failed(now_us, jitter(worker));
+                    }
+                }
+            }
+            // Nothing newer within the wait.
+            Answer::Judge { status: 204, .. } => self.poll.succeeded(now_us),
+            Answer::Judge { .. } | Answer::Nothing => self.poll.failed(now_us, jitter(worker)),
+        }
+    }
+
+    fn send_report(&mut self, worker: &mut Worker, now_us: u64) {
+        let plan = worker.plan.clone();
+        let interval = plan.as_ref().map_or(DEFAULT_REPORT_INTERVAL_US, |plan| {
+            u64::from(plan.report_interval_ms) * 1_000
+        });
+        let jitter = jitter(worker);
+        let Some(frozen) = worker.ledger.report(plan.as_deref()) else {
+            self.report.due_us = now_us + interval;
+            return;
+        };
+        let headers = self.headers("POST", "/v1/reports");
+        let sent = hostcalls::dispatch_http_call(
+            &self.judge.cluster,
+            headers,
+            Some(&frozen.bytes),
+            vec![],
+            SEND_TIMEOUT,
+        );
+        self.reported = frozen.sequence;
+        match sent {
+            Ok(token) => {
+                self.report.token = Some(token);
+                self.report.due_us = now_us + interval;
+            }
+            Err(_) => self.report.failed(now_us, jitter),
+        }
+    }
+
+    fn on_report_answer(&mut self, worker: &mut Worker, answer: &Answer, now_us: u64) {
+        match answer {
+            // Counted, or refused for good (4xx): sending the same bytes again
+            // would never help. 429 asks to wait.
+            Answer::Judge { status, .. } if *status < 500 && *status != 429 => {
+                if *status >= 400 {
+                    log(
+                        LogLevel::Error,
+                        &format!(
+                            "serinus: the judge refused a report with status {status}; its sums are lost"
+                        ),
+                    );
+                }
+                worker.ledger.acknowledged(self.reported);
+                let due_us = self.report.due_us;
+                self.report.succeeded(due_us);
+            }
+            Answer::Judge { .. } | Answer::Nothing => self.report.failed(now_us, jitter(worker)),
+        }
+    }
+
+    fn send_samples(&mut self, worker: &mut Worker, now_us: u64) {
+        let session = worker.ledger.session().to_owned();
+        let Some(batch) = worker.samples.take_batch(&session) else {
+            return;
+        };
+        let headers = self.headers("POST", "/v1/samples");
+        let sent = hostcalls::dispatch_http_call(
+            &self.judge.cluster,
+            headers,
+            Some(&batch),
+            vec![],
+            SEND_TIMEOUT,
+        );
+        match sent {
+            Ok(token) => self.samples.token = Some(token),
+            Err(_) => self.samples.failed(now_us, jitter(worker)),
+        }
+    }
+
+    fn headers<'call>(
+        &'call self,
+        method: &'call str,
+        path: &'call str,
+    ) -> Vec<(&'call str, &'call str)> {
+        vec![
+            (":method", method),
+            (":path", path),
+            (":authority", &self.judge.authority),
+            ("content-type", "application/json"),
+        ]
+    }
+}
+
+/// Parses, compiles, and only then swaps in.
+fn install(worker: &mut Worker, body: &[u8]) -> Result<(), String> {
+    let (document, ignored) =
+        json::read_tolerant::<Plan>(body).map_err(|error| printable(&error.to_string()))?;
+    let compiled = plan::compile(&document).map_err(|error| printable(&error.to_string()))?;
+    if worker
+        .plan
+        .as_ref()
+        .is_some_and(|current| current.revision > compiled.revision)
+    {
+        return Err(format!(
+            "revision {} is older than the one that serves",
+            compiled.revision
+        ));
+    }
+    if !ignored.is_empty() {
+        log(
+            LogLevel::Warn,
+            &format!(
+                "serinus: plan {} has fields this filter does not know: {}",
+                compiled.revision,
+                ignored.join(", ")
+            ),
+        );
+    }
+    worker.plan = Some(Rc::new(compiled));
+    Ok(())
+}
+
+/// Text fit for a header: what is not printable ASCII becomes `?`.
+fn printable(text: &str) -> String {
+    text.chars()
+        .take(512)
+        .map(|c| {
+            if c.is_ascii_graphic() || c == ' ' {
+                c
+            } else {
+                '?'
+            }
+        })
+        .collect()
+}
+
+/// No headers means that the answer was cut off; reading one would panic.
+fn read_answer(num_headers: usize, body_size: usize) -> Answer {
+    let header = |name| {
+        hostcalls::get_map_value_bytes(MapType::HttpCallResponseHeaders, name)
+            .ok()
+            .flatten()
+    };
+    if num_headers == 0 || header(JUDGE_HEADER).is_none() {
+        return Answer::Nothing;
+    }
+    let status = header(":status")
+        .and_then(|status| String::from_utf8(status).ok())
+        .and_then(|status| status.parse().ok());
+    match status {
+        None => Answer::Nothing,
+        Some(status) => Answer::Judge {
+            status,
+            body: host::body(BufferType::HttpCallResponseBody, 0, body_size).unwrap_or_default(),
+        },
+    }
+}
+
+/// Some number that differs between workers.
+fn jitter(worker: &Worker) -> u64 {
+    worker
+        .ledger
+        .session()
+        .bytes()
+        .fold(host::now_us(), |sum, byte| {
+            sum.wrapping_mul(31).wrapping_add(u64::from(byte))
+        })
+}
+
+fn log(level: LogLevel, message: &str) {
+    let _ = hostcalls::log(level, message);
+}
