@@ -1,0 +1,151 @@
+//! Several processes, one decision.
+//!
+//! One process over a whole rollout is in debt from its good times: evidence for
+//! "no worse" piles up, and a regression must first pay it back. So a new process
+//! starts with each step and again at doubling times within a step, each with its
+//! own set of users, and they share alpha by weights.
+//!
+//! # Guaranteed
+//!
+//! If each `E_j` is an e-process for the same null and the weights sum to at most
+//! 1, then `max_j w_j E_j >= 1/alpha` ever happens with probability at most alpha
+//! (a union bound: process j fires at level `w_j alpha`). The processes may have
+//! different filtrations, so this holds where a mean of them would have no
+//! guarantee. Five latency thresholds are the same case with weights 1/5.
+
+use crate::math::{LogSum, exp, ln};
+
+/// The weight of the process that starts with a step. The rest is for its restarts.
+const FIRST: f64 = 0.75;
+
+/// The weight of restart `k` within one of `steps` steps; `k = 0` starts with the
+/// step.
+///
+/// A step has 1/steps. Three quarters of that go to `k = 0`, which costs it
+/// ln(4/3) = 0.29 of evidence; restart k >= 1 has a quarter of `1/(k (k+1))`, and
+/// sum_k 1/(k (k+1)) = 1. So a step's processes never use up more than the step has,
+/// however long it lasts. Restart 10, after 1024 times the first interval, pays
+/// ln 440 = 6.1. No steps, no weight.
+pub fn process_weight(steps: u32, k: u32) -> f64 {
+    if steps == 0 {
+        return 0.0;
+    }
+    let within_step = if k == 0 {
+        FIRST
+    } else {
+        let k = f64::from(k);
+        (1.0 - FIRST) / (k * (k + 1.0))
+    };
+    within_step / f64::from(steps)
+}
+
+/// One process among several.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Process {
+    /// Its share of alpha, chosen before its data were seen. The weights of all
+    /// processes that may ever run must sum to at most 1.
+    pub weight: f64,
+    /// Its natural log of E.
+    pub log_e: f64,
+}
+
+/// `max_j (ln w_j + ln E_j)`, the evidence of all processes together; minus infinity
+/// without any. A weight that is not positive, or an `E` that is NaN, never wins.
+pub fn strongest(processes: impl IntoIterator<Item = Process>) -> f64 {
+    processes
+        .into_iter()
+        .filter(|process| process.weight > 0.0)
+        .map(|process| ln(process.weight) + process.log_e)
+        .fold(f64::NEG_INFINITY, f64::max)
+}
+
+/// Whether the processes together reject their null at level alpha.
+pub fn fires(processes: impl IntoIterator<Item = Process>, alpha: f64) -> bool {
+    strongest(processes) >= threshold(alpha)
+}
+
+/// `-ln alpha`: evidence at or above it rejects. Infinite (never rejects) for an
+/// alpha that is not above 0.
+pub fn threshold(alpha: f64) -> f64 {
+    if alpha > 0.0 {
+        -ln(alpha)
+    } else {
+        f64::INFINITY
+    }
+}
+
+/// The anytime-valid p-value `min(1, 1/E)` of the largest `ln E` reached so far.
+pub fn p_value(largest_log_e: f64) -> f64 {
+    exp(-largest_log_e.max(0.0))
+}
+
+/// `ln` of the mean of E over disjoint segments of users; None without segments.
+///
+/// The mean is an e-process for "no segment is worse" because the segments' users
+/// are disjoint and share one filtration. It is not one for processes that learn
+/// their events at different times from the same users: for those see [`fires`].
+pub fn mean_log_e(log_es: impl IntoIterator<Item = f64>) -> Option<f64> {
+    let mut sum = LogSum::EMPTY;
+    let mut count = 0_u32;
+    for log_e in log_es {
+        sum.add(log_e);
+        count = count.saturating_add(1);
+    }
+    (count > 0).then(|| sum.ln() - ln(f64::from(count)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_the_weights_of_all_steps_sum_to_at_most_one() {
+        for steps in [1, 4, 17] {
+            let total: f64 = (0..100_000).map(|k| process_weight(steps, k)).sum();
+            let all = total * f64::from(steps);
+            assert!(all <= 1.0 && all > 0.9999, "{all}");
+        }
+        assert_eq!(process_weight(0, 0), 0.0);
+    }
+
+    #[test]
+    fn the_strongest_process_decides() {
+        let processes = [
+            Process {
+                weight: 0.5,
+                log_e: ln(39.0),
+            },
+            Process {
+                weight: 0.25,
+                log_e: ln(80.0),
+            },
+            Process {
+                weight: 0.0,
+                log_e: 1e9,
+            },
+            Process {
+                weight: 0.1,
+                log_e: f64::NAN,
+            },
+        ];
+        assert!((strongest(processes) - ln(20.0)).abs() < 1e-12);
+        assert!(fires(processes, 0.0500001));
+        assert!(!fires(processes, 0.0499999));
+        assert!(!fires(processes, 0.0));
+        assert!(!fires(processes, f64::NAN));
+        assert!(!fires([], 1.0));
+    }
+
+    #[test]
+    fn p_is_one_over_e_and_at_most_one() {
+        assert!((p_value(ln(20.0)) - 0.05).abs() < 1e-15);
+        assert_eq!(p_value(-3.0), 1.0);
+    }
+
+    #[test]
+    fn the_mean_over_segments() {
+        let mean = mean_log_e([ln(1.0), ln(5.0)]).unwrap();
+        assert!((mean - ln(3.0)).abs() < 1e-15);
+        assert_eq!(mean_log_e([]), None);
+    }
+}
