@@ -1,0 +1,101 @@
+//! Errors as RFC 9457 problems: the one place that knows which is which status.
+
+use crate::books::Refusal;
+use crate::service::{DeedError, IngestError, SampleRefusal};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serinus_core::json::FieldError;
+
+#[derive(Debug, Serialize)]
+pub struct Problem {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<String>,
+    #[serde(skip)]
+    retry_after_seconds: Option<u32>,
+}
+
+impl Problem {
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self {
+            kind: "about:blank",
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            detail: detail.into(),
+            field: None,
+            retry_after_seconds: None,
+        }
+    }
+
+    fn retry(mut self, seconds: u32) -> Self {
+        self.retry_after_seconds = Some(seconds);
+        self
+    }
+
+    pub fn no_rollout(id: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, format!("there is no rollout `{id}`"))
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let mut response = (status, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(seconds) = self.retry_after_seconds {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+impl From<FieldError> for Problem {
+    fn from(error: FieldError) -> Self {
+        let mut problem = Self::new(StatusCode::BAD_REQUEST, error.to_string());
+        problem.field = Some(error.field);
+        problem
+    }
+}
+
+impl From<DeedError> for Problem {
+    fn from(error: DeedError) -> Self {
+        match error {
+            DeedError::Spec(error) => error.into(),
+            DeedError::Exists(_) | DeedError::Conflict(_) => Self::new(StatusCode::CONFLICT, error.to_string()),
+            DeedError::Unknown(id) => Self::no_rollout(&id),
+            // What went wrong inside is for the log, not for the caller.
+            DeedError::Store(_) | DeedError::Internal(_) => {
+                tracing::error!(%error, "a request failed");
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "the judge could not do this now; nothing was changed").retry(1)
+            }
+        }
+    }
+}
+
+impl From<IngestError> for Problem {
+    fn from(error: IngestError) -> Self {
+        match error {
+            IngestError::Refused(Refusal::Malformed { field, problem }) => FieldError::new(field, problem).into(),
+            IngestError::Refused(Refusal::UnknownRollout(detail)) => Self::new(StatusCode::NOT_FOUND, detail),
+            IngestError::Busy => Self::new(StatusCode::TOO_MANY_REQUESTS, error.to_string()).retry(1),
+            IngestError::Store => Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).retry(1),
+        }
+    }
+}
+
+impl From<SampleRefusal> for Problem {
+    fn from(error: SampleRefusal) -> Self {
+        let status = match error {
+            SampleRefusal::UnknownRollout { .. } => StatusCode::NOT_FOUND,
+            SampleRefusal::Version(_) | SampleRefusal::UnknownArm { .. } => StatusCode::BAD_REQUEST,
+        };
+        Self::new(status, error.to_string())
+    }
+}

@@ -1,0 +1,470 @@
+//! The judge's books: every rollout with its sums and users, in memory, and the
+//! change that the store has yet to take.
+//!
+//! Pure but for nothing: no clock, no store, no lock. [`crate::service`] holds
+//! the lock, commits the change, and reloads the books if that fails.
+
+use crate::domain::decision::{By, Decision, Deed, Evidence, NO_HASH, Sealed};
+use crate::domain::evidence::NewUsers;
+use crate::domain::plan::{Keyed, build};
+use crate::domain::sums::{Firsts, Trip};
+use crate::domain::units::{UnitRecord, mark};
+use crate::domain::{Bundle, EpochSums, Millis, Rollout, evidence};
+use crate::store::{Change, Loaded};
+use serinus_core::identity::UnitHash;
+use serinus_core::plan::{Plan, Revision};
+use serinus_core::report::{Report, RolloutReport};
+use std::collections::{BTreeSet, HashMap};
+
+#[derive(Debug, Default)]
+pub struct Books {
+    revision: Revision,
+    rollouts: Vec<Entry>,
+    sessions: HashMap<String, u64>,
+    change: Change,
+}
+
+#[derive(Debug)]
+pub struct Entry {
+    pub rollout: Rollout,
+    identity_key: String,
+    sums: Vec<EpochSums>,
+    units: HashMap<UnitHash, UnitRecord>,
+    last_decision: Option<(u64, String)>,
+    /// What the pending change must take of this entry.
+    dirty_epochs: BTreeSet<u64>,
+    dirty_units: BTreeSet<UnitHash>,
+    dirty: bool,
+}
+
+/// What became of a report.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Counted {
+    /// It had been counted before, and was not counted again.
+    pub duplicate: bool,
+    /// Reports of this session that never arrived.
+    pub missing: u64,
+    /// Parts that name no rollout or epoch of this judge.
+    pub unknown: Vec<String>,
+}
+
+/// A report that cannot be counted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("{field}: {problem}")]
+    Malformed { field: String, problem: String },
+    #[error("{0}")]
+    UnknownRollout(String),
+}
+
+// === impl Books ===
+
+impl Books {
+    #[must_use]
+    pub fn from_loaded(loaded: Loaded) -> Self {
+        let rollouts = loaded
+            .rollouts
+            .into_iter()
+            .map(|loaded| Entry {
+                rollout: loaded.rollout,
+                identity_key: loaded.identity_key,
+                sums: loaded.sums,
+                units: loaded.units.into_iter().collect(),
+                last_decision: loaded.last_decision,
+                dirty_epochs: BTreeSet::new(),
+                dirty_units: BTreeSet::new(),
+                dirty: false,
+            })
+            .collect();
+        Self {
+            revision: loaded.revision,
+            rollouts,
+            sessions: loaded.sessions.into_iter().collect(),
+            change: Change::default(),
+        }
+    }
+
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
+        &self.rollouts
+    }
+
+    #[must_use]
+    pub fn entry(&self, id: &str) -> Option<&Entry> {
+        self.rollouts.iter().find(|entry| entry.rollout.spec.id == id)
+    }
+
+    pub fn entry_mut(&mut self, id: &str) -> Option<&mut Entry> {
+        self.rollouts.iter_mut().find(|entry| entry.rollout.spec.id == id)
+    }
+
+    pub fn create(&mut self, rollout: Rollout, identity_key: String) {
+        let mut entry = Entry {
+            rollout,
+            identity_key,
+            sums: Vec::new(),
+            units: HashMap::new(),
+            last_decision: None,
+            dirty_epochs: BTreeSet::new(),
+            dirty_units: BTreeSet::new(),
+            dirty: true,
+        };
+        entry.open_epochs();
+        self.rollouts.push(entry);
+    }
+
+    pub fn delete(&mut self, id: &str) {
+        self.rollouts.retain(|entry| entry.rollout.spec.id != id);
+        self.change.deleted.push(id.to_owned());
+    }
+
+    /// The plan of the current state, under the next revision.
+    pub fn next_plan(&mut self, report_interval_ms: u32) -> Plan {
+        self.revision.generation = self.revision.generation.max(1);
+        self.revision.counter += 1;
+        self.change.revision = Some(self.revision);
+        self.plan(report_interval_ms)
+    }
+
+    /// Starts a generation after one that a worker has seen and this judge has not:
+    /// its database is older than the plans it once gave out.
+    pub fn overtake(&mut self, seen: Revision) {
+        self.revision = Revision { generation: seen.generation.saturating_add(1), counter: 0 };
+    }
+
+    /// The plan of the current state and revision.
+    #[must_use]
+    pub fn plan(&self, report_interval_ms: u32) -> Plan {
+        let keyed = self
+            .rollouts
+            .iter()
+            .map(|entry| Keyed { rollout: &entry.rollout, identity_key: &entry.identity_key });
+        build(keyed, self.revision, report_interval_ms)
+    }
+
+    /// Counts a report exactly once.
+    ///
+    /// # Errors
+    /// A report that is not one of a worker of this judge; nothing of it is counted.
+    pub fn count(&mut self, report: &Report) -> Result<Counted, Refusal> {
+        check(report)?;
+        let last = self.sessions.get(&report.session).copied().unwrap_or_default();
+        if report.sequence <= last {
+            return Ok(Counted { duplicate: true, missing: 0, unknown: Vec::new() });
+        }
+        let mut unknown = Vec::new();
+        // All parts are checked before any is counted.
+        let mut parts = Vec::new();
+        for (index, part) in report.rollouts.iter().enumerate() {
+            let Some(entry) = self.rollouts.iter().position(|entry| entry.rollout.spec.id == part.rollout) else {
+                unknown.push(format!("rollouts[{index}].rollout: there is no rollout `{}`", part.rollout));
+                continue;
+            };
+            let arms = self.rollouts.get(entry).map(|entry| entry.arms_of(index, part)).transpose()?;
+            match arms.flatten() {
+                Some(arms) => parts.push((entry, part, arms)),
+                None => unknown.push(format!("rollouts[{index}].epoch: `{}` had no epoch {}", part.rollout, part.epoch)),
+            }
+        }
+        if parts.is_empty()
+            && let Some(first) = unknown.first()
+        {
+            return Err(Refusal::UnknownRollout(first.clone()));
+        }
+        for (entry, part, arms) in parts {
+            if let Some(entry) = self.rollouts.get_mut(entry) {
+                entry.add(part, &arms);
+            }
+        }
+        self.sessions.insert(report.session.clone(), report.sequence);
+        self.change.sessions.push((report.session.clone(), report.sequence));
+        Ok(Counted { duplicate: false, missing: report.sequence - last - 1, unknown })
+    }
+
+    /// Takes what the store has yet to write.
+    pub fn take_change(&mut self, now: Millis) -> Change {
+        let mut change = core::mem::take(&mut self.change);
+        change.now_ms = now;
+        for entry in &mut self.rollouts {
+            entry.take_change(&mut change);
+        }
+        change
+    }
+
+    /// Records a decision on a rollout.
+    ///
+    /// # Errors
+    /// No such rollout, or evidence that JSON cannot write.
+    pub fn decide(&mut self, id: &str, made: Made) -> Result<Sealed, String> {
+        let entry = self.entry_mut(id).ok_or_else(|| format!("there is no rollout `{id}`"))?;
+        let (sequence, previous_hash) = match &entry.last_decision {
+            None => (1, NO_HASH.to_owned()),
+            Some((sequence, hash)) => (sequence + 1, hash.clone()),
+        };
+        let sealed = Sealed::seal(Decision {
+            rollout: id.to_owned(),
+            sequence,
+            at_ms: made.at_ms,
+            deed: made.deed,
+            by: made.by,
+            from_step: made.from_step,
+            to_step: entry.rollout.step,
+            reasons: made.reasons,
+            previous_hash,
+            evidence: made.evidence,
+        })
+        .map_err(|error| error.to_string())?;
+        entry.last_decision = Some((sequence, sealed.hash.clone()));
+        entry.touch();
+        self.change.decisions.push(sealed.clone());
+        Ok(sealed)
+    }
+}
+
+/// A decision before it has its place in the chain.
+#[derive(Debug)]
+pub struct Made {
+    pub at_ms: Millis,
+    pub deed: Deed,
+    pub by: By,
+    pub from_step: usize,
+    pub reasons: Vec<String>,
+    pub evidence: Option<Evidence>,
+}
+
+/// What does not depend on the rollouts.
+fn check(report: &Report) -> Result<(), Refusal> {
+    let malformed = |field: &str, problem: String| Refusal::Malformed { field: field.to_owned(), problem };
+    if report.version != serinus_core::report::VERSION {
+        return Err(malformed(
+            "version",
+            format!("is {}, and this judge reads {}", report.version, serinus_core::report::VERSION),
+        ));
+    }
+    if report.session.len() != 32 || !report.session.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(malformed("session", "is not 32 hex digits".to_owned()));
+    }
+    if report.sequence == 0 || report.sequence > i64::MAX.unsigned_abs() {
+        return Err(malformed("sequence", "counts from 1".to_owned()));
+    }
+    Ok(())
+}
+
+// === impl Entry ===
+
+impl Entry {
+    /// To be called after the rollout was changed.
+    pub fn touch(&mut self) {
+        self.dirty = true;
+        self.open_epochs();
+    }
+
+    #[must_use]
+    pub fn sums(&self) -> &[EpochSums] {
+        &self.sums
+    }
+
+    /// The evidence as of now.
+    #[must_use]
+    pub fn bundle(&self, now: Millis) -> Bundle {
+        let in_step: BTreeSet<u64> = self.rollout.step_epochs().map(|epoch| epoch.epoch).collect();
+        Bundle {
+            version: evidence::VERSION,
+            now_ms: now,
+            rollout: self.rollout.clone(),
+            sums: self.sums.iter().filter(|sums| in_step.contains(&sums.epoch)).cloned().collect(),
+            new_users: self
+                .rollout
+                .epochs
+                .iter()
+                .filter_map(|epoch| {
+                    let sums = self.sums.iter().find(|sums| sums.epoch == epoch.epoch)?;
+                    Some(NewUsers {
+                        epoch: epoch.epoch,
+                        weights: epoch.weights.clone(),
+                        counts: sums.arms.iter().map(|arm| arm.firsts.new_users).collect(),
+                    })
+                })
+                .collect(),
+        }
+    }
+
+    /// Counts how a sampled answer compared with the model.
+    pub fn compared(&mut self, epoch: u64, arm: usize, unit: UnitHash, agrees: bool) {
+        let record = self.units.entry(unit).or_default();
+        let sampled = mark(&mut record.sampled, epoch);
+        let mismatched = (!agrees).then(|| mark(&mut record.mismatched, epoch)).flatten();
+        let Some(sums) = self.sums.iter_mut().find(|sums| sums.epoch == epoch) else { return };
+        let Some(arm) = sums.arms.get_mut(arm) else { return };
+        if let Some(before) = sampled {
+            let outcomes = arm.firsts.samples.entry(before).or_default();
+            outcomes.users += 1;
+            outcomes.bad += u64::from(!agrees);
+        }
+        if let Some(before) = mismatched {
+            *arm.firsts.mismatches.entry(before).or_default() += 1;
+        }
+        if sampled.is_some() || mismatched.is_some() {
+            self.dirty_units.insert(unit);
+            self.dirty_epochs.insert(epoch);
+        }
+    }
+
+    /// For each arm of a report its index in the spec; `None` for an epoch that
+    /// this rollout did not have.
+    fn arms_of(&self, index: usize, part: &RolloutReport) -> Result<Option<Vec<usize>>, Refusal> {
+        let malformed = |field: String, problem: String| Refusal::Malformed { field, problem };
+        if !self.sums.iter().any(|sums| sums.epoch == part.epoch) {
+            return Ok(None);
+        }
+        let mut arms = Vec::with_capacity(part.arms.len());
+        for (position, arm) in part.arms.iter().enumerate() {
+            let found = self.rollout.arm_index(&arm.arm).ok_or_else(|| {
+                malformed(
+                    format!("rollouts[{index}].arms[{position}].arm"),
+                    format!("unknown arm `{}`", arm.arm),
+                )
+            })?;
+            arms.push(found);
+        }
+        let listed = part
+            .new_units
+            .iter()
+            .map(|unit| unit.1)
+            .chain(part.first_outcomes.iter().map(|unit| unit.1))
+            .chain(part.first_errors.iter().map(|unit| unit.1))
+            .chain(part.first_slow.iter().map(|unit| unit.1));
+        if let Some(bad) = listed.into_iter().find(|&arm| usize::from(arm) >= arms.len()) {
+            return Err(malformed(
+                format!("rollouts[{index}]"),
+                format!("a list names arm {bad}, but the report has {} arms", arms.len()),
+            ));
+        }
+        Ok(Some(arms))
+    }
+
+    /// Adds a report's part; `arms` maps its arms to those of the spec.
+    fn add(&mut self, part: &RolloutReport, arms: &[usize]) {
+        let epoch = part.epoch;
+        let Some(sums) = self.sums.iter_mut().find(|sums| sums.epoch == epoch) else { return };
+        for (report, &arm) in part.arms.iter().zip(arms) {
+            let Some(arm) = sums.arms.get_mut(arm) else { continue };
+            for row in &report.slots {
+                let slot = usize::from(row.0);
+                add(&mut arm.exposures, slot, row.1);
+                add(&mut arm.finished, slot, row.2);
+                add(&mut arm.errors, slot, row.3);
+                add(&mut arm.latency_sum_us, slot, row.4);
+                for (over, &count) in arm.over.iter_mut().zip(&row.5) {
+                    add(over, slot, count);
+                }
+            }
+            for &(bucket, count) in &report.histogram {
+                if usize::from(bucket) < serinus_core::histogram::BUCKETS {
+                    let sum = arm.histogram.entry(bucket).or_default();
+                    *sum = sum.saturating_add(count);
+                }
+            }
+            arm.local_replies = arm.local_replies.saturating_add(report.local_replies);
+            arm.disconnects = arm.disconnects.saturating_add(report.disconnects);
+            arm.samples_sent = arm.samples_sent.saturating_add(report.samples_sent);
+            arm.samples_dropped = arm.samples_dropped.saturating_add(report.samples_dropped);
+        }
+        for (&cause, &count) in &part.fallbacks {
+            let name = serde_json::to_value(cause).ok().and_then(|name| name.as_str().map(str::to_owned));
+            let sum = sums.fallbacks.entry(name.unwrap_or_default()).or_default();
+            *sum = sum.saturating_add(count);
+        }
+        if let Some(trip) = &part.breaker {
+            sums.trips.push(Trip { arm: trip.arm.clone(), finished: trip.finished, errors: trip.errors });
+        }
+        for unit in &part.new_units {
+            let record = self.units.entry(unit.0).or_default();
+            let never = record.exposed == 0;
+            if mark(&mut record.exposed, epoch).is_some() {
+                self.dirty_units.insert(unit.0);
+                if never && let Some(firsts) = firsts(sums, arms, unit.1) {
+                    firsts.new_users += 1;
+                }
+            }
+        }
+        for unit in &part.first_outcomes {
+            let record = self.units.entry(unit.0).or_default();
+            if let Some(before) = mark(&mut record.outcome, epoch) {
+                self.dirty_units.insert(unit.0);
+                if let Some(firsts) = firsts(sums, arms, unit.1) {
+                    let outcomes = firsts.outcomes.entry(before).or_default();
+                    outcomes.users += 1;
+                    outcomes.bad += u64::from(unit.2);
+                }
+            }
+        }
+        for unit in &part.first_errors {
+            let record = self.units.entry(unit.0).or_default();
+            if let Some(before) = mark(&mut record.failed, epoch) {
+                self.dirty_units.insert(unit.0);
+                if let Some(firsts) = firsts(sums, arms, unit.1) {
+                    *firsts.errors.entry(before).or_default() += 1;
+                }
+            }
+        }
+        for unit in &part.first_slow {
+            let record = self.units.entry(unit.0).or_default();
+            // An answer above a level is above all below it.
+            for (edge, last) in record.slow.iter_mut().enumerate().take(usize::from(unit.2)) {
+                if let Some(before) = mark(last, epoch) {
+                    self.dirty_units.insert(unit.0);
+                    if let Some(map) = firsts(sums, arms, unit.1).and_then(|firsts| firsts.slow.get_mut(edge)) {
+                        *map.entry(before).or_default() += 1;
+                    }
+                }
+            }
+        }
+        self.dirty_epochs.insert(epoch);
+    }
+
+    /// Every epoch has its sums from its start on, so that a report can name it.
+    fn open_epochs(&mut self) {
+        let arms = self.rollout.spec.arms.len();
+        for epoch in &self.rollout.epochs {
+            if !self.sums.iter().any(|sums| sums.epoch == epoch.epoch) {
+                self.sums.push(EpochSums::new(epoch.epoch, arms));
+                self.dirty_epochs.insert(epoch.epoch);
+            }
+        }
+    }
+
+    fn take_change(&mut self, change: &mut Change) {
+        let id = &self.rollout.spec.id;
+        if core::mem::take(&mut self.dirty) {
+            change.rollouts.push((self.rollout.clone(), self.identity_key.clone()));
+        }
+        for epoch in core::mem::take(&mut self.dirty_epochs) {
+            if let Some(sums) = self.sums.iter().find(|sums| sums.epoch == epoch) {
+                change.sums.push((id.clone(), sums.clone()));
+            }
+        }
+        for unit in core::mem::take(&mut self.dirty_units) {
+            if let Some(record) = self.units.get(&unit) {
+                change.units.push((id.clone(), unit, *record));
+            }
+        }
+    }
+}
+
+/// The first events of the arm that a report's list names.
+fn firsts<'sums>(sums: &'sums mut EpochSums, arms: &[usize], listed: u8) -> Option<&'sums mut Firsts> {
+    let arm = arms.get(usize::from(listed)).copied()?;
+    sums.arms.get_mut(arm).map(|arm| &mut arm.firsts)
+}
+
+fn add(slots: &mut [u64], slot: usize, count: u64) {
+    if let Some(sum) = slots.get_mut(slot) {
+        *sum = sum.saturating_add(count);
+    }
+}

@@ -1,0 +1,102 @@
+//! What was decided, by whom and why: a chain in which each record names the
+//! hash of the one before, so that a changed record shows.
+
+use super::{Bundle, Millis, Verdict};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// The first record's `previous_hash`.
+pub const NO_HASH: &str = "";
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Decision {
+    pub rollout: String,
+    /// From 1 for each rollout.
+    pub sequence: u64,
+    pub at_ms: Millis,
+    pub deed: Deed,
+    pub by: By,
+    pub from_step: usize,
+    pub to_step: usize,
+    pub reasons: Vec<String>,
+    pub previous_hash: String,
+    /// What the judge saw and said; `None` for what a person did.
+    pub evidence: Option<Evidence>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    pub bundle: Bundle,
+    pub verdict: Verdict,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Deed {
+    Create,
+    Promote,
+    RollBack,
+    Pause,
+    Resume,
+    Abort,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum By {
+    Judge,
+    Person,
+}
+
+/// A decision with the SHA-256 of its JSON: what is stored, shown and replayed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sealed {
+    pub hash: String,
+    pub decision: Decision,
+}
+
+impl Sealed {
+    /// # Errors
+    /// A number that JSON cannot write, which no evidence has.
+    pub fn seal(decision: Decision) -> Result<Self, serde_json::Error> {
+        let hash = hash(&decision)?;
+        Ok(Self { hash, decision })
+    }
+
+    /// Whether the decision is what was sealed.
+    #[must_use]
+    pub fn is_intact(&self) -> bool {
+        hash(&self.decision).is_ok_and(|hash| hash == self.hash)
+    }
+}
+
+fn hash(decision: &Decision) -> Result<String, serde_json::Error> {
+    let bytes = serde_json::to_vec(decision)?;
+    Ok(Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_changed_record_shows() {
+        let decision = Decision {
+            rollout: "r".to_owned(),
+            sequence: 1,
+            at_ms: 5,
+            deed: Deed::Create,
+            by: By::Person,
+            from_step: 0,
+            to_step: 0,
+            reasons: vec!["because".to_owned()],
+            previous_hash: NO_HASH.to_owned(),
+            evidence: None,
+        };
+        let mut sealed = Sealed::seal(decision).unwrap();
+        let read: Sealed = serde_json::from_str(&serde_json::to_string(&sealed).unwrap()).unwrap();
+        assert!(read.is_intact());
+        sealed.decision.reasons[0].push('!');
+        assert!(!sealed.is_intact());
+    }
+}

@@ -1,0 +1,93 @@
+//! What a verdict is made from, and the verdict.
+
+use super::sums::EpochSums;
+use super::{Millis, Rollout};
+use serde::{Deserialize, Serialize};
+
+pub const VERSION: u32 = 1;
+
+/// Everything that [`crate::policy::judge`] looks at: the same bundle gives the
+/// same verdict, on any machine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Bundle {
+    pub version: u32,
+    pub now_ms: Millis,
+    pub rollout: Rollout,
+    /// Of the current step's epochs.
+    pub sums: Vec<EpochSums>,
+    /// New users of every epoch since the start, for the sample ratio.
+    pub new_users: Vec<NewUsers>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewUsers {
+    pub epoch: u64,
+    /// Buckets of each arm.
+    pub weights: Vec<u16>,
+    pub counts: Vec<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    pub at_ms: Millis,
+    pub action: Action,
+    /// Sentences for people, the decisive one first.
+    pub reasons: Vec<String>,
+    pub metrics: Vec<MetricEvidence>,
+    pub srm: SrmEvidence,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    Hold,
+    Promote,
+    RollBack,
+    Pause,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Metric {
+    Errors,
+    /// The tail, at five thresholds: what rolls back.
+    Latency,
+    /// Median and 95th percentile: what promotes.
+    LatencyP50,
+    LatencyP95,
+    Agreement,
+}
+
+/// One guardrail for one arm against control. What is not finite or not known is
+/// `None`, since JSON has no infinity.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MetricEvidence {
+    pub metric: Metric,
+    pub arm: String,
+    pub arm_rate: Option<f64>,
+    pub control_rate: Option<f64>,
+    /// Of the rates, arm less control.
+    pub difference: Option<f64>,
+    /// A confidence sequence, valid at every look: of the difference, or for
+    /// agreement of the arm's own rate. `None` until there are enough events.
+    pub lower: Option<f64>,
+    pub upper: Option<f64>,
+    pub margin_words: String,
+    /// ln of the evidence that the arm is worse than tolerated.
+    pub harm_log_e: Option<f64>,
+    /// What it must reach for a rollback.
+    pub harm_threshold: Option<f64>,
+    /// Estimated ratio of the arm's rate to control's.
+    pub harm_ratio: Option<f64>,
+    pub harmed: bool,
+    /// `None` where the metric only rolls back.
+    pub within_margin: Option<bool>,
+    pub words: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SrmEvidence {
+    pub log_e: f64,
+    pub threshold: f64,
+    pub alarm: bool,
+}

@@ -1,0 +1,20 @@
+//! What a rollout is, what is known of it, and what was decided: plain values.
+//!
+//! The domain knows no HTTP, no SQL, no clock and no randomness.
+
+pub mod check;
+pub mod decision;
+pub mod evidence;
+pub mod plan;
+pub mod rollout;
+pub mod spec;
+pub mod sums;
+pub mod units;
+
+pub use evidence::{Action, Bundle, Metric, MetricEvidence, SrmEvidence, Verdict};
+pub use rollout::{Epoch, Phase, Rollout};
+pub use spec::RolloutSpec;
+pub use sums::EpochSums;
+
+/// Milliseconds since 1970.
+pub type Millis = u64;

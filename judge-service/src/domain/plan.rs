@@ -1,0 +1,81 @@
+//! From rollouts to the plan that workers route by.
+
+use super::rollout::{Phase, Rollout};
+use serinus_core::plan::wire::{self, BucketRange, Plan, Revision, RolloutPlan};
+
+/// A rollout with the secret of its users' pseudonyms, which no record of a
+/// decision may contain.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Keyed<'a> {
+    pub rollout: &'a Rollout,
+    pub identity_key: &'a str,
+}
+
+#[must_use]
+pub fn build<'a>(
+    rollouts: impl IntoIterator<Item = Keyed<'a>>,
+    revision: Revision,
+    report_interval_ms: u32,
+) -> Plan {
+    Plan {
+        version: wire::VERSION,
+        revision,
+        report_interval_ms,
+        rollouts: rollouts.into_iter().map(rollout_plan).collect(),
+    }
+}
+
+fn rollout_plan(keyed: Keyed<'_>) -> RolloutPlan {
+    let Keyed { rollout, identity_key } = keyed;
+    let spec = &rollout.spec;
+    let arm = |index: usize| spec.arms.get(index).map(|arm| arm.name.clone()).unwrap_or_default();
+    let epoch = rollout.epoch();
+    // What is decided needs no more samples, and nothing to fall back from.
+    let tested = rollout.phase.is_live() || rollout.phase == Phase::Promoted;
+    RolloutPlan {
+        id: spec.id.clone(),
+        epoch: epoch.map_or(0, |epoch| epoch.epoch),
+        matches: spec.matches.clone(),
+        unit: spec.unit.clone(),
+        salt: spec.salt.clone().unwrap_or_default(),
+        identity_key: identity_key.to_owned(),
+        arms: spec.arms.iter().map(|arm| arm.name.clone()).collect(),
+        baseline: rollout.baseline.clone(),
+        allocation: epoch
+            .into_iter()
+            .flat_map(|epoch| &epoch.allocation)
+            .map(|&(from, to, index)| BucketRange { from, to, arm: arm(index) })
+            .collect(),
+        latency_edges_us: epoch
+            .and_then(|epoch| epoch.thresholds.as_ref())
+            .map(|thresholds| thresholds.edges_us.clone())
+            .unwrap_or_default(),
+        event_share: 1.0,
+        new_unit_share: 1.0,
+        sampling: spec.sampling.clone().filter(|_| tested && !rollout.digests.is_empty()),
+        breaker: spec.breaker.clone().filter(|_| tested),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::rollout::tests::rollout;
+
+    #[test]
+    fn what_is_built_compiles() {
+        let mut rollout = rollout();
+        let key = "00".repeat(16);
+        for move_on in [
+            |_: &mut Rollout| {},
+            |rollout: &mut Rollout| rollout.enter_step(1, 2).unwrap(),
+            |rollout: &mut Rollout| rollout.take_back(Phase::RolledBack, 3),
+        ] {
+            move_on(&mut rollout);
+            let keyed = Keyed { rollout: &rollout, identity_key: &key };
+            let plan = build([keyed], Revision { generation: 1, counter: 1 }, 1_000);
+            let compiled = serinus_core::plan::compile(&plan).unwrap();
+            assert_eq!(compiled.rollouts[0].epoch, rollout.epoch().unwrap().epoch);
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Where a rollout stands, and how it moves. Every move starts a new epoch.
+
+use super::Millis;
+use super::check::weights;
+use super::spec::RolloutSpec;
+use serde::{Deserialize, Serialize};
+use serinus_core::allocation::{Allocation, Range};
+use serinus_core::bucket::BUCKETS;
+use serinus_core::json::FieldError;
+use std::collections::BTreeMap;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Rollout {
+    pub spec: RolloutSpec,
+    /// SHA-256 of each arm's model, by arm.
+    pub digests: BTreeMap<String, String>,
+    pub created_ms: Millis,
+    pub phase: Phase,
+    pub phase_since_ms: Millis,
+    /// Index into the spec's steps.
+    pub step: usize,
+    pub step_since_ms: Millis,
+    /// The arm that unassigned requests get: the spec's baseline, and after the
+    /// promotion the new version.
+    pub baseline: String,
+    /// All epochs, oldest first; the last one is now.
+    pub epochs: Vec<Epoch>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    Running,
+    /// Keeps its weights; only a rollback is still automatic.
+    Paused,
+    Promoted,
+    RolledBack,
+    Aborted,
+}
+
+/// A time in which allocation and latency edges did not change.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Epoch {
+    pub epoch: u64,
+    pub step: usize,
+    pub started_ms: Millis,
+    /// `[from, to, arm]` with the arm's index in the spec.
+    pub allocation: Vec<(u16, u16, usize)>,
+    /// Buckets of each arm.
+    pub weights: Vec<u16>,
+    /// `None` while latency is being learned.
+    pub thresholds: Option<Thresholds>,
+}
+
+/// Latency edges in microseconds, ascending, and what each is for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Thresholds {
+    pub edges_us: Vec<u64>,
+    /// Control's quantiles, as indices of edges: a first answer above one is evidence
+    /// of harm.
+    pub tail: Vec<usize>,
+    /// For p50 and p95: the slower arm's edge stands the tolerated slowdown above
+    /// control's.
+    pub promotion: Vec<PromotionEdge>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PromotionEdge {
+    /// In percent, such as 95.
+    pub percentile: u32,
+    pub control: usize,
+    pub arm: usize,
+}
+
+// === impl Phase ===
+
+impl Phase {
+    /// As the API and sentences write it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Promoted => "promoted",
+            Self::RolledBack => "rolled_back",
+            Self::Aborted => "aborted",
+        }
+    }
+
+    /// Whether requests are still split for a test.
+    #[must_use]
+    pub fn is_live(self) -> bool {
+        matches!(self, Self::Running | Self::Paused)
+    }
+}
+
+// === impl Rollout ===
+
+impl Rollout {
+    /// # Errors
+    /// A first step whose weights do not make sense; [`super::check::check`] finds those too.
+    pub fn start(
+        spec: RolloutSpec,
+        digests: BTreeMap<String, String>,
+        now: Millis,
+    ) -> Result<Self, FieldError> {
+        let mut rollout = Self {
+            baseline: spec.baseline().to_owned(),
+            spec,
+            digests,
+            created_ms: now,
+            phase: Phase::Running,
+            phase_since_ms: now,
+            step: 0,
+            step_since_ms: now,
+            epochs: Vec::new(),
+        };
+        rollout.enter_step(0, now)?;
+        Ok(rollout)
+    }
+
+    #[must_use]
+    pub fn arm_index(&self, name: &str) -> Option<usize> {
+        self.spec.arms.iter().position(|arm| arm.name == name)
+    }
+
+    /// The arm that all others are compared with.
+    #[must_use]
+    pub fn control_index(&self) -> usize {
+        self.arm_index(self.spec.baseline()).unwrap_or_default()
+    }
+
+    #[must_use]
+    pub fn epoch(&self) -> Option<&Epoch> {
+        self.epochs.last()
+    }
+
+    /// The epochs of the current step, oldest first.
+    pub fn step_epochs(&self) -> impl Iterator<Item = &Epoch> + Clone {
+        self.epochs.iter().filter(|epoch| epoch.step == self.step)
+    }
+
+    #[must_use]
+    pub fn is_last_step(&self) -> bool {
+        self.step + 1 >= self.spec.steps.len()
+    }
+
+    /// Goes to a step. One that leaves the baseline nothing but the holdback is
+    /// the end: the new version is promoted.
+    ///
+    /// # Errors
+    /// No such step, or one whose weights do not make sense.
+    pub fn enter_step(&mut self, step: usize, now: Millis) -> Result<(), FieldError> {
+        let Some(wanted) = self.spec.steps.get(step) else {
+            return Err(FieldError::new("steps", format!("have no step {}", step + 1)));
+        };
+        let weights = weights(&self.spec, wanted)?;
+        let control = self.control_index();
+        let allocation = self
+            .allocation()
+            .rebalanced(&weights)
+            .map_err(|error| FieldError::new("weights", error.to_string()))?;
+        self.step = step;
+        self.step_since_ms = now;
+        self.push_epoch(allocation, None, now);
+        let rest = weights.get(control).copied().unwrap_or_default();
+        if f64::from(rest) <= self.spec.holdback_percent * 100.0 {
+            let winner = weights.iter().enumerate().max_by_key(|(_, weight)| **weight);
+            if let Some(arm) = winner.and_then(|(index, _)| self.spec.arms.get(index)) {
+                self.baseline = arm.name.clone();
+            }
+            self.set_phase(Phase::Promoted, now);
+        }
+        Ok(())
+    }
+
+    /// The latency thresholds of the step are learned.
+    pub fn learned(&mut self, thresholds: Thresholds, now: Millis) {
+        self.push_epoch(self.allocation(), Some(thresholds), now);
+    }
+
+    /// Starts the processes anew within the step.
+    pub fn restart_processes(&mut self, now: Millis) {
+        let thresholds = self.epoch().and_then(|epoch| epoch.thresholds.clone());
+        self.push_epoch(self.allocation(), thresholds, now);
+    }
+
+    /// Everything back to the baseline of the spec; `phase` is `RolledBack` or `Aborted`.
+    pub fn take_back(&mut self, phase: Phase, now: Millis) {
+        let control = self.control_index();
+        let weights: Vec<u16> = (0..self.spec.arms.len())
+            .map(|arm| if arm == control { BUCKETS } else { 0 })
+            .collect();
+        let allocation = self
+            .allocation()
+            .rebalanced(&weights)
+            .unwrap_or_else(|_| Allocation::whole(control));
+        self.baseline = self.spec.baseline().to_owned();
+        self.push_epoch(allocation, None, now);
+        self.set_phase(phase, now);
+    }
+
+    pub fn set_phase(&mut self, phase: Phase, now: Millis) {
+        self.phase = phase;
+        self.phase_since_ms = now;
+    }
+
+    fn allocation(&self) -> Allocation {
+        let whole = || Allocation::whole(self.control_index());
+        self.epoch().map_or_else(whole, |epoch| {
+            let ranges: Vec<Range> = epoch
+                .allocation
+                .iter()
+                .map(|&(from, to, arm)| Range { from, to, arm })
+                .collect();
+            Allocation::new(&ranges).unwrap_or_else(|_| whole())
+        })
+    }
+
+    fn push_epoch(&mut self, allocation: Allocation, thresholds: Option<Thresholds>, now: Millis) {
+        let epoch = self.epoch().map_or(1, |epoch| epoch.epoch + 1);
+        self.epochs.push(Epoch {
+            epoch,
+            step: self.step,
+            started_ms: now,
+            weights: (0..self.spec.arms.len()).map(|arm| allocation.buckets_of(arm)).collect(),
+            allocation: allocation.ranges().iter().map(|r| (r.from, r.to, r.arm)).collect(),
+            thresholds,
+        });
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::domain::check::tests::{spec, spec_json};
+
+    pub(crate) fn rollout() -> Rollout {
+        Rollout::start(spec(&spec_json()).unwrap(), BTreeMap::new(), 1_000).unwrap()
+    }
+
+    #[test]
+    fn a_ramp_ends_in_a_promotion_with_the_new_baseline() {
+        let mut rollout = rollout();
+        assert_eq!(rollout.epoch().unwrap().allocation, [(0, 9000, 0), (9000, 10000, 1)]);
+        for step in 1..4 {
+            assert_eq!((rollout.phase, rollout.baseline.as_str()), (Phase::Running, "control"));
+            rollout.enter_step(step, 2_000).unwrap();
+        }
+        assert_eq!((rollout.phase, rollout.baseline.as_str()), (Phase::Promoted, "canary"));
+        assert_eq!(rollout.epoch().unwrap().epoch, 4);
+        assert!(rollout.enter_step(4, 3_000).is_err());
+    }
+
+    #[test]
+    fn a_rollback_gives_everything_to_control() {
+        let mut rollout = rollout();
+        rollout.enter_step(1, 2_000).unwrap();
+        rollout.take_back(Phase::RolledBack, 3_000);
+        assert_eq!(rollout.epoch().unwrap().allocation, [(0, 10000, 0)]);
+        assert_eq!(rollout.phase, Phase::RolledBack);
+    }
+}

@@ -1,0 +1,287 @@
+//! What a person asks for. Read strictly: an unknown field is refused.
+//!
+//! Defaults are chosen so that a spec with nothing but two arms does the right
+//! thing; their sources are in the documentation of the statistics.
+
+use serde::{Deserialize, Serialize};
+use serinus_core::plan::wire::{Breaker, Match, Sampling, UnitSource};
+use std::collections::BTreeMap;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RolloutSpec {
+    pub id: String,
+    #[serde(rename = "match")]
+    pub matches: Match,
+    pub unit: Vec<UnitSource>,
+    /// Public; the same salt puts the same users first again. Default: the id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub salt: Option<String>,
+    pub arms: Vec<Arm>,
+    /// The arm that all others are compared with. Default: the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<String>,
+    /// Default, for two arms: 10, 25, 75, 100%.
+    #[serde(default)]
+    pub steps: Vec<Step>,
+    #[serde(default)]
+    pub minimum: Minimum,
+    #[serde(default)]
+    pub warm_up: WarmUp,
+    #[serde(default)]
+    pub deadline: Deadline,
+    #[serde(default)]
+    pub guardrails: Guardrails,
+    #[serde(default)]
+    pub alpha: Alpha,
+    #[serde(default = "default_breaker")]
+    pub breaker: Option<Breaker>,
+    #[serde(default = "default_sampling")]
+    pub sampling: Option<Sampling>,
+    /// Kept on the baseline at the last step, so that there still is a control.
+    #[serde(default)]
+    pub holdback_percent: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Arm {
+    /// Also the value of the arm header, which routes match.
+    pub name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Path of the model's description, below the judge's models folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+}
+
+/// Percent of users for each arm but the baseline, which has the rest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    pub weights: BTreeMap<String, f64>,
+}
+
+/// What a step lasts at least.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Minimum {
+    #[serde(default = "sixty")]
+    pub seconds: f64,
+    /// Requests decided for each arm.
+    #[serde(default = "five_hundred")]
+    pub exposures: u64,
+}
+
+/// The start of a step, in which latency is learned and not judged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WarmUp {
+    #[serde(default = "five")]
+    pub seconds: f64,
+    /// Answers of control from which the latency thresholds are learned.
+    #[serde(default = "thousand")]
+    pub requests: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Deadline {
+    /// Of one step.
+    #[serde(default = "day")]
+    pub seconds: f64,
+    #[serde(default)]
+    pub then: AtDeadline,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AtDeadline {
+    #[default]
+    Pause,
+    RollBack,
+    Proceed,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Guardrails {
+    #[serde(default)]
+    pub errors: ErrorGuardrail,
+    #[serde(default)]
+    pub latency: LatencyGuardrail,
+    /// Judged for arms that name a model.
+    #[serde(default)]
+    pub agreement: AgreementGuardrail,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ErrorGuardrail {
+    /// Rolled back only when surely worse than this times control's rate.
+    #[serde(default = "default_tolerated_ratio")]
+    pub tolerated_ratio: f64,
+    /// ... and by this much at least, as a difference of rates.
+    #[serde(default = "default_floor")]
+    pub floor: f64,
+    /// Promoted when surely below this times control's rate,
+    #[serde(default = "default_margin_ratio")]
+    pub margin_ratio: f64,
+    /// or surely below this rate.
+    #[serde(default = "percent")]
+    pub margin_absolute: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LatencyGuardrail {
+    #[serde(default = "default_tolerated_ratio")]
+    pub tolerated_ratio: f64,
+    #[serde(default = "default_floor")]
+    pub floor: f64,
+    /// Promoted when p50 and p95 are each surely slower by less than this: 0.25
+    /// is a quarter.
+    #[serde(default = "default_slowdown")]
+    pub slowdown: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AgreementGuardrail {
+    #[serde(default = "default_tolerated_ratio")]
+    pub tolerated_ratio: f64,
+    #[serde(default = "default_floor")]
+    pub floor: f64,
+    /// Promoted when surely fewer users than this share get an answer that the
+    /// arm's own model file does not give.
+    #[serde(default = "percent")]
+    pub margin_absolute: f64,
+    #[serde(default)]
+    pub tolerance: AnswerTolerance,
+}
+
+/// `|served - expected| <= absolute + relative * |expected|` for each number.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AnswerTolerance {
+    #[serde(default = "thousandth")]
+    pub absolute: f64,
+    #[serde(default = "thousandth")]
+    pub relative: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Alpha {
+    /// The chance that a rollout whose arm is within tolerance is ever rolled back.
+    #[serde(default = "percent")]
+    pub rollback: f64,
+    /// The chance that a guardrail passes an arm that is at its margin.
+    #[serde(default = "twentieth")]
+    pub promotion: f64,
+}
+
+// === impl RolloutSpec ===
+
+impl RolloutSpec {
+    /// Puts in what depends on other fields, so that what is stored and shown
+    /// is what applies.
+    #[must_use]
+    pub fn completed(mut self) -> Self {
+        if self.salt.is_none() {
+            self.salt = Some(self.id.clone());
+        }
+        if self.baseline.is_none() {
+            self.baseline = self.arms.first().map(|arm| arm.name.clone());
+        }
+        let canary = match self.arms.as_slice() {
+            [_, _] => self.treatments().next().map(|arm| arm.name.clone()),
+            _ => None,
+        };
+        if self.steps.is_empty()
+            && let Some(canary) = canary
+        {
+            self.steps = [10.0, 25.0, 75.0, 100.0]
+                .into_iter()
+                .map(|percent| Step { weights: BTreeMap::from([(canary.clone(), percent)]) })
+                .collect();
+        }
+        self
+    }
+
+    #[must_use]
+    pub fn baseline(&self) -> &str {
+        self.baseline.as_deref().unwrap_or_default()
+    }
+
+    /// All arms but the baseline.
+    pub fn treatments(&self) -> impl Iterator<Item = &Arm> {
+        self.arms.iter().filter(|arm| arm.name != self.baseline())
+    }
+}
+
+// === defaults ===
+
+macro_rules! default_from_fields {
+    ($($type:ident { $($field:ident: $value:expr),+ })+) => {$(
+        impl Default for $type {
+            fn default() -> Self {
+                Self { $($field: $value),+ }
+            }
+        }
+    )+};
+}
+
+default_from_fields! {
+    Minimum { seconds: sixty(), exposures: five_hundred() }
+    WarmUp { seconds: five(), requests: thousand() }
+    Deadline { seconds: day(), then: AtDeadline::Pause }
+    Alpha { rollback: percent(), promotion: twentieth() }
+    AnswerTolerance { absolute: thousandth(), relative: thousandth() }
+    ErrorGuardrail {
+        tolerated_ratio: default_tolerated_ratio(), floor: default_floor(),
+        margin_ratio: default_margin_ratio(), margin_absolute: percent()
+    }
+    LatencyGuardrail {
+        tolerated_ratio: default_tolerated_ratio(), floor: default_floor(), slowdown: default_slowdown()
+    }
+    AgreementGuardrail {
+        tolerated_ratio: default_tolerated_ratio(), floor: default_floor(),
+        margin_absolute: percent(), tolerance: AnswerTolerance::default()
+    }
+}
+
+fn sixty() -> f64 {
+    60.0
+}
+fn five() -> f64 {
+    5.0
+}
+fn day() -> f64 {
+    86_400.0
+}
+fn five_hundred() -> u64 {
+    500
+}
+fn thousand() -> u64 {
+    1_000
+}
+fn percent() -> f64 {
+    0.01
+}
+fn twentieth() -> f64 {
+    0.05
+}
+fn thousandth() -> f64 {
+    0.001
+}
+/// At huge traffic a tolerated ratio of 1 would roll back a true 1.05.
+fn default_tolerated_ratio() -> f64 {
+    1.1
+}
+/// A tenth of a percentage point.
+fn default_floor() -> f64 {
+    0.001
+}
+fn default_margin_ratio() -> f64 {
+    1.5
+}
+fn default_slowdown() -> f64 {
+    0.25
+}
+#[allow(clippy::unnecessary_wraps)]
+fn default_breaker() -> Option<Breaker> {
+    Some(Breaker { minimum_requests: 50, error_share: 0.1, window_ms: 10_000 })
+}
+#[allow(clippy::unnecessary_wraps)]
+fn default_sampling() -> Option<Sampling> {
+    Some(Sampling { share: 0.1, per_second: 50, max_body_bytes: 65_536 })
+}

@@ -1,0 +1,146 @@
+//! Everything counted in one epoch of a rollout.
+
+use serde::{Deserialize, Serialize};
+use serinus_core::bucket::SLOTS;
+use serinus_core::histogram;
+use serinus_core::plan::compiled::MAX_EDGES;
+use std::collections::BTreeMap;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EpochSums {
+    pub epoch: u64,
+    /// In the order of the spec's arms.
+    pub arms: Vec<ArmSums>,
+    /// Breakers that opened on workers.
+    pub trips: Vec<Trip>,
+    pub fallbacks: BTreeMap<String, u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ArmSums {
+    /// Each list has one entry a slot: 256.
+    pub exposures: Vec<u64>,
+    pub finished: Vec<u64>,
+    pub errors: Vec<u64>,
+    pub latency_sum_us: Vec<u64>,
+    /// One list of slots for each latency edge of the epoch: answers above it.
+    pub over: Vec<Vec<u64>>,
+    /// Answers without error by duration, `[bucket, count]`.
+    pub histogram: BTreeMap<u16, u64>,
+    pub local_replies: u64,
+    pub disconnects: u64,
+    pub samples_sent: u64,
+    pub samples_dropped: u64,
+    pub firsts: Firsts,
+}
+
+/// Users counted once. Keys of the maps are the epoch in which the user had the
+/// same event before (0 for never), so that a process that started at any epoch
+/// finds the users whose first event since then is here.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Firsts {
+    /// Users that were never seen before in the rollout.
+    pub new_users: u64,
+    pub errors: BTreeMap<u64, u64>,
+    /// One map for each latency edge.
+    pub slow: Vec<BTreeMap<u64, u64>>,
+    pub mismatches: BTreeMap<u64, u64>,
+    /// How the first request of a listed user ended, and of those, failed.
+    pub outcomes: BTreeMap<u64, Outcomes>,
+    /// How a user's first sample compared with the model, and of those, mismatched.
+    pub samples: BTreeMap<u64, Outcomes>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcomes {
+    pub users: u64,
+    pub bad: u64,
+}
+
+/// A worker's breaker that opened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trip {
+    pub arm: String,
+    pub finished: u32,
+    pub errors: u32,
+}
+
+// === impl EpochSums ===
+
+impl EpochSums {
+    #[must_use]
+    pub fn new(epoch: u64, arms: usize) -> Self {
+        Self {
+            epoch,
+            arms: (0..arms).map(|_| ArmSums::default()).collect(),
+            trips: Vec::new(),
+            fallbacks: BTreeMap::new(),
+        }
+    }
+}
+
+// === impl ArmSums ===
+
+impl Default for ArmSums {
+    fn default() -> Self {
+        let slots = || vec![0; SLOTS];
+        Self {
+            exposures: slots(),
+            finished: slots(),
+            errors: slots(),
+            latency_sum_us: slots(),
+            over: (0..MAX_EDGES).map(|_| slots()).collect(),
+            histogram: BTreeMap::new(),
+            local_replies: 0,
+            disconnects: 0,
+            samples_sent: 0,
+            samples_dropped: 0,
+            firsts: Firsts { slow: vec![BTreeMap::new(); MAX_EDGES], ..Firsts::default() },
+        }
+    }
+}
+
+impl ArmSums {
+    /// Answers without error, by slot: what latency is a share of.
+    #[must_use]
+    pub fn answered(&self) -> Vec<u64> {
+        self.finished
+            .iter()
+            .zip(&self.errors)
+            .map(|(finished, errors)| finished.saturating_sub(*errors))
+            .collect()
+    }
+
+    #[must_use]
+    pub fn answers_counted(&self) -> u64 {
+        self.histogram.values().sum()
+    }
+}
+
+impl Firsts {
+    /// The sum of a map's entries for users who had no such event since `start`.
+    #[must_use]
+    pub fn since(map: &BTreeMap<u64, u64>, start: u64) -> u64 {
+        map.range(..start).map(|(_, count)| count).sum()
+    }
+
+    #[must_use]
+    pub fn outcomes_since(map: &BTreeMap<u64, Outcomes>, start: u64) -> Outcomes {
+        map.range(..start).fold(Outcomes::default(), |sum, (_, next)| Outcomes {
+            users: sum.users + next.users,
+            bad: sum.bad + next.bad,
+        })
+    }
+}
+
+/// A histogram's counts as a dense list, for quantiles.
+#[must_use]
+pub fn dense(histogram: &BTreeMap<u16, u64>) -> Vec<u64> {
+    let mut counts = vec![0; histogram::BUCKETS];
+    for (&bucket, &count) in histogram {
+        if let Some(slot) = counts.get_mut(usize::from(bucket)) {
+            *slot += count;
+        }
+    }
+    counts
+}

@@ -1,0 +1,15 @@
+//! The Serinus judge: it takes reports, judges rollouts and delivers plans.
+//!
+//! Rooms, from the inside out: [`domain`] has plain values; [`policy`] turns
+//! evidence into a verdict; [`inference`] runs model artefacts; [`store`] keeps;
+//! [`books`] has it all in memory; [`service`] joins them; [`api`] is HTTP.
+//! Nothing inside knows what is outside.
+
+pub mod api;
+pub mod books;
+pub mod domain;
+pub mod inference;
+pub mod policy;
+pub mod replay;
+pub mod service;
+pub mod store;

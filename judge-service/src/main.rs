@@ -1,0 +1,131 @@
+//! `serinus`: the judge, and the tools around it.
+
+use clap::{Parser, Subcommand};
+use serinus_judge::service::{Service, Settings, wall_clock};
+use serinus_judge::store::Sqlite;
+use serinus_judge::{api, replay};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+
+#[derive(Parser)]
+#[command(name = "serinus", version, about = "Canary releases for machine-learning models, decided by evidence")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the judge
+    Serve(Serve),
+    /// Judge a stored decision again: exit code 0 when the verdict is the same
+    Replay {
+        /// A decision as GET /v1/rollouts/{id}/decisions/{sequence} gives it
+        bundle: PathBuf,
+    },
+}
+
+#[derive(clap::Args)]
+struct Serve {
+    /// Where to listen; port 0 picks a free one
+    #[arg(long, default_value = "127.0.0.1:7700")]
+    listen: SocketAddr,
+    /// The database file; it is made when missing
+    #[arg(long, default_value = "serinus.sqlite")]
+    store: PathBuf,
+    /// The folder of the model descriptions that rollouts name
+    #[arg(long, default_value = ".")]
+    models: PathBuf,
+    /// How often each worker reports
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(100..=600_000))]
+    report_interval_ms: u32,
+    /// Listen on an address that other machines reach, though the API has no
+    /// authentication yet
+    #[arg(long)]
+    allow_remote: bool,
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Serve(serve) => run(serve),
+        Command::Replay { bundle } => replayed(&bundle),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("serinus: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(serve: Serve) -> Result<(), String> {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,sqlx=warn".into()),
+        )
+        .init();
+    if !serve.listen.ip().is_loopback() && !serve.allow_remote {
+        return Err(format!(
+            "{} can be reached from other machines, and the API has no authentication yet; use 127.0.0.1, or --allow-remote",
+            serve.listen
+        ));
+    }
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| format!("failed to start: {error}"))?;
+    runtime.block_on(judge(serve))
+}
+
+async fn judge(serve: Serve) -> Result<(), String> {
+    let store = Sqlite::open(&serve.store)
+        .await
+        .map_err(|error| format!("failed to open {}: {error}", serve.store.display()))?;
+    let settings = Settings {
+        models: serve.models,
+        report_interval_ms: serve.report_interval_ms,
+        evaluation_interval: Duration::from_millis(250),
+    };
+    let service = Service::start(settings, Arc::new(store), wall_clock)
+        .await
+        .map_err(|error| format!("failed to read {}: {error}", serve.store.display()))?;
+    let listener = TcpListener::bind(serve.listen)
+        .await
+        .map_err(|error| format!("failed to listen on {}: {error}", serve.listen))?;
+    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    println!("serinus judge listening on http://{address}");
+    // A pipe that nobody reads is no reason to stop.
+    let _ = std::io::stdout().flush();
+    // Nothing to drain: whatever was acknowledged is on disk, and workers resend
+    // the rest. So a signal ends the judge at once, long polls and all.
+    tokio::select! {
+        served = axum::serve(listener, api::router(service)) => served.map_err(|error| format!("failed to serve: {error}")),
+        () = asked_to_stop() => Ok(()),
+    }
+}
+
+async fn asked_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+fn replayed(bundle: &PathBuf) -> Result<(), String> {
+    let bytes = std::fs::read(bundle).map_err(|error| format!("failed to read {}: {error}", bundle.display()))?;
+    let sealed = replay::replay(&bytes).map_err(|error| format!("{}: {error}", bundle.display()))?;
+    let decision = &sealed.decision;
+    println!("same verdict: {:?} of rollout {} (decision {}, hash {})", decision.deed, decision.rollout, decision.sequence, sealed.hash);
+    for reason in &decision.reasons {
+        println!("  {reason}");
+    }
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! The guardrail on errors.
+
+use super::harm::Harm;
+use super::view::Comparison;
+use super::{SHOWN_ALPHA, SHOWN_EVENTS, TUNING_REQUESTS, words};
+use crate::domain::sums::{Firsts, Outcomes};
+use crate::domain::{Metric, MetricEvidence};
+use serinus_stats::absolute;
+use serinus_stats::restart;
+use serinus_stats::sequence::{self, ArmSlots, Difference, Gate, Margin, Stratum};
+
+pub fn evidence(comparison: &Comparison<'_>, rollback_alpha: f64, promotion_alpha: f64) -> MetricEvidence {
+    let guardrail = &comparison.rollout.spec.guardrails.errors;
+    let shown = difference(comparison, Margin::Absolute(0.0));
+    let gap = shown.as_ref().map(|shown| shown.estimate);
+    let harm = Harm::of(comparison, guardrail.tolerated_ratio, rollback_alpha, |sums, start| {
+        Firsts::since(&sums.firsts.errors, start)
+    });
+    let harmed = harm.is_proven(gap, guardrail.floor);
+    // Two ways to pass, so each has half of alpha.
+    let alpha = promotion_alpha / 2.0;
+    let by_ratio = difference(comparison, Margin::Ratio(guardrail.margin_ratio)).is_some_and(|difference| {
+        Gate::PROMOTION.is_open(&difference) && difference.upper_bound(alpha, TUNING_REQUESTS) < 0.0
+    });
+    let Outcomes { users, bad } = outcomes(comparison);
+    let clean = absolute::log_e(guardrail.margin_absolute, users, bad);
+    let by_bound = clean >= restart::threshold(alpha);
+    let within = by_ratio || by_bound;
+    let (lower, upper) = shown
+        .as_ref()
+        .filter(|shown| shown.canary_events >= SHOWN_EVENTS)
+        .map(|shown| shown.interval(SHOWN_ALPHA, TUNING_REQUESTS))
+        .unzip();
+    let words = if harmed || harm.log_e > 0.0 && !within {
+        harm.words(comparison, "error")
+    } else if within {
+        let how = if by_bound {
+            format!("surely under {}", words::percent(guardrail.margin_absolute))
+        } else {
+            format!("surely below {} times control's", guardrail.margin_ratio)
+        };
+        format!("{}'s error rate is {how}", comparison.arm_name())
+    } else {
+        format!(
+            "{}'s error rate is not yet surely within its margin ({bad} of {users} users had an error first)",
+            comparison.arm_name()
+        )
+    };
+    MetricEvidence {
+        metric: Metric::Errors,
+        arm: comparison.arm_name().to_owned(),
+        arm_rate: shown.as_ref().map(|shown| shown.canary_rate),
+        control_rate: shown.as_ref().map(|shown| shown.control_rate),
+        difference: gap,
+        lower,
+        upper,
+        margin_words: format!(
+            "at most {} times control's rate, or surely under {}",
+            guardrail.margin_ratio,
+            words::percent(guardrail.margin_absolute)
+        ),
+        harm_log_e: Some(harm.log_e),
+        harm_threshold: Some(harm.threshold),
+        harm_ratio: harm.ratio,
+        harmed,
+        within_margin: Some(within),
+        words,
+    }
+}
+
+fn difference(comparison: &Comparison<'_>, margin: Margin) -> Option<Difference> {
+    let strata: Vec<Stratum<'_>> = comparison
+        .epochs
+        .iter()
+        .filter_map(|view| {
+            let arm = view.sums.arms.get(comparison.arm)?;
+            let control = view.sums.arms.get(comparison.control)?;
+            Some(Stratum {
+                canary: ArmSlots { requests: &arm.finished, events: &arm.errors },
+                control: ArmSlots { requests: &control.finished, events: &control.errors },
+            })
+        })
+        .collect();
+    sequence::difference(&strata, margin)
+}
+
+/// How the first request of each listed user in this step ended.
+fn outcomes(comparison: &Comparison<'_>) -> Outcomes {
+    let start = comparison.step_start();
+    comparison
+        .epochs
+        .iter()
+        .filter_map(|view| view.sums.arms.get(comparison.arm))
+        .map(|sums| Firsts::outcomes_since(&sums.firsts.outcomes, start))
+        .fold(Outcomes::default(), |sum, next| Outcomes { users: sum.users + next.users, bad: sum.bad + next.bad })
+}

@@ -1,0 +1,33 @@
+//! From an evidence bundle to a verdict: a pure function.
+//!
+//! The policy knows no store, no HTTP, no clock and no randomness. Two different
+//! tools answer the one question (is the arm worse than control by more than is
+//! tolerated?), because the two mistakes differ: [`harm`] rolls back on exact
+//! evidence, valid at every look; `errors`, `latency` and `agreement` promote
+//! when each guardrail surely lies within its margin.
+
+mod agreement;
+mod errors;
+mod harm;
+mod judge;
+mod latency;
+pub mod thresholds;
+mod view;
+mod words;
+
+pub use judge::judge;
+
+/// Requests at which the asymptotic sequences are tightest: a step of a small
+/// service in its first hour, or of a large one in its first minute. The bound is
+/// valid at any other number too.
+const TUNING_REQUESTS: f64 = 20_000.0;
+
+/// Sample ratio mismatch: one false alarm in a hundred rollouts.
+const SRM_ALPHA: f64 = 0.01;
+
+/// Of the two-sided sequences that are shown.
+const SHOWN_ALPHA: f64 = 0.05;
+
+/// An interval with fewer events of the arm is not shown: its variance would be
+/// far too small (STATISTICS: finding 3).
+const SHOWN_EVENTS: u64 = 20;

@@ -1,0 +1,104 @@
+//! Latency thresholds, learned from control at the start of each step.
+
+use crate::domain::rollout::{PromotionEdge, Thresholds};
+use crate::domain::spec::RolloutSpec;
+use crate::domain::sums::{EpochSums, dense};
+use crate::domain::{Epoch, Millis};
+use serinus_core::histogram;
+use serinus_core::plan::compiled::MAX_EDGES;
+
+/// The quantiles of control whose crossing is evidence of harm.
+const TAIL: [f64; 5] = [0.5, 0.9, 0.95, 0.99, 0.999];
+
+/// The percentiles that promote.
+const PROMOTION: [u32; 2] = [50, 95];
+
+/// The first restart of the processes within a step; each next one comes when
+/// the step is twice as old.
+const FIRST_RESTART_MS: Millis = 60_000;
+
+/// The thresholds, when control has answered often and long enough.
+#[must_use]
+pub fn learn(
+    spec: &RolloutSpec,
+    epoch: &Epoch,
+    sums: &EpochSums,
+    control: usize,
+    now: Millis,
+) -> Option<Thresholds> {
+    let control = sums.arms.get(control)?;
+    let warm = now.saturating_sub(epoch.started_ms) as f64 >= spec.warm_up.seconds * 1_000.0
+        && control.answers_counted() >= spec.warm_up.requests;
+    if epoch.thresholds.is_some() || !warm {
+        return None;
+    }
+    let counts = dense(&control.histogram);
+    let at = |quantile: f64| histogram::quantile(&counts, quantile).unwrap_or_default().max(1);
+    let slowdown = spec.guardrails.latency.slowdown;
+    let slower = |percentile: u32| (at(f64::from(percentile) / 100.0) as f64 * (1.0 + slowdown)) as u64;
+    let tail: Vec<u64> = TAIL.iter().map(|&quantile| at(quantile)).collect();
+    let mut edges_us: Vec<u64> =
+        tail.iter().copied().chain(PROMOTION.iter().map(|&percentile| slower(percentile))).collect();
+    edges_us.sort_unstable();
+    edges_us.dedup();
+    debug_assert!(edges_us.len() <= MAX_EDGES);
+    let index = |edge: u64| edges_us.iter().position(|&other| other == edge).unwrap_or_default();
+    let mut tail: Vec<usize> = tail.into_iter().map(index).collect();
+    tail.dedup();
+    let promotion = PROMOTION
+        .iter()
+        .map(|&percentile| PromotionEdge {
+            percentile,
+            control: index(at(f64::from(percentile) / 100.0)),
+            arm: index(slower(percentile)),
+        })
+        .collect();
+    Some(Thresholds { edges_us, tail, promotion })
+}
+
+/// Whether the processes of a step start anew now: at 1, 2, 4, 8 ... minutes after
+/// the thresholds were learned, so that a regression that starts late is not
+/// weighed against a long good past.
+#[must_use]
+pub fn restart_is_due<'a>(epochs: impl Iterator<Item = &'a Epoch>, now: Millis) -> bool {
+    let learned: Vec<&Epoch> = epochs.filter(|epoch| epoch.thresholds.is_some()).collect();
+    let (Some(first), Ok(restarts)) = (learned.first(), u32::try_from(learned.len())) else {
+        return false;
+    };
+    let due = FIRST_RESTART_MS.saturating_mul(1 << (restarts - 1).min(40));
+    now.saturating_sub(first.started_ms) >= due
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::rollout::tests::rollout;
+
+    #[test]
+    fn learns_when_control_is_warm() {
+        let mut rollout = rollout();
+        let mut sums = EpochSums::new(1, 2);
+        let learn = |rollout: &crate::domain::Rollout, sums: &EpochSums, now| {
+            learn(&rollout.spec, rollout.epoch().unwrap(), sums, 0, now)
+        };
+        assert_eq!(learn(&rollout, &sums, 99_000), None, "nothing counted");
+        for micros in 1..=1_000u64 {
+            let bucket = histogram::bucket_of(micros * 10) as u16;
+            *sums.arms[0].histogram.entry(bucket).or_default() += 1;
+        }
+        assert_eq!(learn(&rollout, &sums, 5_999), None, "too early");
+        let thresholds = learn(&rollout, &sums, 6_000).unwrap();
+        assert!(thresholds.edges_us.is_sorted() && thresholds.edges_us.len() <= MAX_EDGES);
+        let edge = |index: usize| thresholds.edges_us[index];
+        let p50 = &thresholds.promotion[0];
+        assert!((5_000..5_700).contains(&edge(p50.control)));
+        assert_eq!(edge(p50.arm), (edge(p50.control) as f64 * 1.25) as u64);
+        rollout.learned(thresholds, 6_000);
+        assert_eq!(learn(&rollout, &sums, 7_000), None, "once a step");
+        assert!(!restart_is_due(rollout.step_epochs(), 65_999));
+        assert!(restart_is_due(rollout.step_epochs(), 66_000));
+        rollout.restart_processes(66_000);
+        assert!(!restart_is_due(rollout.step_epochs(), 125_999));
+        assert!(restart_is_due(rollout.step_epochs(), 126_000));
+    }
+}

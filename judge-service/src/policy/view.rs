@@ -1,0 +1,95 @@
+//! The bundle, arranged for the guardrails.
+
+use crate::domain::sums::{ArmSums, EpochSums};
+use crate::domain::{Bundle, Epoch, Rollout};
+use serinus_stats::ratio::LabelCounts;
+
+/// One epoch of the current step with what was counted in it.
+#[derive(Clone, Copy)]
+pub struct EpochView<'a> {
+    pub epoch: &'a Epoch,
+    pub sums: &'a EpochSums,
+}
+
+/// One arm against control, over the epochs of the current step.
+#[derive(Clone)]
+pub struct Comparison<'a> {
+    pub rollout: &'a Rollout,
+    pub arm: usize,
+    pub control: usize,
+    pub epochs: Vec<EpochView<'a>>,
+}
+
+impl<'a> Comparison<'a> {
+    pub fn new(bundle: &'a Bundle, arm: usize) -> Self {
+        let epochs = bundle
+            .rollout
+            .step_epochs()
+            .filter_map(|epoch| {
+                let sums = bundle.sums.iter().find(|sums| sums.epoch == epoch.epoch)?;
+                Some(EpochView { epoch, sums })
+            })
+            .collect();
+        Self { rollout: &bundle.rollout, arm, control: bundle.rollout.control_index(), epochs }
+    }
+
+    pub fn arm_name(&self) -> &'a str {
+        self.rollout.spec.arms.get(self.arm).map_or("", |arm| arm.name.as_str())
+    }
+
+    /// The same comparison over the epochs whose latency thresholds are known.
+    pub fn with_thresholds(&self) -> Self {
+        let mut learned = self.clone();
+        learned.epochs.retain(|view| view.epoch.thresholds.is_some());
+        learned
+    }
+
+    /// Percent of all users that the arm has now.
+    pub fn arm_percent(&self) -> f64 {
+        let epoch = self.rollout.epoch();
+        f64::from(epoch.and_then(|epoch| epoch.weights.get(self.arm)).copied().unwrap_or_default()) / 100.0
+    }
+
+    /// The epoch in which the current step began.
+    pub fn step_start(&self) -> u64 {
+        self.rollout.step_epochs().next().map_or(0, |epoch| epoch.epoch)
+    }
+
+    pub fn sum(&self, arm: usize, of: impl Fn(&ArmSums) -> u64) -> u64 {
+        self.epochs.iter().filter_map(|view| view.sums.arms.get(arm)).map(of).sum()
+    }
+
+    /// For each process (an epoch's start): users with a first event since, by epoch.
+    pub fn labels(
+        &self,
+        since: impl Fn(&ArmSums, u64) -> u64,
+    ) -> Vec<Vec<LabelCounts>> {
+        self.epochs
+            .iter()
+            .map(|start| {
+                let start = start.epoch.epoch;
+                self.epochs
+                    .iter()
+                    .filter(|view| view.epoch.epoch >= start)
+                    .map(|view| {
+                        let count = |arm: usize| {
+                            view.sums.arms.get(arm).map(|sums| since(sums, start)).unwrap_or_default()
+                        };
+                        let in_arm = count(self.arm);
+                        LabelCounts {
+                            share: self.share(view.epoch),
+                            with_event: in_arm + count(self.control),
+                            in_arm,
+                        }
+                    })
+                    .collect()
+            })
+            .collect()
+    }
+
+    /// The arm's share of the users that it and control have.
+    fn share(&self, epoch: &Epoch) -> f64 {
+        let weight = |arm: usize| f64::from(epoch.weights.get(arm).copied().unwrap_or_default());
+        weight(self.arm) / (weight(self.arm) + weight(self.control))
+    }
+}

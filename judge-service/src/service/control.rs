@@ -1,0 +1,128 @@
+//! The control loop: looks at every rollout, judges it, and acts.
+
+use super::Service;
+use super::live::PointTraffic;
+use crate::books::{Books, Entry, Made};
+use crate::domain::decision::{By, Deed, Evidence};
+use crate::domain::{Action, Bundle, Phase, Rollout, Verdict};
+use crate::policy::{self, thresholds};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Two looks are at least this far apart, however many reports come in.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
+
+impl Service {
+    pub(super) async fn control(self: Arc<Self>) {
+        loop {
+            // Whichever comes first: news, or the interval, since time alone can
+            // end a step's minimum or its deadline.
+            let _ = tokio::time::timeout(self.settings.evaluation_interval, self.changed.notified()).await;
+            self.look().await;
+            tokio::time::sleep(SHORTEST_INTERVAL).await;
+        }
+    }
+
+    /// One look at every rollout.
+    async fn look(&self) {
+        let mut books = self.books.lock().await;
+        let ids: Vec<String> = books
+            .entries()
+            .iter()
+            .filter(|entry| entry.rollout.phase.is_live() || entry.rollout.phase == Phase::Promoted)
+            .map(|entry| entry.rollout.spec.id.clone())
+            .collect();
+        let mut changed = false;
+        for id in ids {
+            changed |= self.look_at(&mut books, &id);
+        }
+        // A failure is logged where it is handled; the next look tries again.
+        if changed && self.publish(&mut books).await.is_err() {
+            tracing::warn!("the verdict is not in force; the next look judges anew");
+        }
+    }
+
+    /// Judges one rollout; whether the plan must change.
+    fn look_at(&self, books: &mut Books, id: &str) -> bool {
+        let now = self.now();
+        let Some(entry) = books.entry_mut(id) else { return false };
+        if entry.rollout.phase.is_live() && measure(entry, now) {
+            entry.touch();
+            return true;
+        }
+        let bundle = entry.bundle(now);
+        let verdict = policy::judge(&bundle);
+        let rollout = &entry.rollout;
+        self.live().evaluated(id, &verdict, rollout.step, rollout.phase, traffic(entry));
+        if verdict.action == Action::Hold {
+            return false;
+        }
+        let from_step = entry.rollout.step;
+        let before = entry.rollout.clone();
+        let Some(deed) = act(&mut entry.rollout, verdict.action, now) else {
+            entry.rollout = before;
+            return false;
+        };
+        let reasons = verdict.reasons.clone();
+        for reason in &reasons {
+            tracing::info!(rollout = %id, step = from_step + 1, deed = ?deed, "{reason}");
+        }
+        let made = Made { at_ms: now, deed, by: By::Judge, from_step, reasons, evidence: Some(evidence(bundle, verdict)) };
+        if let Err(problem) = books.decide(id, made) {
+            tracing::error!(rollout = %id, %problem, "a verdict could not be recorded, and is not acted on");
+            if let Some(entry) = books.entry_mut(id) {
+                entry.rollout = before;
+            }
+            return false;
+        }
+        true
+    }
+}
+
+fn evidence(bundle: Bundle, verdict: Verdict) -> Evidence {
+    Evidence { bundle, verdict }
+}
+
+/// Starts a new epoch when latency thresholds are learned or processes restart.
+fn measure(entry: &mut Entry, now: u64) -> bool {
+    let control = entry.rollout.control_index();
+    let Some(epoch) = entry.rollout.epoch() else { return false };
+    let sums = entry.sums().iter().find(|sums| sums.epoch == epoch.epoch);
+    if let Some(learned) = sums.and_then(|sums| thresholds::learn(&entry.rollout.spec, epoch, sums, control, now)) {
+        entry.rollout.learned(learned, now);
+        return true;
+    }
+    let due = thresholds::restart_is_due(entry.rollout.step_epochs(), now);
+    if due {
+        entry.rollout.restart_processes(now);
+    }
+    due
+}
+
+/// Does what the verdict says; `None` when it cannot be done.
+fn act(rollout: &mut Rollout, action: Action, now: u64) -> Option<Deed> {
+    match action {
+        Action::Hold => None,
+        Action::Promote => rollout.enter_step(rollout.step + 1, now).ok().map(|()| Deed::Promote),
+        Action::RollBack => {
+            rollout.take_back(Phase::RolledBack, now);
+            Some(Deed::RollBack)
+        }
+        Action::Pause => {
+            rollout.set_phase(Phase::Paused, now);
+            Some(Deed::Pause)
+        }
+    }
+}
+
+fn traffic(entry: &Entry) -> Vec<PointTraffic> {
+    super::status::traffic(entry)
+        .into_iter()
+        .map(|traffic| PointTraffic {
+            arm: traffic.arm,
+            exposures: traffic.exposures,
+            finished: traffic.finished,
+            errors: traffic.errors,
+        })
+        .collect()
+}

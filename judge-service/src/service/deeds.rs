@@ -1,0 +1,172 @@
+//! What people do to rollouts.
+
+use super::Service;
+use super::status::Status;
+use crate::books::Made;
+use crate::domain::check::check;
+use crate::domain::decision::{By, Deed, Sealed};
+use crate::domain::plan::{Keyed, build};
+use crate::domain::{Phase, Rollout, RolloutSpec};
+use crate::store::StoreError;
+use serinus_core::json::FieldError;
+use serinus_core::plan::{self, Revision};
+
+#[derive(Debug, thiserror::Error)]
+pub enum DeedError {
+    #[error("{0}")]
+    Spec(#[from] FieldError),
+    #[error("there is a rollout `{0}` already; delete it first, or choose another id")]
+    Exists(String),
+    #[error("there is no rollout `{0}`")]
+    Unknown(String),
+    #[error("{0}")]
+    Conflict(String),
+    #[error("it could not be stored, and is not done: {0}")]
+    Store(#[from] StoreError),
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl Service {
+    /// Starts a rollout.
+    ///
+    /// # Errors
+    /// A spec that does not make sense, a model that does not load, an id that is taken.
+    pub async fn create(&self, spec: RolloutSpec) -> Result<Status, DeedError> {
+        let spec = spec.completed();
+        check(&spec)?;
+        let id = spec.id.clone();
+        let mut books = self.books.lock().await;
+        if books.entry(&id).is_some() {
+            return Err(DeedError::Exists(id));
+        }
+        let digests = self.models.load(&spec)?;
+        let now = self.now();
+        let rollout = Rollout::start(spec, digests, now)?;
+        let identity_key = random_key()?;
+        routable(&rollout, &identity_key)?;
+        let first = rollout.spec.steps.first().map(|step| format!("{:?}", step.weights)).unwrap_or_default();
+        books.create(rollout, identity_key);
+        let reasons = vec![format!("created; first step {first}")];
+        self.decided(&mut books, &id, Deed::Create, 0, reasons).await
+    }
+
+    /// # Errors
+    /// No such rollout, or one whose phase does not allow it.
+    pub async fn act(&self, id: &str, deed: Deed, reason: Option<String>) -> Result<Status, DeedError> {
+        let mut books = self.books.lock().await;
+        let now = self.now();
+        let entry = books.entry_mut(id).ok_or_else(|| DeedError::Unknown(id.to_owned()))?;
+        let rollout = &mut entry.rollout;
+        let (phase, step) = (rollout.phase, rollout.step);
+        let conflict = |wanted: &str| {
+            DeedError::Conflict(format!(
+                "the rollout is {}; only a rollout that is {wanted} allows this",
+                phase.name().replace('_', " ")
+            ))
+        };
+        match (deed, phase) {
+            (Deed::Promote, Phase::Running | Phase::Paused) => {
+                if rollout.is_last_step() {
+                    return Err(DeedError::Conflict("it is at its last step already".to_owned()));
+                }
+                rollout.enter_step(step + 1, now)?;
+                if phase == Phase::Paused && rollout.phase == Phase::Paused {
+                    rollout.set_phase(Phase::Running, now);
+                }
+            }
+            (Deed::Pause, Phase::Running) => rollout.set_phase(Phase::Paused, now),
+            (Deed::Resume, Phase::Paused) => rollout.set_phase(Phase::Running, now),
+            (Deed::Abort, Phase::Running | Phase::Paused | Phase::Promoted) => rollout.take_back(Phase::Aborted, now),
+            (Deed::Pause, _) => return Err(conflict("running")),
+            (Deed::Resume, _) => return Err(conflict("paused")),
+            (Deed::Abort, _) => return Err(conflict("running, paused or promoted")),
+            _ => return Err(conflict("running or paused")),
+        }
+        entry.touch();
+        let reasons = vec![reason.unwrap_or_else(|| "by hand".to_owned())];
+        self.decided(&mut books, id, deed, step, reasons).await
+    }
+
+    /// Forgets a rollout and the secret of its users' pseudonyms. Its requests
+    /// then go by Envoy's default route.
+    ///
+    /// # Errors
+    /// No such rollout, or one that still splits traffic.
+    pub async fn delete(&self, id: &str) -> Result<(), DeedError> {
+        let mut books = self.books.lock().await;
+        let entry = books.entry(id).ok_or_else(|| DeedError::Unknown(id.to_owned()))?;
+        if entry.rollout.phase.is_live() {
+            return Err(DeedError::Conflict(format!(
+                "the rollout is {}; abort it first",
+                entry.rollout.phase.name()
+            )));
+        }
+        books.delete(id);
+        self.publish(&mut books).await?;
+        drop(books);
+        self.models.forget(id);
+        self.live().forget(id);
+        Ok(())
+    }
+
+    /// # Errors
+    /// No such rollout, or a store that cannot be read.
+    pub async fn decisions(&self, id: &str) -> Result<Vec<Sealed>, DeedError> {
+        if self.books.lock().await.entry(id).is_none() {
+            return Err(DeedError::Unknown(id.to_owned()));
+        }
+        Ok(self.store.decisions(id).await?)
+    }
+
+    /// # Errors
+    /// A store that cannot be read.
+    pub async fn decision(&self, id: &str, sequence: u64) -> Result<Option<Sealed>, DeedError> {
+        Ok(self.store.decision(id, sequence).await?)
+    }
+
+    /// A worker has seen a plan that this judge does not know: its database is
+    /// older. A new generation makes every worker follow.
+    pub async fn overtake(&self, seen: Revision) {
+        let mut books = self.books.lock().await;
+        if seen > books.revision() {
+            tracing::warn!(%seen, ours = %books.revision(), "a worker knows a later plan: starting a new generation");
+            books.overtake(seen);
+            if self.publish(&mut books).await.is_err() {
+                tracing::warn!("the new generation is not in force; the next poll tries again");
+            }
+        }
+    }
+
+    async fn decided(
+        &self,
+        books: &mut crate::books::Books,
+        id: &str,
+        deed: Deed,
+        from_step: usize,
+        reasons: Vec<String>,
+    ) -> Result<Status, DeedError> {
+        let made = Made { at_ms: self.now(), deed, by: By::Person, from_step, reasons, evidence: None };
+        books.decide(id, made).map_err(DeedError::Internal)?;
+        self.publish(books).await?;
+        self.changed.notify_one();
+        books.entry(id).map(|entry| self.status_of(entry)).ok_or_else(|| DeedError::Unknown(id.to_owned()))
+    }
+}
+
+/// Whether a filter would take the plan: what only compiling shows (names of
+/// headers, numbers of arms) is refused here, with the spec's own paths.
+fn routable(rollout: &Rollout, identity_key: &str) -> Result<(), FieldError> {
+    let keyed = Keyed { rollout, identity_key };
+    let plan = build([keyed], Revision::default(), 1_000);
+    plan::compile(&plan).map(drop).map_err(|error| {
+        let field = error.field.strip_prefix("rollouts[0].").unwrap_or(&error.field);
+        FieldError::new(field, error.problem)
+    })
+}
+
+fn random_key() -> Result<String, DeedError> {
+    let mut bytes = [0u8; 16];
+    getrandom::fill(&mut bytes).map_err(|error| DeedError::Internal(format!("no randomness: {error}")))?;
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
+}

@@ -1,0 +1,251 @@
+//! The plan that is out, and which worker has it.
+
+use crate::domain::Millis;
+use serde::Serialize;
+use serinus_core::plan::{Plan, Revision};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
+
+/// A worker that has not called for this long is silent: three times the longest poll.
+const SILENT_MS: Millis = 30_000;
+
+/// A session that has not called for this long is gone, with its Envoy.
+const GONE_MS: Millis = 600_000;
+
+/// Sessions kept at most; the longest silent go first.
+const MAX_SESSIONS: usize = 50_000;
+
+/// Revisions whose arrival is remembered.
+const MAX_ROUNDS: usize = 256;
+
+/// The plan as it goes out.
+#[derive(Debug)]
+pub struct Published {
+    pub revision: Revision,
+    pub bytes: Vec<u8>,
+}
+
+pub struct Delivery {
+    plan: watch::Sender<Arc<Published>>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    sessions: HashMap<String, Session>,
+    /// By revision: how its delivery went.
+    rounds: BTreeMap<Revision, Round>,
+}
+
+struct Session {
+    node: String,
+    revision: Option<Revision>,
+    seen_ms: Millis,
+    refused: Option<String>,
+    /// Whether it ever reported: Envoy's main thread polls and serves nothing.
+    serves: bool,
+}
+
+struct Round {
+    published_ms: Millis,
+    last_arrival_ms: Option<Millis>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WorkerState {
+    pub session: String,
+    pub node: String,
+    pub revision: Option<String>,
+    pub state: &'static str,
+    pub serves_traffic: bool,
+    pub last_seen_ms: Millis,
+    pub refused: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Convergence {
+    pub revision: String,
+    /// Workers that serve traffic and are not silent.
+    pub workers: usize,
+    pub converged: usize,
+    pub silent: usize,
+    pub refused: usize,
+    pub decided_to_last_worker_ms: Option<Millis>,
+}
+
+impl Delivery {
+    #[must_use]
+    pub fn new(plan: &Plan) -> Self {
+        Self {
+            plan: watch::Sender::new(Arc::new(Published::of(plan))),
+            state: Mutex::new(State::default()),
+        }
+    }
+
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<Arc<Published>> {
+        self.plan.subscribe()
+    }
+
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        self.plan.borrow().revision
+    }
+
+    pub fn publish(&self, plan: &Plan, now: Millis) {
+        let mut state = self.state();
+        state.rounds.insert(plan.revision, Round { published_ms: now, last_arrival_ms: None });
+        while state.rounds.len() > MAX_ROUNDS {
+            state.rounds.pop_first();
+        }
+        drop(state);
+        self.plan.send_replace(Arc::new(Published::of(plan)));
+    }
+
+    /// A worker asks for what comes after `revision`.
+    pub fn polled(&self, session: &str, node: &str, revision: Revision, refused: Option<String>, now: Millis) {
+        let mut state = self.state();
+        state.make_room(now);
+        let entry = state.session(session, now);
+        entry.node = node.to_owned();
+        let arrived = entry.revision != Some(revision) && entry.serves;
+        entry.revision = Some(revision);
+        entry.refused = refused;
+        if arrived && let Some(round) = state.rounds.get_mut(&revision) {
+            round.last_arrival_ms = Some(now);
+        }
+    }
+
+    pub fn reported(&self, session: &str, now: Millis) {
+        let mut state = self.state();
+        state.make_room(now);
+        state.session(session, now).serves = true;
+    }
+
+    #[must_use]
+    pub fn workers(&self, now: Millis) -> Vec<WorkerState> {
+        let current = self.revision();
+        let state = self.state();
+        let mut workers: Vec<WorkerState> = state
+            .sessions
+            .iter()
+            .map(|(id, session)| WorkerState {
+                session: id.clone(),
+                node: session.node.clone(),
+                revision: session.revision.map(|revision| revision.to_string()),
+                state: session.state(current, now),
+                serves_traffic: session.serves,
+                last_seen_ms: session.seen_ms,
+                refused: session.refused.clone(),
+            })
+            .collect();
+        workers.sort_by(|left, right| (&left.node, &left.session).cmp(&(&right.node, &right.session)));
+        workers
+    }
+
+    #[must_use]
+    pub fn convergence(&self, now: Millis) -> Convergence {
+        let current = self.revision();
+        let state = self.state();
+        let count = |wanted: &str| {
+            state.sessions.values().filter(|session| session.serves && session.state(current, now) == wanted).count()
+        };
+        let converged = count("converged");
+        let workers = converged + count("lagging") + count("refused");
+        let round = state.rounds.get(&current);
+        Convergence {
+            revision: current.to_string(),
+            workers,
+            converged,
+            silent: count("silent"),
+            refused: count("refused"),
+            decided_to_last_worker_ms: round
+                .filter(|_| workers > 0 && converged == workers)
+                .and_then(|round| Some(round.last_arrival_ms?.saturating_sub(round.published_ms))),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn session(&mut self, id: &str, now: Millis) -> &mut Session {
+        let session = self.sessions.entry(id.to_owned()).or_insert_with(|| Session {
+            node: String::new(),
+            revision: None,
+            seen_ms: now,
+            refused: None,
+            serves: false,
+        });
+        session.seen_ms = now;
+        session
+    }
+
+    fn make_room(&mut self, now: Millis) {
+        if self.sessions.len() < MAX_SESSIONS {
+            return;
+        }
+        self.sessions.retain(|_, session| now.saturating_sub(session.seen_ms) < GONE_MS);
+        if self.sessions.len() >= MAX_SESSIONS {
+            let oldest = self.sessions.iter().min_by_key(|(_, session)| session.seen_ms).map(|(id, _)| id.clone());
+            if let Some(oldest) = oldest {
+                self.sessions.remove(&oldest);
+            }
+        }
+    }
+}
+
+impl Session {
+    fn state(&self, current: Revision, now: Millis) -> &'static str {
+        if now.saturating_sub(self.seen_ms) > SILENT_MS {
+            "silent"
+        } else if self.refused.is_some() {
+            "refused"
+        } else if self.revision == Some(current) {
+            "converged"
+        } else {
+            "lagging"
+        }
+    }
+}
+
+impl Published {
+    fn of(plan: &Plan) -> Self {
+        Self {
+            revision: plan.revision,
+            // Numbers, strings and lists: serialisation cannot fail.
+            bytes: serde_json::to_vec(plan).unwrap_or_default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(counter: u64) -> Plan {
+        Plan { version: 1, revision: Revision { generation: 1, counter }, report_interval_ms: 1000, rollouts: vec![] }
+    }
+
+    #[test]
+    fn measures_arrival_at_workers_that_serve() {
+        let delivery = Delivery::new(&plan(1));
+        for session in ["main", "worker-1", "worker-2"] {
+            delivery.polled(session, "node", plan(1).revision, None, 10);
+        }
+        delivery.reported("worker-1", 20);
+        delivery.reported("worker-2", 20);
+        delivery.publish(&plan(2), 100);
+        delivery.polled("worker-1", "node", plan(2).revision, None, 103);
+        let convergence = delivery.convergence(104);
+        assert_eq!((convergence.workers, convergence.converged), (2, 1));
+        assert_eq!(convergence.decided_to_last_worker_ms, None);
+        delivery.polled("worker-2", "node", plan(2).revision, None, 107);
+        delivery.polled("worker-1", "node", plan(2).revision, None, 5_000);
+        assert_eq!(delivery.convergence(5_000).decided_to_last_worker_ms, Some(7));
+        assert_eq!(delivery.convergence(200_000).silent, 2);
+    }
+}

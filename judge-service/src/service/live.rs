@@ -1,0 +1,159 @@
+//! What is shown while the judge runs and need not survive it: the last
+//! evaluations, series for plots, disagreements, counters.
+
+use super::IngestError;
+use crate::books::Counted;
+use crate::domain::{Metric, Millis, Phase, Verdict};
+use serde::Serialize;
+use std::collections::{HashMap, VecDeque};
+
+/// Points of a series: at one a second, half an hour.
+const POINTS: usize = 1_800;
+const POINT_EVERY_MS: Millis = 1_000;
+const EXAMPLES: usize = 64;
+/// Numbers of an example's input that are kept.
+const EXAMPLE_NUMBERS: usize = 1_024;
+
+#[derive(Default)]
+pub(super) struct Live {
+    pub counters: Counters,
+    rollouts: HashMap<String, LiveRollout>,
+}
+
+#[derive(Default)]
+struct LiveRollout {
+    evaluation: Option<Verdict>,
+    series: VecDeque<Point>,
+    examples: VecDeque<Example>,
+}
+
+/// Since the judge started.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Counters {
+    pub reports_counted: u64,
+    pub reports_duplicate: u64,
+    pub reports_missing: u64,
+    pub reports_refused: u64,
+    pub reports_postponed: u64,
+    /// Parts of reports for rollouts or epochs that are not known (any more).
+    pub report_parts_unknown: u64,
+    pub requests_malformed: u64,
+    pub samples_compared: u64,
+    pub samples_unreadable: u64,
+    pub samples_shed: u64,
+}
+
+/// A disagreement between a served answer and the model file.
+#[derive(Debug, Clone, Serialize)]
+pub struct Example {
+    pub arm: String,
+    pub at_ms: Millis,
+    pub input: Vec<f32>,
+    pub served_label: Option<i64>,
+    pub expected_label: Option<i64>,
+    pub largest_difference: Option<f32>,
+}
+
+/// One point of a rollout's series.
+#[derive(Debug, Clone, Serialize)]
+pub struct Point {
+    pub at_ms: Millis,
+    pub step: usize,
+    pub phase: Phase,
+    pub traffic: Vec<PointTraffic>,
+    pub metrics: Vec<PointMetric>,
+}
+
+/// Sums since the rollout began.
+#[derive(Debug, Clone, Serialize)]
+pub struct PointTraffic {
+    pub arm: String,
+    pub exposures: u64,
+    pub finished: u64,
+    pub errors: u64,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct PointMetric {
+    pub metric: Metric,
+    pub arm: String,
+    pub difference: Option<f64>,
+    pub lower: Option<f64>,
+    pub upper: Option<f64>,
+    pub harm_log_e: Option<f64>,
+    pub harm_threshold: Option<f64>,
+}
+
+impl Live {
+    pub fn evaluated(&mut self, rollout: &str, verdict: &Verdict, step: usize, phase: Phase, traffic: Vec<PointTraffic>) {
+        let live = self.rollouts.entry(rollout.to_owned()).or_default();
+        let last = live.series.back().map_or(0, |point| point.at_ms);
+        let news = live.series.back().is_none_or(|point| (point.step, point.phase) != (step, phase));
+        if news || verdict.at_ms >= last + POINT_EVERY_MS {
+            if live.series.len() >= POINTS {
+                live.series.pop_front();
+            }
+            live.series.push_back(Point {
+                at_ms: verdict.at_ms,
+                step,
+                phase,
+                traffic,
+                metrics: verdict
+                    .metrics
+                    .iter()
+                    .map(|metric| PointMetric {
+                        metric: metric.metric,
+                        arm: metric.arm.clone(),
+                        difference: metric.difference,
+                        lower: metric.lower,
+                        upper: metric.upper,
+                        harm_log_e: metric.harm_log_e,
+                        harm_threshold: metric.harm_threshold,
+                    })
+                    .collect(),
+            });
+        }
+        live.evaluation = Some(verdict.clone());
+    }
+
+    pub fn evaluation(&self, rollout: &str) -> Option<Verdict> {
+        self.rollouts.get(rollout)?.evaluation.clone()
+    }
+
+    pub fn series(&self, rollout: &str) -> Vec<Point> {
+        self.rollouts.get(rollout).map(|live| live.series.iter().cloned().collect()).unwrap_or_default()
+    }
+
+    pub fn example(&mut self, rollout: &str, mut example: Example) {
+        example.input.truncate(EXAMPLE_NUMBERS);
+        let examples = &mut self.rollouts.entry(rollout.to_owned()).or_default().examples;
+        if examples.len() >= EXAMPLES {
+            examples.pop_back();
+        }
+        examples.push_front(example);
+    }
+
+    /// Newest first.
+    pub fn examples(&self, rollout: &str) -> Vec<Example> {
+        self.rollouts.get(rollout).map(|live| live.examples.iter().cloned().collect()).unwrap_or_default()
+    }
+
+    pub fn forget(&mut self, rollout: &str) {
+        self.rollouts.remove(rollout);
+    }
+}
+
+impl Counters {
+    pub(super) fn counted(&mut self, result: &Result<Counted, IngestError>) {
+        match result {
+            Ok(counted) if counted.duplicate => self.reports_duplicate += 1,
+            Ok(counted) => {
+                self.reports_counted += 1;
+                self.reports_missing = self.reports_missing.saturating_add(counted.missing);
+                self.report_parts_unknown += counted.unknown.len() as u64;
+            }
+            Err(IngestError::Refused(_)) => self.reports_refused += 1,
+            Err(_) => self.reports_postponed += 1,
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Joins books, store, policy, inference and delivery. Knows no HTTP.
+
+mod control;
+mod delivery;
+mod deeds;
+mod ingest;
+mod live;
+pub mod models;
+mod reference;
+pub mod status;
+
+pub use deeds::DeedError;
+pub use delivery::{Published, WorkerState};
+pub use ingest::{IngestError, wall_clock};
+pub use live::{Counters, Example, Point};
+pub use reference::SampleRefusal;
+
+use crate::books::Books;
+use crate::domain::Millis;
+use crate::store::{Store, StoreError};
+use delivery::Delivery;
+use ingest::Ingest;
+use live::Live;
+use models::Models;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc};
+
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Model descriptions that specs name lie below this folder.
+    pub models: PathBuf,
+    /// How often a worker reports.
+    pub report_interval_ms: u32,
+    /// The longest time between two looks at a rollout.
+    pub evaluation_interval: Duration,
+}
+
+/// Reports that wait for the next commit; past that, workers are asked to wait.
+const INGEST_QUEUE: usize = 1_024;
+
+pub struct Service {
+    settings: Settings,
+    clock: fn() -> Millis,
+    store: Arc<dyn Store>,
+    /// Held while a change is committed: nobody sees what might not last.
+    books: tokio::sync::Mutex<Books>,
+    delivery: Delivery,
+    live: Mutex<Live>,
+    models: Models,
+    ingest: mpsc::Sender<Ingest>,
+    samples: std::sync::mpsc::SyncSender<reference::Work>,
+    /// Something was counted or done: time for a look.
+    changed: Notify,
+}
+
+impl Service {
+    /// Loads the books, and starts ingestion, inference and the control loop.
+    ///
+    /// # Errors
+    /// A store that cannot be read.
+    pub async fn start(
+        settings: Settings,
+        store: Arc<dyn Store>,
+        clock: fn() -> Millis,
+    ) -> Result<Arc<Self>, StoreError> {
+        let books = Books::from_loaded(store.load().await?);
+        let models = Models::new(settings.models.clone());
+        models.load_all(books.entries().iter().map(|entry| &entry.rollout));
+        let plan = books.plan(settings.report_interval_ms);
+        let (ingest, reports) = mpsc::channel(INGEST_QUEUE);
+        let (samples, work) = reference::queue();
+        let service = Arc::new(Self {
+            settings,
+            clock,
+            store,
+            books: tokio::sync::Mutex::new(books),
+            delivery: Delivery::new(&plan),
+            live: Mutex::new(Live::default()),
+            models,
+            ingest,
+            samples,
+            changed: Notify::new(),
+        });
+        tokio::spawn(Arc::clone(&service).take_reports(reports));
+        tokio::spawn(Arc::clone(&service).control());
+        reference::spawn(&service, work);
+        Ok(service)
+    }
+
+    #[must_use]
+    pub fn now(&self) -> Millis {
+        (self.clock)()
+    }
+
+    #[must_use]
+    pub fn delivery(&self) -> &Delivery {
+        &self.delivery
+    }
+
+    /// What is only shown, and not worth a failure: another holder's panic is
+    /// passed over.
+    fn live(&self) -> MutexGuard<'_, Live> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes what the books changed; if that fails, the books are read again
+    /// from the store, so that memory never knows more than the disk.
+    ///
+    /// # Errors
+    /// The store's; nothing of the change remains.
+    async fn commit(&self, books: &mut Books) -> Result<(), StoreError> {
+        let change = books.take_change(self.now());
+        if change.is_empty() {
+            return Ok(());
+        }
+        let Err(error) = self.store.commit(change).await else { return Ok(()) };
+        tracing::error!(%error, "a change could not be stored and is taken back");
+        match self.store.load().await {
+            Ok(loaded) => *books = Books::from_loaded(loaded),
+            Err(error) => {
+                // Without its store the judge knows nothing for sure; a restart
+                // begins from what is on disk, and workers resend meanwhile.
+                tracing::error!(%error, "the store cannot be read either: the judge ends");
+                std::process::exit(70);
+            }
+        }
+        Err(error)
+    }
+
+    /// Commits the books under a new revision and gives the plan out.
+    async fn publish(&self, books: &mut Books) -> Result<(), StoreError> {
+        let plan = books.next_plan(self.settings.report_interval_ms);
+        self.commit(books).await?;
+        self.delivery.publish(&plan, self.now());
+        Ok(())
+    }
+}

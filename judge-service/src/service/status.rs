@@ -1,0 +1,158 @@
+//! What is told of a rollout.
+
+use super::Service;
+use super::delivery::Convergence;
+use super::live::{Counters, Example, Point};
+use crate::books::Entry;
+use crate::domain::spec::{RolloutSpec, Step};
+use crate::domain::sums::{ArmSums, Firsts, dense};
+use crate::domain::{Millis, Phase, Verdict};
+use serde::Serialize;
+use serinus_core::histogram;
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Status {
+    pub id: String,
+    pub phase: Phase,
+    pub phase_since_ms: Millis,
+    pub created_ms: Millis,
+    pub step: usize,
+    pub steps: Vec<Step>,
+    pub step_since_ms: Millis,
+    pub epoch: u64,
+    pub warming_up: bool,
+    pub baseline: String,
+    pub arms: Vec<ArmStatus>,
+    pub traffic: Vec<Traffic>,
+    pub evaluation: Option<Verdict>,
+    pub delivery: Convergence,
+    pub spec: RolloutSpec,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct ArmStatus {
+    pub name: String,
+    pub version: Option<String>,
+    /// Percent of users now.
+    pub weight: f64,
+    pub model: Option<String>,
+    pub sha256: Option<String>,
+}
+
+/// One arm since the rollout began.
+#[derive(Debug, Clone, Serialize)]
+pub struct Traffic {
+    pub arm: String,
+    pub exposures: u64,
+    pub finished: u64,
+    pub errors: u64,
+    pub new_users: u64,
+    pub local_replies: u64,
+    pub disconnects: u64,
+    pub sampled_users: u64,
+    pub mismatched_users: u64,
+    pub samples_dropped: u64,
+    pub p50_us: Option<u64>,
+    pub p95_us: Option<u64>,
+    pub p99_us: Option<u64>,
+}
+
+impl Service {
+    pub async fn statuses(&self) -> Vec<Status> {
+        let books = self.books.lock().await;
+        books.entries().iter().map(|entry| self.status_of(entry)).collect()
+    }
+
+    pub async fn status(&self, id: &str) -> Option<Status> {
+        let books = self.books.lock().await;
+        books.entry(id).map(|entry| self.status_of(entry))
+    }
+
+    #[must_use]
+    pub fn series(&self, id: &str) -> Vec<Point> {
+        self.live().series(id)
+    }
+
+    #[must_use]
+    pub fn examples(&self, id: &str) -> Vec<Example> {
+        self.live().examples(id)
+    }
+
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.live().counters.clone()
+    }
+
+    pub fn malformed(&self) {
+        self.live().counters.requests_malformed += 1;
+    }
+
+    pub(super) fn status_of(&self, entry: &Entry) -> Status {
+        let rollout = &entry.rollout;
+        let epoch = rollout.epoch();
+        let weight = |arm: usize| {
+            f64::from(epoch.and_then(|epoch| epoch.weights.get(arm)).copied().unwrap_or_default()) / 100.0
+        };
+        let arms = rollout
+            .spec
+            .arms
+            .iter()
+            .enumerate()
+            .map(|(index, arm)| ArmStatus {
+                name: arm.name.clone(),
+                version: arm.version.clone(),
+                weight: weight(index),
+                model: arm.model.clone(),
+                sha256: rollout.digests.get(&arm.name).cloned(),
+            })
+            .collect();
+        Status {
+            id: rollout.spec.id.clone(),
+            phase: rollout.phase,
+            phase_since_ms: rollout.phase_since_ms,
+            created_ms: rollout.created_ms,
+            step: rollout.step,
+            steps: rollout.spec.steps.clone(),
+            step_since_ms: rollout.step_since_ms,
+            epoch: epoch.map_or(0, |epoch| epoch.epoch),
+            warming_up: rollout.phase.is_live() && epoch.is_none_or(|epoch| epoch.thresholds.is_none()),
+            baseline: rollout.baseline.clone(),
+            arms,
+            traffic: traffic(entry),
+            evaluation: self.live().evaluation(&rollout.spec.id),
+            delivery: self.delivery().convergence(self.now()),
+            spec: rollout.spec.clone(),
+        }
+    }
+}
+
+pub(super) fn traffic(entry: &Entry) -> Vec<Traffic> {
+    (0..)
+        .zip(&entry.rollout.spec.arms)
+        .map(|(index, arm)| {
+            let sums: Vec<&ArmSums> = entry.sums().iter().filter_map(|sums| sums.arms.get(index)).collect();
+            let total = |of: fn(&ArmSums) -> u64| sums.iter().map(|sums| of(sums)).sum();
+            let mut durations = vec![0u64; histogram::BUCKETS];
+            for sums in &sums {
+                for (sum, count) in durations.iter_mut().zip(dense(&sums.histogram)) {
+                    *sum += count;
+                }
+            }
+            Traffic {
+                arm: arm.name.clone(),
+                exposures: total(|sums| sums.exposures.iter().sum()),
+                finished: total(|sums| sums.finished.iter().sum()),
+                errors: total(|sums| sums.errors.iter().sum()),
+                new_users: total(|sums| sums.firsts.new_users),
+                local_replies: total(|sums| sums.local_replies),
+                disconnects: total(|sums| sums.disconnects),
+                sampled_users: total(|sums| Firsts::outcomes_since(&sums.firsts.samples, u64::MAX).users),
+                mismatched_users: total(|sums| Firsts::outcomes_since(&sums.firsts.samples, u64::MAX).bad),
+                samples_dropped: total(|sums| sums.samples_dropped),
+                p50_us: histogram::quantile(&durations, 0.5),
+                p95_us: histogram::quantile(&durations, 0.95),
+                p99_us: histogram::quantile(&durations, 0.99),
+            }
+        })
+        .collect()
+}
