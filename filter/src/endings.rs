@@ -20,24 +20,37 @@ const UPSTREAM_AT_FAULT: [&[u8]; 8] = [
     b"http2.remote_reset_upstream",
 ];
 
-/// The commonest ending, an upstream's answer below 500, costs no host call.
-pub fn classify(status: Option<u16>, duration_us: u64) -> Ending {
-    if status.is_some_and(|status| (200..500).contains(&status)) {
-        let error = false;
-        return Ending::Finished { error, duration_us };
+/// What the response callbacks saw of an answer.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Answer {
+    pub status: Option<u16>,
+    /// Whether its last byte passed. An answer with trailers never says so.
+    pub complete: bool,
+}
+
+/// The commonest ending, a complete answer below 400, costs no host call. (A
+/// route's own `direct_response` of 200 is taken for the upstream's by this: a
+/// route that answers by itself has no arms to compare.)
+pub fn classify(answer: Answer, duration_us: u64) -> Ending {
+    let finished = |error| Ending::Finished { error, duration_us };
+    if answer.complete
+        && answer
+            .status
+            .is_some_and(|status| (200..400).contains(&status))
+    {
+        return finished(false);
     }
     let details = host::string_property(&["response", "code_details"]).unwrap_or_default();
-    if details == b"via_upstream"
-        || UPSTREAM_AT_FAULT
-            .iter()
-            .any(|word| details.starts_with(word))
-    {
-        return Ending::Finished {
-            error: true,
-            duration_us,
-        };
+    if details == b"via_upstream" {
+        return finished(answer.status.is_none_or(|status| status >= 500));
     }
-    if status.is_none() || details.starts_with(b"downstream") {
+    if UPSTREAM_AT_FAULT
+        .iter()
+        .any(|word| details.starts_with(word))
+    {
+        return finished(true);
+    }
+    if answer.status.is_none() || details.starts_with(b"downstream") {
         return Ending::Disconnected;
     }
     Ending::LocalReply

@@ -18,6 +18,8 @@ use std::time::Duration;
 const POLL_WAIT: Duration = Duration::from_secs(10);
 /// Past the wait, what an answer may take on its way.
 const POLL_TIMEOUT: Duration = Duration::from_secs(15);
+/// Between two polls of which the first brought nothing.
+const POLL_PAUSE_US: u64 = 100_000;
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Only an answer with this header is the judge's; Envoy's own 503 has none.
@@ -181,8 +183,9 @@ impl JudgeLink {
                     }
                 }
             }
-            // Nothing newer within the wait.
-            Answer::Judge { status: 204, .. } => self.poll.succeeded(now_us),
+            // Nothing newer within the wait. A judge that does not hold polls is
+            // not to be asked in a loop.
+            Answer::Judge { status: 204, .. } => self.poll.succeeded(now_us + POLL_PAUSE_US),
             Answer::Judge { .. } | Answer::Nothing => self.poll.failed(now_us, jitter(worker)),
         }
     }

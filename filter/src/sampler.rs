@@ -1,5 +1,6 @@
 //! Copies of the bodies of one sampled request, chunk by chunk as they pass.
 
+use crate::endings::Answer;
 use crate::worker::Worker;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -79,9 +80,12 @@ impl Sampler {
         worker: &mut Worker,
         rollout: &CompiledRollout,
         exposure: Exposure,
-        status: Option<u16>,
+        answer: Answer,
     ) {
-        if !status.is_some_and(|status| (200..300).contains(&status)) {
+        let good = answer
+            .status
+            .is_some_and(|status| (200..300).contains(&status));
+        if !(good && answer.complete) {
             return;
         }
         let sent = !self.request.too_large

@@ -1,6 +1,6 @@
 //! One request: decide, set the arm header, and count how it ended.
 
-use crate::endings;
+use crate::endings::{self, Answer};
 use crate::host;
 use crate::sampler::Sampler;
 use crate::settings::Settings;
@@ -23,7 +23,7 @@ struct Counted {
     rollout: Rc<CompiledRollout>,
     exposure: Exposure,
     started_us: u64,
-    status: Option<u16>,
+    answer: Answer,
     sampler: Option<Sampler>,
 }
 
@@ -65,7 +65,7 @@ impl Stream {
                     rollout: decision.rollout,
                     exposure,
                     started_us,
-                    status: None,
+                    answer: Answer::default(),
                     sampler,
                 });
             }
@@ -96,22 +96,22 @@ impl HttpContext for Stream {
         Action::Continue
     }
 
-    fn on_http_response_headers(&mut self, _num_headers: usize, _end_of_stream: bool) -> Action {
+    fn on_http_response_headers(&mut self, _num_headers: usize, end_of_stream: bool) -> Action {
         if let Some(counted) = &mut self.counted {
-            counted.status = host::response_header(":status")
+            counted.answer.complete = end_of_stream;
+            counted.answer.status = host::response_header(":status")
                 .and_then(|status| String::from_utf8(status).ok())
                 .and_then(|status| status.parse().ok());
         }
         Action::Continue
     }
 
-    fn on_http_response_body(&mut self, size: usize, _end_of_stream: bool) -> Action {
-        if let Some(sampler) = self
-            .counted
-            .as_mut()
-            .and_then(|counted| counted.sampler.as_mut())
-        {
-            sampler.response_chunk(|| host::body(BufferType::HttpResponseBody, 0, size));
+    fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        if let Some(counted) = &mut self.counted {
+            counted.answer.complete = end_of_stream;
+            if let Some(sampler) = &mut counted.sampler {
+                sampler.response_chunk(|| host::body(BufferType::HttpResponseBody, 0, size));
+            }
         }
         Action::Continue
     }
@@ -124,18 +124,18 @@ impl HttpContext for Stream {
             rollout,
             exposure,
             started_us,
-            status,
+            answer,
             sampler,
         } = counted;
         let now_us = host::now_us();
-        let ending = endings::classify(status, now_us.saturating_sub(started_us));
+        let ending = endings::classify(answer, now_us.saturating_sub(started_us));
         worker::with(|worker| {
             let tripped = worker.ledger.ended(&rollout, exposure, ending, now_us);
             if tripped {
                 endings::log_trip(&rollout, exposure.arm);
             }
             if let Some(sampler) = sampler {
-                sampler.finish(worker, &rollout, exposure, status);
+                sampler.finish(worker, &rollout, exposure, answer);
             }
         });
     }

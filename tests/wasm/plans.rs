@@ -140,7 +140,6 @@ fn a_bad_configuration_is_refused_and_the_old_one_goes_on() {
 }
 
 #[test]
-#[ignore = "not yet: serde reads a struct of defaults from an array as well"]
 fn a_configuration_is_an_object() {
     assert!(!Host::new().start("[]").unwrap());
 }

@@ -36,6 +36,14 @@ impl std::error::Error for FieldError {}
 /// # Errors
 /// The first field that does not fit.
 pub fn read_tolerant<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, Vec<String>), FieldError> {
+    // serde would read a list as a struct's fields in their order, which nobody means.
+    let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+    if first.is_some_and(|&byte| byte != b'{') {
+        return Err(FieldError::new(
+            ".",
+            "is no JSON object, such as {\"name\": 1}",
+        ));
+    }
     let mut ignored = Vec::new();
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let mut note = |path: serde_ignored::Path<'_>| ignored.push(readable(&path));

@@ -1,0 +1,48 @@
+# Thin calls; what a step needs and how it gets it is said where it is done.
+CARGO ?= cargo
+# The filter is built for wasm by filter/build-wasm; natively it is only linted.
+NATIVE := --workspace --exclude serinus-filter
+
+.PHONY: help demo demo-keep test build wasm envoy lint format train clean
+
+help:
+	@echo 'make demo       three releases of a real model in real Envoy, about five minutes'
+	@echo 'make demo-keep  the same, and leave everything running to look at'
+	@echo 'make test       every test'
+	@echo 'make build      the filter (target/wasm/serinus_filter.wasm) and the judge (target/debug/serinus)'
+	@echo 'make lint       rustfmt and clippy'
+	@echo 'make train      train the demo models again (needs scikit-learn)'
+
+demo: wasm envoy
+	@echo 'building the judge, the model server and the demo (minutes, the first time)'
+	$(CARGO) build --locked -p serinus-judge -p serinus-tests --bins
+	target/debug/demo $(DEMO)
+
+demo-keep:
+	$(MAKE) demo DEMO=--keep
+
+test: wasm envoy
+	$(CARGO) build --locked -p serinus-judge -p serinus-tests --bins
+	$(CARGO) test --locked $(NATIVE)
+
+build: wasm
+	$(CARGO) build --locked -p serinus-judge --bins
+
+wasm:
+	filter/build-wasm
+
+envoy:
+	@echo "Envoy: $$(envoy/get-envoy)"
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+format:
+	$(CARGO) fmt --all
+
+train:
+	python3 tests/models/train.py
+
+clean:
+	$(CARGO) clean
