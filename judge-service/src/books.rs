@@ -96,11 +96,15 @@ impl Books {
 
     #[must_use]
     pub fn entry(&self, id: &str) -> Option<&Entry> {
-        self.rollouts.iter().find(|entry| entry.rollout.spec.id == id)
+        self.rollouts
+            .iter()
+            .find(|entry| entry.rollout.spec.id == id)
     }
 
     pub fn entry_mut(&mut self, id: &str) -> Option<&mut Entry> {
-        self.rollouts.iter_mut().find(|entry| entry.rollout.spec.id == id)
+        self.rollouts
+            .iter_mut()
+            .find(|entry| entry.rollout.spec.id == id)
     }
 
     pub fn create(&mut self, rollout: Rollout, identity_key: String) {
@@ -134,16 +138,19 @@ impl Books {
     /// Starts a generation after one that a worker has seen and this judge has not:
     /// its database is older than the plans it once gave out.
     pub fn overtake(&mut self, seen: Revision) {
-        self.revision = Revision { generation: seen.generation.saturating_add(1), counter: 0 };
+        self.revision = Revision {
+            generation: seen.generation.saturating_add(1),
+            counter: 0,
+        };
     }
 
     /// The plan of the current state and revision.
     #[must_use]
     pub fn plan(&self, report_interval_ms: u32) -> Plan {
-        let keyed = self
-            .rollouts
-            .iter()
-            .map(|entry| Keyed { rollout: &entry.rollout, identity_key: &entry.identity_key });
+        let keyed = self.rollouts.iter().map(|entry| Keyed {
+            rollout: &entry.rollout,
+            identity_key: &entry.identity_key,
+        });
         build(keyed, self.revision, report_interval_ms)
     }
 
@@ -153,22 +160,44 @@ impl Books {
     /// A report that is not one of a worker of this judge; nothing of it is counted.
     pub fn count(&mut self, report: &Report) -> Result<Counted, Refusal> {
         check(report)?;
-        let last = self.sessions.get(&report.session).copied().unwrap_or_default();
+        let last = self
+            .sessions
+            .get(&report.session)
+            .copied()
+            .unwrap_or_default();
         if report.sequence <= last {
-            return Ok(Counted { duplicate: true, missing: 0, unknown: Vec::new() });
+            return Ok(Counted {
+                duplicate: true,
+                missing: 0,
+                unknown: Vec::new(),
+            });
         }
         let mut unknown = Vec::new();
         // All parts are checked before any is counted.
         let mut parts = Vec::new();
         for (index, part) in report.rollouts.iter().enumerate() {
-            let Some(entry) = self.rollouts.iter().position(|entry| entry.rollout.spec.id == part.rollout) else {
-                unknown.push(format!("rollouts[{index}].rollout: there is no rollout `{}`", part.rollout));
+            let Some(entry) = self
+                .rollouts
+                .iter()
+                .position(|entry| entry.rollout.spec.id == part.rollout)
+            else {
+                unknown.push(format!(
+                    "rollouts[{index}].rollout: there is no rollout `{}`",
+                    part.rollout
+                ));
                 continue;
             };
-            let arms = self.rollouts.get(entry).map(|entry| entry.arms_of(index, part)).transpose()?;
+            let arms = self
+                .rollouts
+                .get(entry)
+                .map(|entry| entry.arms_of(index, part))
+                .transpose()?;
             match arms.flatten() {
                 Some(arms) => parts.push((entry, part, arms)),
-                None => unknown.push(format!("rollouts[{index}].epoch: `{}` had no epoch {}", part.rollout, part.epoch)),
+                None => unknown.push(format!(
+                    "rollouts[{index}].epoch: `{}` had no epoch {}",
+                    part.rollout, part.epoch
+                )),
             }
         }
         if parts.is_empty()
@@ -181,9 +210,16 @@ impl Books {
                 entry.add(part, &arms);
             }
         }
-        self.sessions.insert(report.session.clone(), report.sequence);
-        self.change.sessions.push((report.session.clone(), report.sequence));
-        Ok(Counted { duplicate: false, missing: report.sequence - last - 1, unknown })
+        self.sessions
+            .insert(report.session.clone(), report.sequence);
+        self.change
+            .sessions
+            .push((report.session.clone(), report.sequence));
+        Ok(Counted {
+            duplicate: false,
+            missing: report.sequence - last - 1,
+            unknown,
+        })
     }
 
     /// Takes what the store has yet to write.
@@ -201,7 +237,9 @@ impl Books {
     /// # Errors
     /// No such rollout, or evidence that JSON cannot write.
     pub fn decide(&mut self, id: &str, made: Made) -> Result<Sealed, String> {
-        let entry = self.entry_mut(id).ok_or_else(|| format!("there is no rollout `{id}`"))?;
+        let entry = self
+            .entry_mut(id)
+            .ok_or_else(|| format!("there is no rollout `{id}`"))?;
         let (sequence, previous_hash) = match &entry.last_decision {
             None => (1, NO_HASH.to_owned()),
             Some((sequence, hash)) => (sequence + 1, hash.clone()),
@@ -239,11 +277,18 @@ pub struct Made {
 
 /// What does not depend on the rollouts.
 fn check(report: &Report) -> Result<(), Refusal> {
-    let malformed = |field: &str, problem: String| Refusal::Malformed { field: field.to_owned(), problem };
+    let malformed = |field: &str, problem: String| Refusal::Malformed {
+        field: field.to_owned(),
+        problem,
+    };
     if report.version != serinus_core::report::VERSION {
         return Err(malformed(
             "version",
-            format!("is {}, and this judge reads {}", report.version, serinus_core::report::VERSION),
+            format!(
+                "is {}, and this judge reads {}",
+                report.version,
+                serinus_core::report::VERSION
+            ),
         ));
     }
     if report.session.len() != 32 || !report.session.bytes().all(|byte| byte.is_ascii_hexdigit()) {
@@ -272,12 +317,21 @@ impl Entry {
     /// The evidence as of now.
     #[must_use]
     pub fn bundle(&self, now: Millis) -> Bundle {
-        let in_step: BTreeSet<u64> = self.rollout.step_epochs().map(|epoch| epoch.epoch).collect();
+        let in_step: BTreeSet<u64> = self
+            .rollout
+            .step_epochs()
+            .map(|epoch| epoch.epoch)
+            .collect();
         Bundle {
             version: evidence::VERSION,
             now_ms: now,
             rollout: self.rollout.clone(),
-            sums: self.sums.iter().filter(|sums| in_step.contains(&sums.epoch)).cloned().collect(),
+            sums: self
+                .sums
+                .iter()
+                .filter(|sums| in_step.contains(&sums.epoch))
+                .cloned()
+                .collect(),
             new_users: self
                 .rollout
                 .epochs
@@ -298,9 +352,15 @@ impl Entry {
     pub fn compared(&mut self, epoch: u64, arm: usize, unit: UnitHash, agrees: bool) {
         let record = self.units.entry(unit).or_default();
         let sampled = mark(&mut record.sampled, epoch);
-        let mismatched = (!agrees).then(|| mark(&mut record.mismatched, epoch)).flatten();
-        let Some(sums) = self.sums.iter_mut().find(|sums| sums.epoch == epoch) else { return };
-        let Some(arm) = sums.arms.get_mut(arm) else { return };
+        let mismatched = (!agrees)
+            .then(|| mark(&mut record.mismatched, epoch))
+            .flatten();
+        let Some(sums) = self.sums.iter_mut().find(|sums| sums.epoch == epoch) else {
+            return;
+        };
+        let Some(arm) = sums.arms.get_mut(arm) else {
+            return;
+        };
         if let Some(before) = sampled {
             let outcomes = arm.firsts.samples.entry(before).or_default();
             outcomes.users += 1;
@@ -339,10 +399,16 @@ impl Entry {
             .chain(part.first_outcomes.iter().map(|unit| unit.1))
             .chain(part.first_errors.iter().map(|unit| unit.1))
             .chain(part.first_slow.iter().map(|unit| unit.1));
-        if let Some(bad) = listed.into_iter().find(|&arm| usize::from(arm) >= arms.len()) {
+        if let Some(bad) = listed
+            .into_iter()
+            .find(|&arm| usize::from(arm) >= arms.len())
+        {
             return Err(malformed(
                 format!("rollouts[{index}]"),
-                format!("a list names arm {bad}, but the report has {} arms", arms.len()),
+                format!(
+                    "a list names arm {bad}, but the report has {} arms",
+                    arms.len()
+                ),
             ));
         }
         Ok(Some(arms))
@@ -351,9 +417,13 @@ impl Entry {
     /// Adds a report's part; `arms` maps its arms to those of the spec.
     fn add(&mut self, part: &RolloutReport, arms: &[usize]) {
         let epoch = part.epoch;
-        let Some(sums) = self.sums.iter_mut().find(|sums| sums.epoch == epoch) else { return };
+        let Some(sums) = self.sums.iter_mut().find(|sums| sums.epoch == epoch) else {
+            return;
+        };
         for (report, &arm) in part.arms.iter().zip(arms) {
-            let Some(arm) = sums.arms.get_mut(arm) else { continue };
+            let Some(arm) = sums.arms.get_mut(arm) else {
+                continue;
+            };
             for row in &report.slots {
                 let slot = usize::from(row.0);
                 add(&mut arm.exposures, slot, row.1);
@@ -376,12 +446,18 @@ impl Entry {
             arm.samples_dropped = arm.samples_dropped.saturating_add(report.samples_dropped);
         }
         for (&cause, &count) in &part.fallbacks {
-            let name = serde_json::to_value(cause).ok().and_then(|name| name.as_str().map(str::to_owned));
+            let name = serde_json::to_value(cause)
+                .ok()
+                .and_then(|name| name.as_str().map(str::to_owned));
             let sum = sums.fallbacks.entry(name.unwrap_or_default()).or_default();
             *sum = sum.saturating_add(count);
         }
         if let Some(trip) = &part.breaker {
-            sums.trips.push(Trip { arm: trip.arm.clone(), finished: trip.finished, errors: trip.errors });
+            sums.trips.push(Trip {
+                arm: trip.arm.clone(),
+                finished: trip.finished,
+                errors: trip.errors,
+            });
         }
         for unit in &part.new_units {
             let record = self.units.entry(unit.0).or_default();
@@ -419,7 +495,9 @@ impl Entry {
             for (edge, last) in record.slow.iter_mut().enumerate().take(usize::from(unit.2)) {
                 if let Some(before) = mark(last, epoch) {
                     self.dirty_units.insert(unit.0);
-                    if let Some(map) = firsts(sums, arms, unit.1).and_then(|firsts| firsts.slow.get_mut(edge)) {
+                    if let Some(map) =
+                        firsts(sums, arms, unit.1).and_then(|firsts| firsts.slow.get_mut(edge))
+                    {
                         *map.entry(before).or_default() += 1;
                     }
                 }
@@ -442,7 +520,9 @@ impl Entry {
     fn take_change(&mut self, change: &mut Change) {
         let id = &self.rollout.spec.id;
         if core::mem::take(&mut self.dirty) {
-            change.rollouts.push((self.rollout.clone(), self.identity_key.clone()));
+            change
+                .rollouts
+                .push((self.rollout.clone(), self.identity_key.clone()));
         }
         for epoch in core::mem::take(&mut self.dirty_epochs) {
             if let Some(sums) = self.sums.iter().find(|sums| sums.epoch == epoch) {
@@ -458,7 +538,11 @@ impl Entry {
 }
 
 /// The first events of the arm that a report's list names.
-fn firsts<'sums>(sums: &'sums mut EpochSums, arms: &[usize], listed: u8) -> Option<&'sums mut Firsts> {
+fn firsts<'sums>(
+    sums: &'sums mut EpochSums,
+    arms: &[usize],
+    listed: u8,
+) -> Option<&'sums mut Firsts> {
     let arm = arms.get(usize::from(listed)).copied()?;
     sums.arms.get_mut(arm).map(|arm| &mut arm.firsts)
 }
@@ -466,5 +550,192 @@ fn firsts<'sums>(sums: &'sums mut EpochSums, arms: &[usize], listed: u8) -> Opti
 fn add(slots: &mut [u64], slot: usize, count: u64) {
     if let Some(sum) = slots.get_mut(slot) {
         *sum = sum.saturating_add(count);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::rollout::tests::rollout;
+    use serde_json::{Value, json};
+
+    pub(crate) fn books() -> Books {
+        let mut books = Books::default();
+        books.create(rollout(), "00".repeat(16));
+        books
+    }
+
+    fn report(sequence: u64, part: &Value) -> Report {
+        let mut rollout = json!({"rollout": "digits", "epoch": 1, "arms": [
+            {"arm": "control", "slots": [[3, 10, 9, 1, 900, [5, 2]]], "histogram": [[40, 8]]},
+            {"arm": "canary", "slots": [[3, 2, 2, 1, 200, []]]}
+        ]});
+        for (key, value) in part.as_object().unwrap() {
+            rollout[key] = value.clone();
+        }
+        let report = json!({"version": 1, "session": "5e".repeat(16), "sequence": sequence,
+            "revision": null, "rollouts": [rollout]});
+        serde_json::from_value(report).unwrap()
+    }
+
+    #[test]
+    fn a_report_counts_once_and_gaps_are_seen() {
+        let mut books = books();
+        let first = report(1, &json!({}));
+        assert!(!books.count(&first).unwrap().duplicate);
+        assert!(books.count(&first).unwrap().duplicate);
+        let later = books.count(&report(4, &json!({}))).unwrap();
+        assert_eq!((later.duplicate, later.missing), (false, 2));
+        assert!(
+            books.count(&report(2, &json!({}))).unwrap().duplicate,
+            "reordered"
+        );
+        let arm = &books.entries()[0].sums()[0].arms[0];
+        assert_eq!(
+            (arm.exposures[3], arm.finished[3], arm.errors[3]),
+            (20, 18, 2)
+        );
+        assert_eq!(
+            (arm.over[0][3], arm.over[1][3], arm.histogram[&40]),
+            (10, 4, 16)
+        );
+    }
+
+    #[test]
+    fn a_user_counts_once_an_epoch_whatever_the_workers_say() {
+        let mut books = books();
+        let lists = json!({"new_units": [[7, 1]], "first_outcomes": [[7, 1, true]], "first_errors": [[7, 1]],
+            "first_slow": [[7, 1, 2]]});
+        books.count(&report(1, &lists)).unwrap();
+        books.count(&report(2, &lists)).unwrap();
+        let firsts = &books.entries()[0].sums()[0].arms[1].firsts;
+        assert_eq!(firsts.new_users, 1);
+        assert_eq!(Firsts::since(&firsts.errors, 1), 1);
+        assert_eq!(Firsts::outcomes_since(&firsts.outcomes, 1).bad, 1);
+        assert_eq!(
+            firsts
+                .slow
+                .iter()
+                .map(|map| Firsts::since(map, 1))
+                .collect::<Vec<_>>(),
+            [1, 1, 0, 0, 0, 0, 0, 0]
+        );
+        // In the next epoch the same user's error counts for a process that
+        // starts there, and not for one that started before.
+        let entry = books.entry_mut("digits").unwrap();
+        entry.rollout.restart_processes(5);
+        entry.touch();
+        books
+            .count(&report(
+                3,
+                &json!({"epoch": 2, "new_units": [[7, 1]], "first_errors": [[7, 1]]}),
+            ))
+            .unwrap();
+        let firsts = &books.entries()[0].sums()[1].arms[1].firsts;
+        assert_eq!(firsts.new_users, 0);
+        assert_eq!(
+            (
+                Firsts::since(&firsts.errors, 1),
+                Firsts::since(&firsts.errors, 2)
+            ),
+            (0, 1)
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_refused_whole_and_named() {
+        let mut books = books();
+        for (part, field) in [
+            (
+                json!({"arms": [{"arm": "canry", "slots": []}]}),
+                "rollouts[0].arms[0].arm",
+            ),
+            (json!({"first_errors": [[7, 2]]}), "rollouts[0]"),
+        ] {
+            match books.count(&report(1, &part)) {
+                Err(Refusal::Malformed { field: named, .. }) => assert_eq!(named, field),
+                other => panic!("{other:?}"),
+            }
+        }
+        for part in [json!({"rollout": "other"}), json!({"epoch": 9})] {
+            assert!(
+                matches!(
+                    books.count(&report(1, &part)),
+                    Err(Refusal::UnknownRollout(_))
+                ),
+                "{part}"
+            );
+        }
+        assert_eq!(
+            books.entries()[0].sums()[0],
+            EpochSums::new(1, 2),
+            "nothing was counted"
+        );
+        let mut half = report(1, &json!({}));
+        half.rollouts
+            .extend(report(1, &json!({"rollout": "deleted"})).rollouts);
+        let counted = books.count(&half).unwrap();
+        assert_eq!(
+            counted.unknown.len(),
+            1,
+            "what is known counts all the same"
+        );
+        for bad in [
+            json!({"version": 2}),
+            json!({"session": "x"}),
+            json!({"sequence": 0}),
+        ] {
+            let mut document = serde_json::to_value(report(1, &json!({}))).unwrap();
+            for (key, value) in bad.as_object().unwrap() {
+                document[key] = value.clone();
+            }
+            assert!(
+                books
+                    .count(&serde_json::from_value(document).unwrap())
+                    .is_err(),
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
+    fn sums_never_overflow() {
+        let mut books = books();
+        let huge = json!({"arms": [{"arm": "control", "slots": [[0, u64::MAX, u64::MAX, 0, u64::MAX, [u64::MAX]]],
+            "histogram": [[0, u64::MAX], [9999, 1]]}]});
+        books.count(&report(1, &huge)).unwrap();
+        books.count(&report(2, &huge)).unwrap();
+        assert_eq!(books.entries()[0].sums()[0].arms[0].exposures[0], u64::MAX);
+    }
+
+    #[test]
+    fn a_change_has_all_that_changed_and_only_once() {
+        let mut books = books();
+        let plan = books.next_plan(1_000);
+        assert_eq!(
+            (plan.revision, plan.rollouts.len()),
+            (
+                Revision {
+                    generation: 1,
+                    counter: 1
+                },
+                1
+            )
+        );
+        books
+            .count(&report(1, &json!({"new_units": [[7, 1]]})))
+            .unwrap();
+        let change = books.take_change(9);
+        assert_eq!(change.revision, Some(plan.revision));
+        assert_eq!(
+            (
+                change.rollouts.len(),
+                change.sums.len(),
+                change.units.len(),
+                change.sessions.len()
+            ),
+            (1, 1, 1, 1)
+        );
+        assert!(books.take_change(9).is_empty());
     }
 }

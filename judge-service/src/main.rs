@@ -13,7 +13,11 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 
 #[derive(Parser)]
-#[command(name = "serinus", version, about = "Canary releases for machine-learning models, decided by evidence")]
+#[command(
+    name = "serinus",
+    version,
+    about = "Canary releases for machine-learning models, decided by evidence"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -51,6 +55,7 @@ struct Serve {
 }
 
 fn main() -> ExitCode {
+    one_inference_thread();
     let result = match Cli::parse().command {
         Command::Serve(serve) => run(serve),
         Command::Replay { bundle } => replayed(&bundle),
@@ -64,11 +69,24 @@ fn main() -> ExitCode {
     }
 }
 
+/// candle otherwise reads /proc/cpuinfo at every matrix product, which costs more
+/// than the products of small models; and the judge infers on one thread anyway.
+fn one_inference_thread() {
+    if std::env::var_os("RAYON_NUM_THREADS").is_none() {
+        // SAFETY: called first in main, when there is no other thread.
+        #[allow(unsafe_code)]
+        unsafe {
+            std::env::set_var("RAYON_NUM_THREADS", "1");
+        }
+    }
+}
+
 fn run(serve: Serve) -> Result<(), String> {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,sqlx=warn".into()),
+            tracing_subscriber::EnvFilter::try_from_default_env()
+                .unwrap_or_else(|_| "info,sqlx=warn".into()),
         )
         .init();
     if !serve.listen.ip().is_loopback() && !serve.allow_remote {
@@ -77,7 +95,8 @@ fn run(serve: Serve) -> Result<(), String> {
             serve.listen
         ));
     }
-    let runtime = tokio::runtime::Runtime::new().map_err(|error| format!("failed to start: {error}"))?;
+    let runtime =
+        tokio::runtime::Runtime::new().map_err(|error| format!("failed to start: {error}"))?;
     runtime.block_on(judge(serve))
 }
 
@@ -120,10 +139,15 @@ async fn asked_to_stop() {
 }
 
 fn replayed(bundle: &PathBuf) -> Result<(), String> {
-    let bytes = std::fs::read(bundle).map_err(|error| format!("failed to read {}: {error}", bundle.display()))?;
-    let sealed = replay::replay(&bytes).map_err(|error| format!("{}: {error}", bundle.display()))?;
+    let bytes = std::fs::read(bundle)
+        .map_err(|error| format!("failed to read {}: {error}", bundle.display()))?;
+    let sealed =
+        replay::replay(&bytes).map_err(|error| format!("{}: {error}", bundle.display()))?;
     let decision = &sealed.decision;
-    println!("same verdict: {:?} of rollout {} (decision {}, hash {})", decision.deed, decision.rollout, decision.sequence, sealed.hash);
+    println!(
+        "same verdict: {:?} of rollout {} (decision {}, hash {})",
+        decision.deed, decision.rollout, decision.sequence, sealed.hash
+    );
     for reason in &decision.reasons {
         println!("  {reason}");
     }

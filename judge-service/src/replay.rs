@@ -13,7 +13,10 @@ pub enum ReplayError {
     #[error("a person made this decision; there is no evidence to judge again")]
     NoEvidence,
     #[error("the same evidence now gives another verdict: {now:?} instead of {then:?}")]
-    Differs { then: Box<Verdict>, now: Box<Verdict> },
+    Differs {
+        then: Box<Verdict>,
+        now: Box<Verdict>,
+    },
 }
 
 /// Reads a decision as `GET /v1/rollouts/{id}/decisions/{sequence}` gives it, and
@@ -24,14 +27,21 @@ pub enum ReplayError {
 pub fn replay(bytes: &[u8]) -> Result<Sealed, ReplayError> {
     let sealed: Sealed = serinus_core::json::read_strict(bytes).map_err(ReplayError::Unreadable)?;
     if !sealed.is_intact() {
-        return Err(ReplayError::Tampered { recorded: sealed.hash });
+        return Err(ReplayError::Tampered {
+            recorded: sealed.hash,
+        });
     }
-    let Some(evidence) = &sealed.decision.evidence else { return Err(ReplayError::NoEvidence) };
+    let Some(evidence) = &sealed.decision.evidence else {
+        return Err(ReplayError::NoEvidence);
+    };
     let now = policy::judge(&evidence.bundle);
     // Compared as JSON: that is the form in which it is kept and shown, and in
     // it a number that is not finite equals itself.
     if serde_json::to_vec(&now).ok() != serde_json::to_vec(&evidence.verdict).ok() {
-        return Err(ReplayError::Differs { then: Box::new(evidence.verdict.clone()), now: Box::new(now) });
+        return Err(ReplayError::Differs {
+            then: Box::new(evidence.verdict.clone()),
+            now: Box::new(now),
+        });
     }
     Ok(sealed)
 }

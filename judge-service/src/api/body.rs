@@ -15,9 +15,15 @@ pub async fn bytes(body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
             let too_large = std::error::Error::source(&error)
                 .is_some_and(|source| source.to_string().contains("length limit exceeded"));
             Err(if too_large {
-                Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is over {limit} bytes"))
+                Problem::new(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    format!("the body is over {limit} bytes"),
+                )
             } else {
-                Problem::new(StatusCode::BAD_REQUEST, "the body ended before it was complete")
+                Problem::new(
+                    StatusCode::BAD_REQUEST,
+                    "the body ended before it was complete",
+                )
             })
         }
     }

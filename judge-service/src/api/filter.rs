@@ -37,12 +37,13 @@ pub async fn plan(
     query: Result<Query<Poll>, axum::extract::rejection::QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let Query(poll) = query.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.body_text()))?;
+    let Query(poll) =
+        query.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.body_text()))?;
     let known: Revision = match poll.revision.as_deref() {
         None => Revision::default(),
-        Some(text) => text
-            .parse()
-            .map_err(|problem| Problem::new(StatusCode::BAD_REQUEST, format!("revision: {problem}")))?,
+        Some(text) => text.parse().map_err(|problem| {
+            Problem::new(StatusCode::BAD_REQUEST, format!("revision: {problem}"))
+        })?,
     };
     let word = |name: &str| {
         let value = headers.get(name).and_then(|value| value.to_str().ok())?;
@@ -50,7 +51,13 @@ pub async fn plan(
     };
     if let Some(session) = poll.session.filter(|session| session.len() == 32) {
         let node = word("x-serinus-node").unwrap_or_default();
-        service.delivery().polled(&session, &node, known, word("x-serinus-refused"), service.now());
+        service.delivery().polled(
+            &session,
+            &node,
+            known,
+            word("x-serinus-refused"),
+            service.now(),
+        );
     }
     if known > service.delivery().revision() && known.generation < LAST_GENERATION {
         service.overtake(known).await;
@@ -71,7 +78,10 @@ pub async fn report(State(service): State<Arc<Service>>, body: Body) -> Result<R
 }
 
 pub async fn samples(State(service): State<Arc<Service>>, body: Body) -> Result<Response, Problem> {
-    let batch: SampleBatch = counted(&service, body::tolerant(body, sample::MAX_BATCH_BYTES).await)?;
+    let batch: SampleBatch = counted(
+        &service,
+        body::tolerant(body, sample::MAX_BATCH_BYTES).await,
+    )?;
     Ok(Json(service.sample(batch).await?).into_response())
 }
 

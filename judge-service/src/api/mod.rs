@@ -45,7 +45,10 @@ pub fn router(service: Arc<Service>) -> Router {
         .merge(page::router())
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is nothing at this path"))
         .method_not_allowed_fallback(async || {
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method")
+            Problem::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "this path does not take this method",
+            )
         })
         .layer(middleware::from_fn(sign))
         .layer(middleware::from_fn(same_site))
@@ -59,7 +62,9 @@ async fn alive() -> impl IntoResponse {
 
 async fn sign(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
-    response.headers_mut().insert(JUDGE_HEADER, HeaderValue::from_static("1"));
+    response
+        .headers_mut()
+        .insert(JUDGE_HEADER, HeaderValue::from_static("1"));
     response
 }
 
@@ -71,7 +76,11 @@ async fn same_site(request: Request, next: Next) -> Response {
         .get("sec-fetch-site")
         .is_some_and(|site| !matches!(site.as_bytes(), b"same-origin" | b"none"));
     if foreign && !request.method().is_safe() {
-        return Problem::new(StatusCode::FORBIDDEN, "a page of another site may not act here").into_response();
+        return Problem::new(
+            StatusCode::FORBIDDEN,
+            "a page of another site may not act here",
+        )
+        .into_response();
     }
     next.run(request).await
 }

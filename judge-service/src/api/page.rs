@@ -9,23 +9,58 @@ use std::sync::Arc;
 
 /// Path, content type and content of each file.
 const FILES: [(&str, &str, &str); 8] = [
-    ("/", "text/html; charset=utf-8", include_str!("../page/index.html")),
-    ("/page.css", "text/css; charset=utf-8", include_str!("../page/page.css")),
-    ("/page.js", "text/javascript; charset=utf-8", include_str!("../page/page.js")),
-    ("/page/dom.js", "text/javascript; charset=utf-8", include_str!("../page/dom.js")),
-    ("/page/parts.js", "text/javascript; charset=utf-8", include_str!("../page/parts.js")),
-    ("/page/plot.js", "text/javascript; charset=utf-8", include_str!("../page/plot.js")),
-    ("/page/words.js", "text/javascript; charset=utf-8", include_str!("../page/words.js")),
-    ("/page/icon.svg", "image/svg+xml", include_str!("../page/icon.svg")),
+    (
+        "/",
+        "text/html; charset=utf-8",
+        include_str!("../page/index.html"),
+    ),
+    (
+        "/page.css",
+        "text/css; charset=utf-8",
+        include_str!("../page/page.css"),
+    ),
+    (
+        "/page.js",
+        "text/javascript; charset=utf-8",
+        include_str!("../page/page.js"),
+    ),
+    (
+        "/page/dom.js",
+        "text/javascript; charset=utf-8",
+        include_str!("../page/dom.js"),
+    ),
+    (
+        "/page/parts.js",
+        "text/javascript; charset=utf-8",
+        include_str!("../page/parts.js"),
+    ),
+    (
+        "/page/plot.js",
+        "text/javascript; charset=utf-8",
+        include_str!("../page/plot.js"),
+    ),
+    (
+        "/page/words.js",
+        "text/javascript; charset=utf-8",
+        include_str!("../page/words.js"),
+    ),
+    (
+        "/page/icon.svg",
+        "image/svg+xml",
+        include_str!("../page/icon.svg"),
+    ),
 ];
 
 /// Nothing but our own files, and nobody may frame the page.
-const POLICY: &str = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
+const POLICY: &str =
+    "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
 
 pub fn router() -> Router<Arc<Service>> {
-    FILES.into_iter().fold(Router::new(), |router, (path, kind, content)| {
-        router.route(path, get(move || async move { file(kind, content) }))
-    })
+    FILES
+        .into_iter()
+        .fold(Router::new(), |router, (path, kind, content)| {
+            router.route(path, get(move || async move { file(kind, content) }))
+        })
 }
 
 fn file(kind: &'static str, content: &'static str) -> impl IntoResponse {
@@ -36,7 +71,10 @@ fn file(kind: &'static str, content: &'static str) -> impl IntoResponse {
             (header::CACHE_CONTROL, fixed("no-cache")),
             (header::CONTENT_SECURITY_POLICY, fixed(POLICY)),
             (header::X_CONTENT_TYPE_OPTIONS, fixed("nosniff")),
-            (HeaderName::from_static("referrer-policy"), fixed("no-referrer")),
+            (
+                HeaderName::from_static("referrer-policy"),
+                fixed("no-referrer"),
+            ),
         ],
         content,
     )

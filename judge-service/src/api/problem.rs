@@ -48,7 +48,10 @@ impl IntoResponse for Problem {
         let body = serde_json::to_vec(&self).unwrap_or_default();
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
         if let Some(seconds) = self.retry_after_seconds {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
@@ -68,12 +71,18 @@ impl From<DeedError> for Problem {
     fn from(error: DeedError) -> Self {
         match error {
             DeedError::Spec(error) => error.into(),
-            DeedError::Exists(_) | DeedError::Conflict(_) => Self::new(StatusCode::CONFLICT, error.to_string()),
+            DeedError::Exists(_) | DeedError::Conflict(_) => {
+                Self::new(StatusCode::CONFLICT, error.to_string())
+            }
             DeedError::Unknown(id) => Self::no_rollout(&id),
             // What went wrong inside is for the log, not for the caller.
             DeedError::Store(_) | DeedError::Internal(_) => {
                 tracing::error!(%error, "a request failed");
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "the judge could not do this now; nothing was changed").retry(1)
+                Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "the judge could not do this now; nothing was changed",
+                )
+                .retry(1)
             }
         }
     }
@@ -82,10 +91,18 @@ impl From<DeedError> for Problem {
 impl From<IngestError> for Problem {
     fn from(error: IngestError) -> Self {
         match error {
-            IngestError::Refused(Refusal::Malformed { field, problem }) => FieldError::new(field, problem).into(),
-            IngestError::Refused(Refusal::UnknownRollout(detail)) => Self::new(StatusCode::NOT_FOUND, detail),
-            IngestError::Busy => Self::new(StatusCode::TOO_MANY_REQUESTS, error.to_string()).retry(1),
-            IngestError::Store => Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).retry(1),
+            IngestError::Refused(Refusal::Malformed { field, problem }) => {
+                FieldError::new(field, problem).into()
+            }
+            IngestError::Refused(Refusal::UnknownRollout(detail)) => {
+                Self::new(StatusCode::NOT_FOUND, detail)
+            }
+            IngestError::Busy => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, error.to_string()).retry(1)
+            }
+            IngestError::Store => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).retry(1)
+            }
         }
     }
 }

@@ -56,28 +56,54 @@ pub async fn create(State(service): Service_, body: Body) -> Result<Response, Pr
     Ok(response)
 }
 
-pub async fn read(State(service): Service_, Path(id): Path<String>) -> Result<Json<Status>, Problem> {
-    service.status(&id).await.map(Json).ok_or_else(|| Problem::no_rollout(&id))
+pub async fn read(
+    State(service): Service_,
+    Path(id): Path<String>,
+) -> Result<Json<Status>, Problem> {
+    service
+        .status(&id)
+        .await
+        .map(Json)
+        .ok_or_else(|| Problem::no_rollout(&id))
 }
 
-pub async fn delete(State(service): Service_, Path(id): Path<String>) -> Result<StatusCode, Problem> {
+pub async fn delete(
+    State(service): Service_,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
     service.delete(&id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-pub async fn promote(service: Service_, id: Path<String>, body: Body) -> Result<Json<Status>, Problem> {
+pub async fn promote(
+    service: Service_,
+    id: Path<String>,
+    body: Body,
+) -> Result<Json<Status>, Problem> {
     act(service, id, body, Deed::Promote).await
 }
 
-pub async fn pause(service: Service_, id: Path<String>, body: Body) -> Result<Json<Status>, Problem> {
+pub async fn pause(
+    service: Service_,
+    id: Path<String>,
+    body: Body,
+) -> Result<Json<Status>, Problem> {
     act(service, id, body, Deed::Pause).await
 }
 
-pub async fn resume(service: Service_, id: Path<String>, body: Body) -> Result<Json<Status>, Problem> {
+pub async fn resume(
+    service: Service_,
+    id: Path<String>,
+    body: Body,
+) -> Result<Json<Status>, Problem> {
     act(service, id, body, Deed::Resume).await
 }
 
-pub async fn abort(service: Service_, id: Path<String>, body: Body) -> Result<Json<Status>, Problem> {
+pub async fn abort(
+    service: Service_,
+    id: Path<String>,
+    body: Body,
+) -> Result<Json<Status>, Problem> {
     act(service, id, body, Deed::Abort).await
 }
 
@@ -88,17 +114,26 @@ async fn act(
     deed: Deed,
 ) -> Result<Json<Status>, Problem> {
     let bytes = body::bytes(body, LONGEST_REASON).await?;
-    let reason: Reason =
-        if bytes.is_empty() { Reason::default() } else { serinus_core::json::read_strict(&bytes)? };
+    let reason: Reason = if bytes.is_empty() {
+        Reason::default()
+    } else {
+        serinus_core::json::read_strict(&bytes)?
+    };
     Ok(Json(service.act(&id, deed, reason.reason).await?))
 }
 
-pub async fn series(State(service): Service_, Path(id): Path<String>) -> Result<Json<Vec<Point>>, Problem> {
+pub async fn series(
+    State(service): Service_,
+    Path(id): Path<String>,
+) -> Result<Json<Vec<Point>>, Problem> {
     known(&service, &id).await?;
     Ok(Json(service.series(&id)))
 }
 
-pub async fn examples(State(service): Service_, Path(id): Path<String>) -> Result<Json<Vec<Example>>, Problem> {
+pub async fn examples(
+    State(service): Service_,
+    Path(id): Path<String>,
+) -> Result<Json<Vec<Example>>, Problem> {
     known(&service, &id).await?;
     Ok(Json(service.examples(&id)))
 }
@@ -108,7 +143,9 @@ pub async fn decisions(
     Path(id): Path<String>,
 ) -> Result<Json<Vec<DecisionSummary>>, Problem> {
     let sealed = service.decisions(&id).await?;
-    Ok(Json(sealed.into_iter().map(DecisionSummary::from).collect()))
+    Ok(Json(
+        sealed.into_iter().map(DecisionSummary::from).collect(),
+    ))
 }
 
 /// The evidence bundle: what `serinus replay` reads.
@@ -117,14 +154,26 @@ pub async fn decision(
     Path((id, sequence)): Path<(String, String)>,
 ) -> Result<Json<Sealed>, Problem> {
     known(&service, &id).await?;
-    let missing =
-        || Problem::new(StatusCode::NOT_FOUND, format!("rollout `{id}` has no decision `{sequence}`"));
+    let missing = || {
+        Problem::new(
+            StatusCode::NOT_FOUND,
+            format!("rollout `{id}` has no decision `{sequence}`"),
+        )
+    };
     let number: u64 = sequence.parse().map_err(|_| missing())?;
-    service.decision(&id, number).await?.map(Json).ok_or_else(missing)
+    service
+        .decision(&id, number)
+        .await?
+        .map(Json)
+        .ok_or_else(missing)
 }
 
 async fn known(service: &Service, id: &str) -> Result<(), Problem> {
-    service.status(id).await.map(drop).ok_or_else(|| Problem::no_rollout(id))
+    service
+        .status(id)
+        .await
+        .map(drop)
+        .ok_or_else(|| Problem::no_rollout(id))
 }
 
 impl From<Sealed> for DecisionSummary {

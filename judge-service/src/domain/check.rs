@@ -12,11 +12,19 @@ use serinus_core::plan::compiled::check_name;
 pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
     check_name("id", &spec.id)?;
     if spec.arms.len() < 2 {
-        return Err(FieldError::new("arms", "are fewer than 2; a control and a canary are needed"));
+        return Err(FieldError::new(
+            "arms",
+            "are fewer than 2; a control and a canary are needed",
+        ));
     }
     for (index, arm) in spec.arms.iter().enumerate() {
         check_name(&format!("arms[{index}].name"), &arm.name)?;
-        if spec.arms.iter().take(index).any(|other| other.name == arm.name) {
+        if spec
+            .arms
+            .iter()
+            .take(index)
+            .any(|other| other.name == arm.name)
+        {
             return Err(FieldError::new(
                 format!("arms[{index}].name"),
                 format!("`{}` names two arms", arm.name),
@@ -27,7 +35,10 @@ pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
         return Err(unknown_arm("baseline", spec.baseline(), spec));
     }
     if spec.steps.is_empty() {
-        return Err(FieldError::new("steps", "are missing; with more than two arms none are assumed"));
+        return Err(FieldError::new(
+            "steps",
+            "are missing; with more than two arms none are assumed",
+        ));
     }
     for (index, step) in spec.steps.iter().enumerate() {
         weights(spec, step).map_err(|error| {
@@ -39,25 +50,55 @@ pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
     within("warm_up.seconds", spec.warm_up.seconds, 0.0, 86_400.0)?;
     // A thousand answers have one above p99.9; fewer than 20 have none above p95.
     within_count("warm_up.requests", spec.warm_up.requests, 20, 1_000_000)?;
-    within("deadline.seconds", spec.deadline.seconds, 1.0, 315_360_000.0)?;
+    within(
+        "deadline.seconds",
+        spec.deadline.seconds,
+        1.0,
+        315_360_000.0,
+    )?;
     if spec.deadline.seconds <= spec.minimum.seconds {
         return Err(FieldError::new(
             "deadline.seconds",
-            format!("is {}, but a step lasts at least minimum.seconds = {}", spec.deadline.seconds, spec.minimum.seconds),
+            format!(
+                "is {}, but a step lasts at least minimum.seconds = {}",
+                spec.deadline.seconds, spec.minimum.seconds
+            ),
         ));
     }
     within("alpha.rollback", spec.alpha.rollback, 1e-9, 0.5)?;
     within("alpha.promotion", spec.alpha.promotion, 1e-9, 0.5)?;
     let guardrails = &spec.guardrails;
     for (name, tolerated, floor) in [
-        ("errors", guardrails.errors.tolerated_ratio, guardrails.errors.floor),
-        ("latency", guardrails.latency.tolerated_ratio, guardrails.latency.floor),
-        ("agreement", guardrails.agreement.tolerated_ratio, guardrails.agreement.floor),
+        (
+            "errors",
+            guardrails.errors.tolerated_ratio,
+            guardrails.errors.floor,
+        ),
+        (
+            "latency",
+            guardrails.latency.tolerated_ratio,
+            guardrails.latency.floor,
+        ),
+        (
+            "agreement",
+            guardrails.agreement.tolerated_ratio,
+            guardrails.agreement.floor,
+        ),
     ] {
-        within(&format!("guardrails.{name}.tolerated_ratio"), tolerated, 1.0, 100.0)?;
+        within(
+            &format!("guardrails.{name}.tolerated_ratio"),
+            tolerated,
+            1.0,
+            100.0,
+        )?;
         within(&format!("guardrails.{name}.floor"), floor, 0.0, 0.5)?;
     }
-    within("guardrails.errors.margin_ratio", guardrails.errors.margin_ratio, 1.01, 100.0)?;
+    within(
+        "guardrails.errors.margin_ratio",
+        guardrails.errors.margin_ratio,
+        1.01,
+        100.0,
+    )?;
     if guardrails.errors.margin_ratio <= guardrails.errors.tolerated_ratio {
         return Err(FieldError::new(
             "guardrails.errors.margin_ratio",
@@ -67,11 +108,36 @@ pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
             ),
         ));
     }
-    within("guardrails.errors.margin_absolute", guardrails.errors.margin_absolute, 1e-5, 0.5)?;
-    within("guardrails.latency.slowdown", guardrails.latency.slowdown, 0.01, 10.0)?;
-    within("guardrails.agreement.margin_absolute", guardrails.agreement.margin_absolute, 1e-5, 0.5)?;
-    within("guardrails.agreement.tolerance.absolute", guardrails.agreement.tolerance.absolute, 0.0, 1e9)?;
-    within("guardrails.agreement.tolerance.relative", guardrails.agreement.tolerance.relative, 0.0, 1.0)
+    within(
+        "guardrails.errors.margin_absolute",
+        guardrails.errors.margin_absolute,
+        1e-5,
+        0.5,
+    )?;
+    within(
+        "guardrails.latency.slowdown",
+        guardrails.latency.slowdown,
+        0.01,
+        10.0,
+    )?;
+    within(
+        "guardrails.agreement.margin_absolute",
+        guardrails.agreement.margin_absolute,
+        1e-5,
+        0.5,
+    )?;
+    within(
+        "guardrails.agreement.tolerance.absolute",
+        guardrails.agreement.tolerance.absolute,
+        0.0,
+        1e9,
+    )?;
+    within(
+        "guardrails.agreement.tolerance.relative",
+        guardrails.agreement.tolerance.relative,
+        0.0,
+        1.0,
+    )
 }
 
 /// A step's weights in buckets, in the order of the arms; the baseline has the rest.
@@ -86,26 +152,43 @@ pub fn weights(spec: &RolloutSpec, step: &Step) -> Result<Vec<u16>, FieldError> 
             return Err(unknown_arm(&field, name, spec));
         }
         if name == spec.baseline() {
-            return Err(FieldError::new(field, "is the baseline, which has what the others leave"));
+            return Err(FieldError::new(
+                field,
+                "is the baseline, which has what the others leave",
+            ));
         }
         within(&field, percent, 0.0, 100.0)?;
         if ((percent * 100.0).round() - percent * 100.0).abs() > 1e-6 {
-            return Err(FieldError::new(field, format!("is {percent}; hundredths of a percent are the finest")));
+            return Err(FieldError::new(
+                field,
+                format!("is {percent}; hundredths of a percent are the finest"),
+            ));
         }
     }
     if step.weights.values().all(|&percent| percent == 0.0) {
-        return Err(FieldError::new("weights", "give no arm any users; a step needs more than 0%"));
+        return Err(FieldError::new(
+            "weights",
+            "give no arm any users; a step needs more than 0%",
+        ));
     }
     let percent = |name: &str| step.weights.get(name).copied().unwrap_or_default();
     // At most 100.0 x 100 each, so the cast cannot lose anything.
     let buckets = |name: &str| (percent(name) * 100.0).round() as u16;
-    let given: u32 = spec.treatments().map(|arm| u32::from(buckets(&arm.name))).sum();
+    let given: u32 = spec
+        .treatments()
+        .map(|arm| u32::from(buckets(&arm.name)))
+        .sum();
     let Some(rest) = u32::from(BUCKETS).checked_sub(given) else {
-        return Err(FieldError::new("weights", AllocationError::TooMuch(given).to_string()));
+        return Err(FieldError::new(
+            "weights",
+            AllocationError::TooMuch(given).to_string(),
+        ));
     };
     let rest = u16::try_from(rest).unwrap_or(BUCKETS);
     // The holdback comes out of what the arms would have, in proportion.
-    let holdback = (spec.holdback_percent * 100.0).round().min(f64::from(BUCKETS)) as u16;
+    let holdback = (spec.holdback_percent * 100.0)
+        .round()
+        .min(f64::from(BUCKETS)) as u16;
     let available = BUCKETS - holdback.max(rest);
     let mut weights: Vec<u16> = spec
         .arms
@@ -129,14 +212,20 @@ pub fn weights(spec: &RolloutSpec, step: &Step) -> Result<Vec<u16>, FieldError> 
 
 fn unknown_arm(field: &str, name: &str, spec: &RolloutSpec) -> FieldError {
     let arms: Vec<&str> = spec.arms.iter().map(|arm| arm.name.as_str()).collect();
-    FieldError::new(field, format!("unknown arm `{name}`; the arms are {}", arms.join(", ")))
+    FieldError::new(
+        field,
+        format!("unknown arm `{name}`; the arms are {}", arms.join(", ")),
+    )
 }
 
 fn within(field: &str, value: f64, least: f64, most: f64) -> Result<(), FieldError> {
     if (least..=most).contains(&value) {
         Ok(())
     } else {
-        Err(FieldError::new(field, format!("is {value}; {least} to {most} is right")))
+        Err(FieldError::new(
+            field,
+            format!("is {value}; {least} to {most} is right"),
+        ))
     }
 }
 
@@ -144,7 +233,10 @@ fn within_count(field: &str, value: u64, least: u64, most: u64) -> Result<(), Fi
     if (least..=most).contains(&value) {
         Ok(())
     } else {
-        Err(FieldError::new(field, format!("is {value}; {least} to {most} is right")))
+        Err(FieldError::new(
+            field,
+            format!("is {value}; {least} to {most} is right"),
+        ))
     }
 }
 
@@ -174,8 +266,15 @@ pub(crate) mod tests {
     fn two_arms_are_enough() {
         let spec = spec(&spec_json()).unwrap();
         assert_eq!(spec.baseline(), "control");
-        let weights: Vec<_> = spec.steps.iter().map(|step| weights(&spec, step).unwrap()).collect();
-        assert_eq!(weights, [[9000, 1000], [7500, 2500], [2500, 7500], [0, 10000]]);
+        let weights: Vec<_> = spec
+            .steps
+            .iter()
+            .map(|step| weights(&spec, step).unwrap())
+            .collect();
+        assert_eq!(
+            weights,
+            [[9000, 1000], [7500, 2500], [2500, 7500], [0, 10000]]
+        );
     }
 
     #[test]
@@ -196,13 +295,37 @@ pub(crate) mod tests {
             ("/arms/1/name", json!("control"), "arms[1].name"),
             ("/arms/1/modl", json!("x"), "arms[1].modl"),
             ("/baseline", json!("old"), "baseline"),
-            ("/steps", json!([{"weights": {"canary": 101}}]), "steps[0].weights.canary"),
-            ("/steps", json!([{"weights": {"canry": 1}}]), "steps[0].weights.canry"),
-            ("/steps", json!([{"weights": {"control": 1}}]), "steps[0].weights.control"),
-            ("/steps", json!([{"weights": {"canary": 0}}]), "steps[0].weights"),
-            ("/steps", json!([{"weights": {"canary": 0.001}}]), "steps[0].weights.canary"),
+            (
+                "/steps",
+                json!([{"weights": {"canary": 101}}]),
+                "steps[0].weights.canary",
+            ),
+            (
+                "/steps",
+                json!([{"weights": {"canry": 1}}]),
+                "steps[0].weights.canry",
+            ),
+            (
+                "/steps",
+                json!([{"weights": {"control": 1}}]),
+                "steps[0].weights.control",
+            ),
+            (
+                "/steps",
+                json!([{"weights": {"canary": 0}}]),
+                "steps[0].weights",
+            ),
+            (
+                "/steps",
+                json!([{"weights": {"canary": 0.001}}]),
+                "steps[0].weights.canary",
+            ),
             ("/alpha", json!({"rollback": 0}), "alpha.rollback"),
-            ("/guardrails", json!({"errors": {"margin_ratio": 1}}), "guardrails.errors.margin_ratio"),
+            (
+                "/guardrails",
+                json!({"errors": {"margin_ratio": 1}}),
+                "guardrails.errors.margin_ratio",
+            ),
             ("/deadline", json!({"seconds": 10}), "deadline.seconds"),
             ("/deadline", json!({"then": "explode"}), "deadline.then"),
         ];
@@ -222,6 +345,9 @@ pub(crate) mod tests {
         assert_eq!(spec(&three).unwrap_err().field, "steps");
         three["steps"] = json!([{"weights": {"b": 60, "c": 50}}]);
         let error = spec(&three).unwrap_err();
-        assert_eq!(error.to_string(), "steps[0].weights: the weights add up to 110%, which is over 100%");
+        assert_eq!(
+            error.to_string(),
+            "steps[0].weights: the weights add up to 110%, which is over 100%"
+        );
     }
 }

@@ -72,7 +72,10 @@ impl Sealed {
 
 fn hash(decision: &Decision) -> Result<String, serde_json::Error> {
     let bytes = serde_json::to_vec(decision)?;
-    Ok(Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(Sha256::digest(&bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
 }
 
 #[cfg(test)]

@@ -72,6 +72,9 @@ pub struct MetricEvidence {
     /// agreement of the arm's own rate. `None` until there are enough events.
     pub lower: Option<f64>,
     pub upper: Option<f64>,
+    /// What promotion tolerates, on the scale of the interval; `None` where the
+    /// margin is not one number on it.
+    pub margin: Option<f64>,
     pub margin_words: String,
     /// ln of the evidence that the arm is worse than tolerated.
     pub harm_log_e: Option<f64>,

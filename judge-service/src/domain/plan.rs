@@ -26,9 +26,17 @@ pub fn build<'a>(
 }
 
 fn rollout_plan(keyed: Keyed<'_>) -> RolloutPlan {
-    let Keyed { rollout, identity_key } = keyed;
+    let Keyed {
+        rollout,
+        identity_key,
+    } = keyed;
     let spec = &rollout.spec;
-    let arm = |index: usize| spec.arms.get(index).map(|arm| arm.name.clone()).unwrap_or_default();
+    let arm = |index: usize| {
+        spec.arms
+            .get(index)
+            .map(|arm| arm.name.clone())
+            .unwrap_or_default()
+    };
     let epoch = rollout.epoch();
     // What is decided needs no more samples, and nothing to fall back from.
     let tested = rollout.phase.is_live() || rollout.phase == Phase::Promoted;
@@ -44,7 +52,11 @@ fn rollout_plan(keyed: Keyed<'_>) -> RolloutPlan {
         allocation: epoch
             .into_iter()
             .flat_map(|epoch| &epoch.allocation)
-            .map(|&(from, to, index)| BucketRange { from, to, arm: arm(index) })
+            .map(|&(from, to, index)| BucketRange {
+                from,
+                to,
+                arm: arm(index),
+            })
             .collect(),
         latency_edges_us: epoch
             .and_then(|epoch| epoch.thresholds.as_ref())
@@ -52,7 +64,10 @@ fn rollout_plan(keyed: Keyed<'_>) -> RolloutPlan {
             .unwrap_or_default(),
         event_share: 1.0,
         new_unit_share: 1.0,
-        sampling: spec.sampling.clone().filter(|_| tested && !rollout.digests.is_empty()),
+        sampling: spec
+            .sampling
+            .clone()
+            .filter(|_| tested && !rollout.digests.is_empty()),
         breaker: spec.breaker.clone().filter(|_| tested),
     }
 }
@@ -72,8 +87,18 @@ mod tests {
             |rollout: &mut Rollout| rollout.take_back(Phase::RolledBack, 3),
         ] {
             move_on(&mut rollout);
-            let keyed = Keyed { rollout: &rollout, identity_key: &key };
-            let plan = build([keyed], Revision { generation: 1, counter: 1 }, 1_000);
+            let keyed = Keyed {
+                rollout: &rollout,
+                identity_key: &key,
+            };
+            let plan = build(
+                [keyed],
+                Revision {
+                    generation: 1,
+                    counter: 1,
+                },
+                1_000,
+            );
             let compiled = serinus_core::plan::compile(&plan).unwrap();
             assert_eq!(compiled.rollouts[0].epoch, rollout.epoch().unwrap().epoch);
         }

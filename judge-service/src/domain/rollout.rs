@@ -152,7 +152,10 @@ impl Rollout {
     /// No such step, or one whose weights do not make sense.
     pub fn enter_step(&mut self, step: usize, now: Millis) -> Result<(), FieldError> {
         let Some(wanted) = self.spec.steps.get(step) else {
-            return Err(FieldError::new("steps", format!("have no step {}", step + 1)));
+            return Err(FieldError::new(
+                "steps",
+                format!("have no step {}", step + 1),
+            ));
         };
         let weights = weights(&self.spec, wanted)?;
         let control = self.control_index();
@@ -165,7 +168,10 @@ impl Rollout {
         self.push_epoch(allocation, None, now);
         let rest = weights.get(control).copied().unwrap_or_default();
         if f64::from(rest) <= self.spec.holdback_percent * 100.0 {
-            let winner = weights.iter().enumerate().max_by_key(|(_, weight)| **weight);
+            let winner = weights
+                .iter()
+                .enumerate()
+                .max_by_key(|(_, weight)| **weight);
             if let Some(arm) = winner.and_then(|(index, _)| self.spec.arms.get(index)) {
                 self.baseline = arm.name.clone();
             }
@@ -223,8 +229,14 @@ impl Rollout {
             epoch,
             step: self.step,
             started_ms: now,
-            weights: (0..self.spec.arms.len()).map(|arm| allocation.buckets_of(arm)).collect(),
-            allocation: allocation.ranges().iter().map(|r| (r.from, r.to, r.arm)).collect(),
+            weights: (0..self.spec.arms.len())
+                .map(|arm| allocation.buckets_of(arm))
+                .collect(),
+            allocation: allocation
+                .ranges()
+                .iter()
+                .map(|r| (r.from, r.to, r.arm))
+                .collect(),
             thresholds,
         });
     }
@@ -242,12 +254,21 @@ pub(crate) mod tests {
     #[test]
     fn a_ramp_ends_in_a_promotion_with_the_new_baseline() {
         let mut rollout = rollout();
-        assert_eq!(rollout.epoch().unwrap().allocation, [(0, 9000, 0), (9000, 10000, 1)]);
+        assert_eq!(
+            rollout.epoch().unwrap().allocation,
+            [(0, 9000, 0), (9000, 10000, 1)]
+        );
         for step in 1..4 {
-            assert_eq!((rollout.phase, rollout.baseline.as_str()), (Phase::Running, "control"));
+            assert_eq!(
+                (rollout.phase, rollout.baseline.as_str()),
+                (Phase::Running, "control")
+            );
             rollout.enter_step(step, 2_000).unwrap();
         }
-        assert_eq!((rollout.phase, rollout.baseline.as_str()), (Phase::Promoted, "canary"));
+        assert_eq!(
+            (rollout.phase, rollout.baseline.as_str()),
+            (Phase::Promoted, "canary")
+        );
         assert_eq!(rollout.epoch().unwrap().epoch, 4);
         assert!(rollout.enter_step(4, 3_000).is_err());
     }

@@ -191,7 +191,9 @@ impl RolloutSpec {
         {
             self.steps = [10.0, 25.0, 75.0, 100.0]
                 .into_iter()
-                .map(|percent| Step { weights: BTreeMap::from([(canary.clone(), percent)]) })
+                .map(|percent| Step {
+                    weights: BTreeMap::from([(canary.clone(), percent)]),
+                })
                 .collect();
         }
         self
@@ -279,9 +281,17 @@ fn default_slowdown() -> f64 {
 }
 #[allow(clippy::unnecessary_wraps)]
 fn default_breaker() -> Option<Breaker> {
-    Some(Breaker { minimum_requests: 50, error_share: 0.1, window_ms: 10_000 })
+    Some(Breaker {
+        minimum_requests: 50,
+        error_share: 0.1,
+        window_ms: 10_000,
+    })
 }
 #[allow(clippy::unnecessary_wraps)]
 fn default_sampling() -> Option<Sampling> {
-    Some(Sampling { share: 0.1, per_second: 50, max_body_bytes: 65_536 })
+    Some(Sampling {
+        share: 0.1,
+        per_second: 50,
+        max_body_bytes: 65_536,
+    })
 }

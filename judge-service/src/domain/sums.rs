@@ -95,7 +95,10 @@ impl Default for ArmSums {
             disconnects: 0,
             samples_sent: 0,
             samples_dropped: 0,
-            firsts: Firsts { slow: vec![BTreeMap::new(); MAX_EDGES], ..Firsts::default() },
+            firsts: Firsts {
+                slow: vec![BTreeMap::new(); MAX_EDGES],
+                ..Firsts::default()
+            },
         }
     }
 }
@@ -126,10 +129,11 @@ impl Firsts {
 
     #[must_use]
     pub fn outcomes_since(map: &BTreeMap<u64, Outcomes>, start: u64) -> Outcomes {
-        map.range(..start).fold(Outcomes::default(), |sum, (_, next)| Outcomes {
-            users: sum.users + next.users,
-            bad: sum.bad + next.bad,
-        })
+        map.range(..start)
+            .fold(Outcomes::default(), |sum, (_, next)| Outcomes {
+                users: sum.users + next.users,
+                bad: sum.bad + next.bad,
+            })
     }
 }
 

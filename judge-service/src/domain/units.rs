@@ -32,9 +32,15 @@ impl UnitRecord {
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(STORED);
-        for number in [self.exposed, self.outcome, self.failed, self.sampled, self.mismatched]
-            .iter()
-            .chain(&self.slow)
+        for number in [
+            self.exposed,
+            self.outcome,
+            self.failed,
+            self.sampled,
+            self.mismatched,
+        ]
+        .iter()
+        .chain(&self.slow)
         {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
@@ -48,7 +54,10 @@ impl UnitRecord {
             return None;
         }
         let mut numbers = bytes.chunks_exact(4).map(|chunk| {
-            chunk.iter().rev().fold(0u32, |number, &byte| number << 8 | u32::from(byte))
+            chunk
+                .iter()
+                .rev()
+                .fold(0u32, |number, &byte| number << 8 | u32::from(byte))
         });
         let mut next = || numbers.next().unwrap_or_default();
         let mut record = Self {

@@ -343,11 +343,8 @@ mod tests {
                 r#"[4294967296, 4294967296]"#,
                 "input.shape: [4294967296, 4294967296] must have",
             ),
-            (
-                r#"0.5"#,
-                r#"1e60"#,
-                "preprocess[0]: inf must be a finite float32",
-            ),
+            // Refused by serde_json or here, as its `float_roundtrip` feature decides.
+            (r#"0.5"#, r#"1e60"#, "preprocess[0]"),
             (
                 r#""high": 1"#,
                 r#""high": -1"#,

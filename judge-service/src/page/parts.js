@@ -111,9 +111,10 @@ export function minimum(rollout) {
 
 /**
  * How fast one cumulative count of an arm grows, in units of another (milliseconds
- * when none is named), over about three seconds: one second alone is noise.
+ * for "t"), over about three seconds: one second alone is noise, and so is a share
+ * of fewer than `least`.
  */
-function growth(series, arm, of, per) {
+function growth(series, arm, of, per, least = 1) {
   const totals = series.map((p) => ({ t: p.at_ms, ...p.traffic?.find((a) => a.arm === arm) })).filter((p) => Number.isFinite(p[of]));
   const points = [];
   let back = 0;
@@ -121,7 +122,7 @@ function growth(series, arm, of, per) {
     while (back < i - 1 && totals[back + 1].t <= totals[i].t - 2500) back++;
     const [first, last] = [totals[back], totals[i]];
     const base = last[per] - first[per];
-    points.push({ t: last.t, y: base > 0 ? Math.max(0, last[of] - first[of]) / base : null });
+    points.push({ t: last.t, y: base >= least ? Math.max(0, last[of] - first[of]) / base : null });
   }
   return points;
 }
@@ -138,7 +139,7 @@ function stepMarks(rollout, decisions) {
 export function traffic(rollout, series, decisions, now) {
   const arms = rollout.arms ?? [];
   const lines = arms.map((arm) => ({ arm, className: armClass(rollout, arm.name), points: growth(series, arm.name, "exposures", "t").map(({ t, y }) => ({ t, y: y == null ? null : y * 1000 })) }));
-  const failing = arms.map((arm) => ({ className: armClass(rollout, arm.name), points: growth(series, arm.name, "errors", "finished") }));
+  const failing = arms.map((arm) => ({ className: armClass(rollout, arm.name), points: growth(series, arm.name, "errors", "finished", 10) }));
   const live = (arm) => lines.find((line) => line.arm === arm)?.points.at(-1)?.y;
   const counts = (arm) => rollout.traffic?.find((t) => t.arm === arm.name) ?? {};
   const rows = [

@@ -11,7 +11,11 @@ use serinus_stats::{absolute, restart};
 const CONTROL_UNUSABLE: f64 = 0.2;
 
 /// `None` when either arm has no model.
-pub fn evidence(comparison: &Comparison<'_>, rollback_alpha: f64, promotion_alpha: f64) -> Option<MetricEvidence> {
+pub fn evidence(
+    comparison: &Comparison<'_>,
+    rollback_alpha: f64,
+    promotion_alpha: f64,
+) -> Option<MetricEvidence> {
     let arms = &comparison.rollout.spec.arms;
     let has_model = |arm: usize| arms.get(arm).is_some_and(|arm| arm.model.is_some());
     if !(has_model(comparison.arm) && has_model(comparison.control)) {
@@ -20,15 +24,23 @@ pub fn evidence(comparison: &Comparison<'_>, rollback_alpha: f64, promotion_alph
     let guardrail = &comparison.rollout.spec.guardrails.agreement;
     let arm = samples(comparison, comparison.arm);
     let control = samples(comparison, comparison.control);
-    let rate = |outcomes: Outcomes| (outcomes.users > 0).then(|| outcomes.bad as f64 / outcomes.users as f64);
-    let gap = rate(arm).zip(rate(control)).map(|(arm, control)| arm - control);
-    let harm = Harm::of(comparison, guardrail.tolerated_ratio, rollback_alpha, |sums, start| {
-        Firsts::since(&sums.firsts.mismatches, start)
-    });
+    let rate = |outcomes: Outcomes| {
+        (outcomes.users > 0).then(|| outcomes.bad as f64 / outcomes.users as f64)
+    };
+    let gap = rate(arm)
+        .zip(rate(control))
+        .map(|(arm, control)| arm - control);
+    let harm = Harm::of(
+        comparison,
+        guardrail.tolerated_ratio,
+        rollback_alpha,
+        |sums, start| Firsts::since(&sums.firsts.mismatches, start),
+    );
     let harmed = harm.is_proven(gap, guardrail.floor);
-    let unusable =
-        absolute::lower_log_e(CONTROL_UNUSABLE, control.users, control.bad) >= restart::threshold(promotion_alpha);
-    let surely = absolute::log_e(guardrail.margin_absolute, arm.users, arm.bad) >= restart::threshold(promotion_alpha);
+    let unusable = absolute::lower_log_e(CONTROL_UNUSABLE, control.users, control.bad)
+        >= restart::threshold(promotion_alpha);
+    let surely = absolute::log_e(guardrail.margin_absolute, arm.users, arm.bad)
+        >= restart::threshold(promotion_alpha);
     let within = surely && !unusable;
     let name = comparison.arm_name();
     let words = if harmed {
@@ -39,9 +51,15 @@ pub fn evidence(comparison: &Comparison<'_>, rollback_alpha: f64, promotion_alph
             control.bad, control.users
         )
     } else if within {
-        format!("{name} surely disagrees with its model file for under {} of users", words::percent(guardrail.margin_absolute))
+        format!(
+            "{name} surely disagrees with its model file for under {} of users",
+            words::percent(guardrail.margin_absolute)
+        )
     } else {
-        format!("{name} disagreed with its model file for {} of {} sampled users", arm.bad, arm.users)
+        format!(
+            "{name} disagreed with its model file for {} of {} sampled users",
+            arm.bad, arm.users
+        )
     };
     let (lower, upper) = interval(arm);
     Some(MetricEvidence {
@@ -52,7 +70,11 @@ pub fn evidence(comparison: &Comparison<'_>, rollback_alpha: f64, promotion_alph
         difference: gap,
         lower,
         upper,
-        margin_words: format!("surely under {} of users", words::percent(guardrail.margin_absolute)),
+        margin: Some(guardrail.margin_absolute),
+        margin_words: format!(
+            "surely under {} of users",
+            words::percent(guardrail.margin_absolute)
+        ),
         harm_log_e: Some(harm.log_e),
         harm_threshold: Some(harm.threshold),
         harm_ratio: harm.ratio,
@@ -70,7 +92,10 @@ fn samples(comparison: &Comparison<'_>, arm: usize) -> Outcomes {
         .iter()
         .filter_map(|view| view.sums.arms.get(arm))
         .map(|sums| Firsts::outcomes_since(&sums.firsts.samples, start))
-        .fold(Outcomes::default(), |sum, next| Outcomes { users: sum.users + next.users, bad: sum.bad + next.bad })
+        .fold(Outcomes::default(), |sum, next| Outcomes {
+            users: sum.users + next.users,
+            bad: sum.bad + next.bad,
+        })
 }
 
 /// A confidence sequence for the arm's own rate: the rates that the two bounded
@@ -82,8 +107,12 @@ fn interval(outcomes: Outcomes) -> (Option<f64>, Option<f64>) {
     }
     let threshold = restart::threshold(SHOWN_ALPHA / 2.0);
     let rate = bad as f64 / users as f64;
-    let upper = boundary(rate, 1.0, |bound| absolute::log_e(bound, users, bad) < threshold);
-    let lower = boundary(rate, 0.0, |bound| absolute::lower_log_e(bound, users, bad) < threshold);
+    let upper = boundary(rate, 1.0, |bound| {
+        absolute::log_e(bound, users, bad) < threshold
+    });
+    let lower = boundary(rate, 0.0, |bound| {
+        absolute::lower_log_e(bound, users, bad) < threshold
+    });
     (Some(lower), Some(upper))
 }
 
@@ -112,13 +141,19 @@ mod tests {
         assert_eq!((lower, upper), (None, None));
         let mut width = 1.0;
         for users in [100u64, 1_000, 10_000] {
-            let (lower, upper) = interval(Outcomes { users, bad: users / 10 });
+            let (lower, upper) = interval(Outcomes {
+                users,
+                bad: users / 10,
+            });
             let (lower, upper) = (lower.unwrap(), upper.unwrap());
             assert!(lower < 0.1 && 0.1 < upper, "{lower} {upper}");
             assert!(upper - lower < width);
             width = upper - lower;
         }
-        let (lower, upper) = interval(Outcomes { users: 1_000, bad: 0 });
+        let (lower, upper) = interval(Outcomes {
+            users: 1_000,
+            bad: 0,
+        });
         assert!(lower.unwrap() < 1e-5 && upper.unwrap() < 0.01);
     }
 }

@@ -1,5 +1,6 @@
 //! The guardrail on errors.
 
+use super::gate::enough;
 use super::harm::Harm;
 use super::view::Comparison;
 use super::{SHOWN_ALPHA, SHOWN_EVENTS, TUNING_REQUESTS, words};
@@ -7,21 +8,29 @@ use crate::domain::sums::{Firsts, Outcomes};
 use crate::domain::{Metric, MetricEvidence};
 use serinus_stats::absolute;
 use serinus_stats::restart;
-use serinus_stats::sequence::{self, ArmSlots, Difference, Gate, Margin, Stratum};
+use serinus_stats::sequence::{self, ArmSlots, Difference, Margin, Stratum};
 
-pub fn evidence(comparison: &Comparison<'_>, rollback_alpha: f64, promotion_alpha: f64) -> MetricEvidence {
+pub fn evidence(
+    comparison: &Comparison<'_>,
+    rollback_alpha: f64,
+    promotion_alpha: f64,
+) -> MetricEvidence {
     let guardrail = &comparison.rollout.spec.guardrails.errors;
     let shown = difference(comparison, Margin::Absolute(0.0));
     let gap = shown.as_ref().map(|shown| shown.estimate);
-    let harm = Harm::of(comparison, guardrail.tolerated_ratio, rollback_alpha, |sums, start| {
-        Firsts::since(&sums.firsts.errors, start)
-    });
+    let harm = Harm::of(
+        comparison,
+        guardrail.tolerated_ratio,
+        rollback_alpha,
+        |sums, start| Firsts::since(&sums.firsts.errors, start),
+    );
     let harmed = harm.is_proven(gap, guardrail.floor);
     // Two ways to pass, so each has half of alpha.
     let alpha = promotion_alpha / 2.0;
-    let by_ratio = difference(comparison, Margin::Ratio(guardrail.margin_ratio)).is_some_and(|difference| {
-        Gate::PROMOTION.is_open(&difference) && difference.upper_bound(alpha, TUNING_REQUESTS) < 0.0
-    });
+    let by_ratio =
+        difference(comparison, Margin::Ratio(guardrail.margin_ratio)).is_some_and(|difference| {
+            enough(&difference) && difference.upper_bound(alpha, TUNING_REQUESTS) < 0.0
+        });
     let Outcomes { users, bad } = outcomes(comparison);
     let clean = absolute::log_e(guardrail.margin_absolute, users, bad);
     let by_bound = clean >= restart::threshold(alpha);
@@ -54,6 +63,10 @@ pub fn evidence(comparison: &Comparison<'_>, rollback_alpha: f64, promotion_alph
         difference: gap,
         lower,
         upper,
+        margin: shown.as_ref().map(|shown| {
+            let by_ratio = (guardrail.margin_ratio - 1.0) * shown.control_rate;
+            by_ratio.max(guardrail.margin_absolute - shown.control_rate)
+        }),
         margin_words: format!(
             "at most {} times control's rate, or surely under {}",
             guardrail.margin_ratio,
@@ -76,8 +89,14 @@ fn difference(comparison: &Comparison<'_>, margin: Margin) -> Option<Difference>
             let arm = view.sums.arms.get(comparison.arm)?;
             let control = view.sums.arms.get(comparison.control)?;
             Some(Stratum {
-                canary: ArmSlots { requests: &arm.finished, events: &arm.errors },
-                control: ArmSlots { requests: &control.finished, events: &control.errors },
+                canary: ArmSlots {
+                    requests: &arm.finished,
+                    events: &arm.errors,
+                },
+                control: ArmSlots {
+                    requests: &control.finished,
+                    events: &control.errors,
+                },
             })
         })
         .collect();
@@ -92,5 +111,8 @@ fn outcomes(comparison: &Comparison<'_>) -> Outcomes {
         .iter()
         .filter_map(|view| view.sums.arms.get(comparison.arm))
         .map(|sums| Firsts::outcomes_since(&sums.firsts.outcomes, start))
-        .fold(Outcomes::default(), |sum, next| Outcomes { users: sum.users + next.users, bad: sum.bad + next.bad })
+        .fold(Outcomes::default(), |sum, next| Outcomes {
+            users: sum.users + next.users,
+            bad: sum.bad + next.bad,
+        })
 }

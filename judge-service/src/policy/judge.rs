@@ -15,18 +15,30 @@ pub fn judge(bundle: &Bundle) -> Verdict {
         .filter(|&arm| arm != control)
         .map(|arm| Comparison::new(bundle, arm))
         .collect();
-    let metrics: Vec<MetricEvidence> =
-        comparisons.iter().flat_map(|comparison| guardrails(comparison, comparisons.len())).collect();
+    let metrics: Vec<MetricEvidence> = comparisons
+        .iter()
+        .flat_map(|comparison| guardrails(comparison, comparisons.len()))
+        .collect();
     let srm = sample_ratio(bundle);
     let (action, reasons) = decide(bundle, &comparisons, &metrics, &srm);
-    Verdict { at_ms: bundle.now_ms, action, reasons, metrics, srm }
+    Verdict {
+        at_ms: bundle.now_ms,
+        action,
+        reasons,
+        metrics,
+        srm,
+    }
 }
 
 /// The guardrails of one arm. A rollout's alpha is shared by its arms and, within
 /// an arm, by the guardrails that can roll back; nothing is spent on looks.
 fn guardrails(comparison: &Comparison<'_>, arms: usize) -> Vec<MetricEvidence> {
     let alpha = &comparison.rollout.spec.alpha;
-    let judged = if agreement::evidence(comparison, 0.5, 0.5).is_some() { 3.0 } else { 2.0 };
+    let judged = if agreement::evidence(comparison, 0.5, 0.5).is_some() {
+        3.0
+    } else {
+        2.0
+    };
     let rollback = alpha.rollback / arms.max(1) as f64 / judged;
     let mut metrics = vec![errors::evidence(comparison, rollback, alpha.promotion)];
     metrics.extend(latency::tail(comparison, rollback));
@@ -39,16 +51,29 @@ fn sample_ratio(bundle: &Bundle) -> SrmEvidence {
     let shares: Vec<Vec<f64>> = bundle
         .new_users
         .iter()
-        .map(|epoch| epoch.weights.iter().map(|&weight| f64::from(weight)).collect())
+        .map(|epoch| {
+            epoch
+                .weights
+                .iter()
+                .map(|&weight| f64::from(weight))
+                .collect()
+        })
         .collect();
     let epochs = bundle
         .new_users
         .iter()
         .zip(&shares)
-        .map(|(epoch, shares)| srm::NewUsers { shares, counts: &epoch.counts });
+        .map(|(epoch, shares)| srm::NewUsers {
+            shares,
+            counts: &epoch.counts,
+        });
     let log_e = srm::log_e(srm::CONCENTRATION, epochs);
     let threshold = restart::threshold(SRM_ALPHA);
-    SrmEvidence { log_e, threshold, alarm: log_e >= threshold }
+    SrmEvidence {
+        log_e,
+        threshold,
+        alarm: log_e >= threshold,
+    }
 }
 
 fn decide(
@@ -59,7 +84,13 @@ fn decide(
 ) -> (Action, Vec<String>) {
     let rollout = &bundle.rollout;
     if matches!(rollout.phase, Phase::RolledBack | Phase::Aborted) {
-        return (Action::Hold, vec![format!("the rollout is {}", rollout.phase.name().replace('_', " "))]);
+        return (
+            Action::Hold,
+            vec![format!(
+                "the rollout is {}",
+                rollout.phase.name().replace('_', " ")
+            )],
+        );
     }
     let tripped = trips(comparisons);
     if rollout.phase.is_live() && !tripped.is_empty() {
@@ -69,18 +100,26 @@ fn decide(
     if !harmed.is_empty() {
         // Surely worse than tolerated, and surely within the margin: both can be
         // true, and then it is a person's choice.
-        let acceptable = harmed.iter().all(|metric| metric.within_margin == Some(true));
+        let acceptable = harmed
+            .iter()
+            .all(|metric| metric.within_margin == Some(true));
         let words = harmed.iter().map(|metric| metric.words.clone());
         if !acceptable {
             return (Action::RollBack, words.collect());
         }
         if rollout.phase == Phase::Running {
-            let ask = "worse than tolerated, yet within the margin: acceptable, ask a person".to_owned();
+            let ask =
+                "worse than tolerated, yet within the margin: acceptable, ask a person".to_owned();
             return (Action::Pause, core::iter::once(ask).chain(words).collect());
         }
     }
     match rollout.phase {
-        Phase::Paused => return (Action::Hold, vec!["paused: only a rollback is automatic".to_owned()]),
+        Phase::Paused => {
+            return (
+                Action::Hold,
+                vec!["paused: only a rollback is automatic".to_owned()],
+            );
+        }
         Phase::Promoted => return (Action::Hold, vec![promoted_words(rollout)]),
         _ => {}
     }
@@ -90,22 +129,33 @@ fn decide(
             let done = "every guardrail is within its margin; this is the last step".to_owned();
             return (Action::Hold, vec![done]);
         }
-        let passed = metrics.iter().filter(|metric| metric.within_margin.is_some());
-        return (Action::Promote, passed.map(|metric| metric.words.clone()).collect());
+        let passed = metrics
+            .iter()
+            .filter(|metric| metric.within_margin.is_some());
+        return (
+            Action::Promote,
+            passed.map(|metric| metric.words.clone()).collect(),
+        );
     }
     at_deadline(bundle, lacking)
 }
 
 fn promoted_words(rollout: &Rollout) -> String {
     if rollout.spec.holdback_percent > 0.0 {
-        format!("promoted; watching against the {}% held back", rollout.spec.holdback_percent)
+        format!(
+            "promoted; watching against the {}% held back",
+            rollout.spec.holdback_percent
+        )
     } else {
-        "promoted; with nobody held back there is no control, so harm is not testable any more".to_owned()
+        "promoted; with nobody held back there is no control, so harm is not testable any more"
+            .to_owned()
     }
 }
 
 fn trips(comparisons: &[Comparison<'_>]) -> Vec<String> {
-    let Some(comparison) = comparisons.first() else { return Vec::new() };
+    let Some(comparison) = comparisons.first() else {
+        return Vec::new();
+    };
     comparison
         .epochs
         .iter()
@@ -138,34 +188,52 @@ fn lacking(
             words::odds(srm.log_e)
         ));
     }
-    if rollout.epoch().is_some_and(|epoch| epoch.thresholds.is_none()) {
+    if rollout
+        .epoch()
+        .is_some_and(|epoch| epoch.thresholds.is_none())
+    {
         lacking.push("warming up: latency thresholds are being learned from control".to_owned());
     }
     let elapsed = bundle.now_ms.saturating_sub(rollout.step_since_ms);
     if (elapsed as f64) < rollout.spec.minimum.seconds * 1_000.0 {
-        lacking.push(format!("{} of at least {} s have passed", words::seconds(elapsed), rollout.spec.minimum.seconds));
+        lacking.push(format!(
+            "{} of at least {} s have passed",
+            words::seconds(elapsed),
+            rollout.spec.minimum.seconds
+        ));
     }
     for comparison in comparisons {
         for arm in [comparison.control, comparison.arm] {
             let exposures = comparison.sum(arm, |sums| sums.exposures.iter().sum());
             let wanted = rollout.spec.minimum.exposures;
-            let name = rollout.spec.arms.get(arm).map_or("", |arm| arm.name.as_str());
+            let name = rollout
+                .spec
+                .arms
+                .get(arm)
+                .map_or("", |arm| arm.name.as_str());
             let words = format!("{name} had {exposures} of at least {wanted} requests");
             if exposures < wanted && !lacking.contains(&words) {
                 lacking.push(words);
             }
         }
         let learned = |wanted: Metric| {
-            metrics.iter().any(|metric| metric.metric == wanted && metric.arm == comparison.arm_name())
+            metrics
+                .iter()
+                .any(|metric| metric.metric == wanted && metric.arm == comparison.arm_name())
         };
         if !(learned(Metric::LatencyP50) && learned(Metric::LatencyP95))
-            && rollout.epoch().is_some_and(|epoch| epoch.thresholds.is_some())
+            && rollout
+                .epoch()
+                .is_some_and(|epoch| epoch.thresholds.is_some())
         {
             lacking.push("no latency was judged yet".to_owned());
         }
     }
     lacking.extend(
-        metrics.iter().filter(|metric| metric.within_margin == Some(false)).map(|metric| metric.words.clone()),
+        metrics
+            .iter()
+            .filter(|metric| metric.within_margin == Some(false))
+            .map(|metric| metric.words.clone()),
     );
     lacking
 }

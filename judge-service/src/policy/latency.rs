@@ -3,13 +3,14 @@
 //! Both look only at epochs whose thresholds are known, so the warm-up of a step
 //! is left out in both arms.
 
+use super::gate::enough;
 use super::harm::Harm;
 use super::view::Comparison;
 use super::{SHOWN_ALPHA, SHOWN_EVENTS, TUNING_REQUESTS, words};
 use crate::domain::rollout::PromotionEdge;
 use crate::domain::sums::Firsts;
 use crate::domain::{Metric, MetricEvidence};
-use serinus_stats::sequence::{self, ArmSlots, Difference, Gate, Margin, Stratum};
+use serinus_stats::sequence::{self, ArmSlots, Difference, Margin, Stratum};
 
 /// Evidence of harm: the strongest of the tail's thresholds, each with its share
 /// of alpha (a mean of processes with different filtrations has no guarantee).
@@ -22,16 +23,26 @@ pub fn tail(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<MetricEv
         .tail
         .iter()
         .map(|&edge| {
-            let harm = Harm::of(comparison, guardrail.tolerated_ratio, alpha, |sums, start| {
-                sums.firsts.slow.get(edge).map_or(0, |map| Firsts::since(map, start))
-            });
+            let harm = Harm::of(
+                comparison,
+                guardrail.tolerated_ratio,
+                alpha,
+                |sums, start| {
+                    sums.firsts
+                        .slow
+                        .get(edge)
+                        .map_or(0, |map| Firsts::since(map, start))
+                },
+            );
             let shown = difference(comparison, edge, edge, Margin::Absolute(0.0));
             let gap = shown.as_ref().map(|shown| shown.estimate);
             let harmed = harm.is_proven(gap, guardrail.floor);
             (edge, harm, shown, harmed)
         })
         .max_by(|left, right| {
-            (left.3, left.1.log_e).partial_cmp(&(right.3, right.1.log_e)).unwrap_or(core::cmp::Ordering::Equal)
+            (left.3, left.1.log_e)
+                .partial_cmp(&(right.3, right.1.log_e))
+                .unwrap_or(core::cmp::Ordering::Equal)
         });
     let (edge, harm, shown, harmed) = strongest?;
     let edge_us = thresholds.edges_us.get(edge).copied().unwrap_or_default();
@@ -45,7 +56,11 @@ pub fn tail(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<MetricEv
         difference: shown.as_ref().map(|shown| shown.estimate),
         lower,
         upper,
-        margin_words: format!("no more than {} times as often above any of control's thresholds", guardrail.tolerated_ratio),
+        margin: None,
+        margin_words: format!(
+            "no more than {} times as often above any of control's thresholds",
+            guardrail.tolerated_ratio
+        ),
         harm_log_e: Some(harm.log_e),
         harm_threshold: Some(harm.threshold),
         harm_ratio: harm.ratio,
@@ -58,7 +73,10 @@ pub fn tail(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<MetricEv
 /// Whether median and p95 are each surely slower by less than is tolerated.
 pub fn promotion(comparison: &Comparison<'_>, alpha: f64) -> Vec<MetricEvidence> {
     let comparison = &comparison.with_thresholds();
-    let thresholds = comparison.epochs.first().and_then(|view| view.epoch.thresholds.as_ref());
+    let thresholds = comparison
+        .epochs
+        .first()
+        .and_then(|view| view.epoch.thresholds.as_ref());
     let slowdown = comparison.rollout.spec.guardrails.latency.slowdown;
     thresholds
         .into_iter()
@@ -67,28 +85,49 @@ pub fn promotion(comparison: &Comparison<'_>, alpha: f64) -> Vec<MetricEvidence>
         .collect()
 }
 
-fn quantile(comparison: &Comparison<'_>, edge: &PromotionEdge, slowdown: f64, alpha: f64) -> MetricEvidence {
+fn quantile(
+    comparison: &Comparison<'_>,
+    edge: &PromotionEdge,
+    slowdown: f64,
+    alpha: f64,
+) -> MetricEvidence {
     let percentile = edge.percentile;
     let judged = difference(comparison, edge.arm, edge.control, Margin::Ratio(1.0));
     let within = judged
         .as_ref()
         .is_some_and(|judged| enough(judged) && judged.upper_bound(alpha, TUNING_REQUESTS) < 0.0);
-    let shown = difference(comparison, edge.control, edge.control, Margin::Absolute(0.0));
+    let shown = difference(
+        comparison,
+        edge.control,
+        edge.control,
+        Margin::Absolute(0.0),
+    );
     let (lower, upper) = interval(shown.as_ref());
     let arm = comparison.arm_name();
     let words = if within {
-        format!("{arm}'s p{percentile} is surely slower by less than {}", words::percent(slowdown))
+        format!(
+            "{arm}'s p{percentile} is surely slower by less than {}",
+            words::percent(slowdown)
+        )
     } else {
-        format!("{arm}'s p{percentile} is not yet surely slower by less than {}", words::percent(slowdown))
+        format!(
+            "{arm}'s p{percentile} is not yet surely slower by less than {}",
+            words::percent(slowdown)
+        )
     };
     MetricEvidence {
-        metric: if percentile == 50 { Metric::LatencyP50 } else { Metric::LatencyP95 },
+        metric: if percentile == 50 {
+            Metric::LatencyP50
+        } else {
+            Metric::LatencyP95
+        },
         arm: arm.to_owned(),
         arm_rate: shown.as_ref().map(|shown| shown.canary_rate),
         control_rate: shown.as_ref().map(|shown| shown.control_rate),
         difference: shown.as_ref().map(|shown| shown.estimate),
         lower,
         upper,
+        margin: None,
         margin_words: format!("slower by at most {}", words::percent(slowdown)),
         harm_log_e: None,
         harm_threshold: None,
@@ -99,17 +138,6 @@ fn quantile(comparison: &Comparison<'_>, edge: &PromotionEdge, slowdown: f64, al
     }
 }
 
-/// The gate on events, with one way more: an arm that is much faster has few
-/// answers above its edge, so as many as control's rate lets expect will do.
-fn enough(difference: &Difference) -> bool {
-    if Gate::PROMOTION.is_open(difference) {
-        return true;
-    }
-    let arm_requests = difference.n as f64 * difference.share;
-    arm_requests * difference.control_rate >= Gate::PROMOTION.canary_events as f64
-        && difference.control_events >= Gate::PROMOTION.canary_events
-}
-
 fn interval(shown: Option<&Difference>) -> (Option<f64>, Option<f64>) {
     shown
         .filter(|shown| shown.canary_events >= SHOWN_EVENTS)
@@ -118,7 +146,12 @@ fn interval(shown: Option<&Difference>) -> (Option<f64>, Option<f64>) {
 }
 
 /// Shares of answers without error above an edge for each arm.
-fn difference(comparison: &Comparison<'_>, arm_edge: usize, control_edge: usize, margin: Margin) -> Option<Difference> {
+fn difference(
+    comparison: &Comparison<'_>,
+    arm_edge: usize,
+    control_edge: usize,
+    margin: Margin,
+) -> Option<Difference> {
     let answered: Vec<(Vec<u64>, Vec<u64>)> = comparison
         .epochs
         .iter()
@@ -136,8 +169,14 @@ fn difference(comparison: &Comparison<'_>, arm_edge: usize, control_edge: usize,
             let arm = view.sums.arms.get(comparison.arm)?;
             let control = view.sums.arms.get(comparison.control)?;
             Some(Stratum {
-                canary: ArmSlots { requests: arm_answered, events: arm.over.get(arm_edge)? },
-                control: ArmSlots { requests: control_answered, events: control.over.get(control_edge)? },
+                canary: ArmSlots {
+                    requests: arm_answered,
+                    events: arm.over.get(arm_edge)?,
+                },
+                control: ArmSlots {
+                    requests: control_answered,
+                    events: control.over.get(control_edge)?,
+                },
             })
         })
         .collect();

@@ -8,9 +8,12 @@
 
 mod agreement;
 mod errors;
+mod gate;
 mod harm;
 mod judge;
 mod latency;
+#[cfg(test)]
+mod tests;
 pub mod thresholds;
 mod view;
 mod words;

@@ -33,16 +33,29 @@ pub fn learn(
         return None;
     }
     let counts = dense(&control.histogram);
-    let at = |quantile: f64| histogram::quantile(&counts, quantile).unwrap_or_default().max(1);
+    let at = |quantile: f64| {
+        histogram::quantile(&counts, quantile)
+            .unwrap_or_default()
+            .max(1)
+    };
     let slowdown = spec.guardrails.latency.slowdown;
-    let slower = |percentile: u32| (at(f64::from(percentile) / 100.0) as f64 * (1.0 + slowdown)) as u64;
+    let slower =
+        |percentile: u32| (at(f64::from(percentile) / 100.0) as f64 * (1.0 + slowdown)) as u64;
     let tail: Vec<u64> = TAIL.iter().map(|&quantile| at(quantile)).collect();
-    let mut edges_us: Vec<u64> =
-        tail.iter().copied().chain(PROMOTION.iter().map(|&percentile| slower(percentile))).collect();
+    let mut edges_us: Vec<u64> = tail
+        .iter()
+        .copied()
+        .chain(PROMOTION.iter().map(|&percentile| slower(percentile)))
+        .collect();
     edges_us.sort_unstable();
     edges_us.dedup();
     debug_assert!(edges_us.len() <= MAX_EDGES);
-    let index = |edge: u64| edges_us.iter().position(|&other| other == edge).unwrap_or_default();
+    let index = |edge: u64| {
+        edges_us
+            .iter()
+            .position(|&other| other == edge)
+            .unwrap_or_default()
+    };
     let mut tail: Vec<usize> = tail.into_iter().map(index).collect();
     tail.dedup();
     let promotion = PROMOTION
@@ -53,7 +66,11 @@ pub fn learn(
             arm: index(slower(percentile)),
         })
         .collect();
-    Some(Thresholds { edges_us, tail, promotion })
+    Some(Thresholds {
+        edges_us,
+        tail,
+        promotion,
+    })
 }
 
 /// Whether the processes of a step start anew now: at 1, 2, 4, 8 ... minutes after

@@ -30,40 +30,60 @@ impl<'a> Comparison<'a> {
                 Some(EpochView { epoch, sums })
             })
             .collect();
-        Self { rollout: &bundle.rollout, arm, control: bundle.rollout.control_index(), epochs }
+        Self {
+            rollout: &bundle.rollout,
+            arm,
+            control: bundle.rollout.control_index(),
+            epochs,
+        }
     }
 
     pub fn arm_name(&self) -> &'a str {
-        self.rollout.spec.arms.get(self.arm).map_or("", |arm| arm.name.as_str())
+        self.rollout
+            .spec
+            .arms
+            .get(self.arm)
+            .map_or("", |arm| arm.name.as_str())
     }
 
     /// The same comparison over the epochs whose latency thresholds are known.
     pub fn with_thresholds(&self) -> Self {
         let mut learned = self.clone();
-        learned.epochs.retain(|view| view.epoch.thresholds.is_some());
+        learned
+            .epochs
+            .retain(|view| view.epoch.thresholds.is_some());
         learned
     }
 
     /// Percent of all users that the arm has now.
     pub fn arm_percent(&self) -> f64 {
         let epoch = self.rollout.epoch();
-        f64::from(epoch.and_then(|epoch| epoch.weights.get(self.arm)).copied().unwrap_or_default()) / 100.0
+        f64::from(
+            epoch
+                .and_then(|epoch| epoch.weights.get(self.arm))
+                .copied()
+                .unwrap_or_default(),
+        ) / 100.0
     }
 
     /// The epoch in which the current step began.
     pub fn step_start(&self) -> u64 {
-        self.rollout.step_epochs().next().map_or(0, |epoch| epoch.epoch)
+        self.rollout
+            .step_epochs()
+            .next()
+            .map_or(0, |epoch| epoch.epoch)
     }
 
     pub fn sum(&self, arm: usize, of: impl Fn(&ArmSums) -> u64) -> u64 {
-        self.epochs.iter().filter_map(|view| view.sums.arms.get(arm)).map(of).sum()
+        self.epochs
+            .iter()
+            .filter_map(|view| view.sums.arms.get(arm))
+            .map(of)
+            .sum()
     }
 
     /// For each process (an epoch's start): users with a first event since, by epoch.
-    pub fn labels(
-        &self,
-        since: impl Fn(&ArmSums, u64) -> u64,
-    ) -> Vec<Vec<LabelCounts>> {
+    pub fn labels(&self, since: impl Fn(&ArmSums, u64) -> u64) -> Vec<Vec<LabelCounts>> {
         self.epochs
             .iter()
             .map(|start| {
@@ -73,7 +93,11 @@ impl<'a> Comparison<'a> {
                     .filter(|view| view.epoch.epoch >= start)
                     .map(|view| {
                         let count = |arm: usize| {
-                            view.sums.arms.get(arm).map(|sums| since(sums, start)).unwrap_or_default()
+                            view.sums
+                                .arms
+                                .get(arm)
+                                .map(|sums| since(sums, start))
+                                .unwrap_or_default()
                         };
                         let in_arm = count(self.arm);
                         LabelCounts {

@@ -26,7 +26,12 @@ pub fn odds(log_e: f64) -> String {
         return "over a billion billion to 1".to_owned();
     }
     let odds = libm::exp(log_e);
-    for (size, name) in [(1e15, "million billion"), (1e9, "billion"), (1e6, "million"), (1e3, "thousand")] {
+    for (size, name) in [
+        (1e15, "million billion"),
+        (1e9, "billion"),
+        (1e6, "million"),
+        (1e3, "thousand"),
+    ] {
         if odds >= size {
             return format!("{:.0} {name} to 1", odds / size);
         }

@@ -17,7 +17,9 @@ impl Service {
         loop {
             // Whichever comes first: news, or the interval, since time alone can
             // end a step's minimum or its deadline.
-            let _ = tokio::time::timeout(self.settings.evaluation_interval, self.changed.notified()).await;
+            let _ =
+                tokio::time::timeout(self.settings.evaluation_interval, self.changed.notified())
+                    .await;
             self.look().await;
             tokio::time::sleep(SHORTEST_INTERVAL).await;
         }
@@ -45,7 +47,9 @@ impl Service {
     /// Judges one rollout; whether the plan must change.
     fn look_at(&self, books: &mut Books, id: &str) -> bool {
         let now = self.now();
-        let Some(entry) = books.entry_mut(id) else { return false };
+        let Some(entry) = books.entry_mut(id) else {
+            return false;
+        };
         if entry.rollout.phase.is_live() && measure(entry, now) {
             entry.touch();
             return true;
@@ -53,7 +57,8 @@ impl Service {
         let bundle = entry.bundle(now);
         let verdict = policy::judge(&bundle);
         let rollout = &entry.rollout;
-        self.live().evaluated(id, &verdict, rollout.step, rollout.phase, traffic(entry));
+        self.live()
+            .evaluated(id, &verdict, rollout.step, rollout.phase, traffic(entry));
         if verdict.action == Action::Hold {
             return false;
         }
@@ -67,7 +72,14 @@ impl Service {
         for reason in &reasons {
             tracing::info!(rollout = %id, step = from_step + 1, deed = ?deed, "{reason}");
         }
-        let made = Made { at_ms: now, deed, by: By::Judge, from_step, reasons, evidence: Some(evidence(bundle, verdict)) };
+        let made = Made {
+            at_ms: now,
+            deed,
+            by: By::Judge,
+            from_step,
+            reasons,
+            evidence: Some(evidence(bundle, verdict)),
+        };
         if let Err(problem) = books.decide(id, made) {
             tracing::error!(rollout = %id, %problem, "a verdict could not be recorded, and is not acted on");
             if let Some(entry) = books.entry_mut(id) {
@@ -86,9 +98,13 @@ fn evidence(bundle: Bundle, verdict: Verdict) -> Evidence {
 /// Starts a new epoch when latency thresholds are learned or processes restart.
 fn measure(entry: &mut Entry, now: u64) -> bool {
     let control = entry.rollout.control_index();
-    let Some(epoch) = entry.rollout.epoch() else { return false };
+    let Some(epoch) = entry.rollout.epoch() else {
+        return false;
+    };
     let sums = entry.sums().iter().find(|sums| sums.epoch == epoch.epoch);
-    if let Some(learned) = sums.and_then(|sums| thresholds::learn(&entry.rollout.spec, epoch, sums, control, now)) {
+    if let Some(learned) =
+        sums.and_then(|sums| thresholds::learn(&entry.rollout.spec, epoch, sums, control, now))
+    {
         entry.rollout.learned(learned, now);
         return true;
     }
@@ -103,7 +119,10 @@ fn measure(entry: &mut Entry, now: u64) -> bool {
 fn act(rollout: &mut Rollout, action: Action, now: u64) -> Option<Deed> {
     match action {
         Action::Hold => None,
-        Action::Promote => rollout.enter_step(rollout.step + 1, now).ok().map(|()| Deed::Promote),
+        Action::Promote => rollout
+            .enter_step(rollout.step + 1, now)
+            .ok()
+            .map(|()| Deed::Promote),
         Action::RollBack => {
             rollout.take_back(Phase::RolledBack, now);
             Some(Deed::RollBack)

@@ -40,23 +40,37 @@ impl Service {
         if books.entry(&id).is_some() {
             return Err(DeedError::Exists(id));
         }
-        let digests = self.models.load(&spec)?;
+        // Reads files, so other tasks must not wait on this thread.
+        let digests = tokio::task::block_in_place(|| self.models.load(&spec))?;
         let now = self.now();
         let rollout = Rollout::start(spec, digests, now)?;
         let identity_key = random_key()?;
         routable(&rollout, &identity_key)?;
-        let first = rollout.spec.steps.first().map(|step| format!("{:?}", step.weights)).unwrap_or_default();
+        let first = rollout
+            .spec
+            .steps
+            .first()
+            .map(|step| format!("{:?}", step.weights))
+            .unwrap_or_default();
         books.create(rollout, identity_key);
         let reasons = vec![format!("created; first step {first}")];
-        self.decided(&mut books, &id, Deed::Create, 0, reasons).await
+        self.decided(&mut books, &id, Deed::Create, 0, reasons)
+            .await
     }
 
     /// # Errors
     /// No such rollout, or one whose phase does not allow it.
-    pub async fn act(&self, id: &str, deed: Deed, reason: Option<String>) -> Result<Status, DeedError> {
+    pub async fn act(
+        &self,
+        id: &str,
+        deed: Deed,
+        reason: Option<String>,
+    ) -> Result<Status, DeedError> {
         let mut books = self.books.lock().await;
         let now = self.now();
-        let entry = books.entry_mut(id).ok_or_else(|| DeedError::Unknown(id.to_owned()))?;
+        let entry = books
+            .entry_mut(id)
+            .ok_or_else(|| DeedError::Unknown(id.to_owned()))?;
         let rollout = &mut entry.rollout;
         let (phase, step) = (rollout.phase, rollout.step);
         let conflict = |wanted: &str| {
@@ -68,7 +82,9 @@ impl Service {
         match (deed, phase) {
             (Deed::Promote, Phase::Running | Phase::Paused) => {
                 if rollout.is_last_step() {
-                    return Err(DeedError::Conflict("it is at its last step already".to_owned()));
+                    return Err(DeedError::Conflict(
+                        "it is at its last step already".to_owned(),
+                    ));
                 }
                 rollout.enter_step(step + 1, now)?;
                 if phase == Phase::Paused && rollout.phase == Phase::Paused {
@@ -77,7 +93,9 @@ impl Service {
             }
             (Deed::Pause, Phase::Running) => rollout.set_phase(Phase::Paused, now),
             (Deed::Resume, Phase::Paused) => rollout.set_phase(Phase::Running, now),
-            (Deed::Abort, Phase::Running | Phase::Paused | Phase::Promoted) => rollout.take_back(Phase::Aborted, now),
+            (Deed::Abort, Phase::Running | Phase::Paused | Phase::Promoted) => {
+                rollout.take_back(Phase::Aborted, now)
+            }
             (Deed::Pause, _) => return Err(conflict("running")),
             (Deed::Resume, _) => return Err(conflict("paused")),
             (Deed::Abort, _) => return Err(conflict("running, paused or promoted")),
@@ -95,7 +113,9 @@ impl Service {
     /// No such rollout, or one that still splits traffic.
     pub async fn delete(&self, id: &str) -> Result<(), DeedError> {
         let mut books = self.books.lock().await;
-        let entry = books.entry(id).ok_or_else(|| DeedError::Unknown(id.to_owned()))?;
+        let entry = books
+            .entry(id)
+            .ok_or_else(|| DeedError::Unknown(id.to_owned()))?;
         if entry.rollout.phase.is_live() {
             return Err(DeedError::Conflict(format!(
                 "the rollout is {}; abort it first",
@@ -146,27 +166,44 @@ impl Service {
         from_step: usize,
         reasons: Vec<String>,
     ) -> Result<Status, DeedError> {
-        let made = Made { at_ms: self.now(), deed, by: By::Person, from_step, reasons, evidence: None };
+        let made = Made {
+            at_ms: self.now(),
+            deed,
+            by: By::Person,
+            from_step,
+            reasons,
+            evidence: None,
+        };
         books.decide(id, made).map_err(DeedError::Internal)?;
         self.publish(books).await?;
         self.changed.notify_one();
-        books.entry(id).map(|entry| self.status_of(entry)).ok_or_else(|| DeedError::Unknown(id.to_owned()))
+        books
+            .entry(id)
+            .map(|entry| self.status_of(entry))
+            .ok_or_else(|| DeedError::Unknown(id.to_owned()))
     }
 }
 
 /// Whether a filter would take the plan: what only compiling shows (names of
 /// headers, numbers of arms) is refused here, with the spec's own paths.
 fn routable(rollout: &Rollout, identity_key: &str) -> Result<(), FieldError> {
-    let keyed = Keyed { rollout, identity_key };
+    let keyed = Keyed {
+        rollout,
+        identity_key,
+    };
     let plan = build([keyed], Revision::default(), 1_000);
     plan::compile(&plan).map(drop).map_err(|error| {
-        let field = error.field.strip_prefix("rollouts[0].").unwrap_or(&error.field);
+        let field = error
+            .field
+            .strip_prefix("rollouts[0].")
+            .unwrap_or(&error.field);
         FieldError::new(field, error.problem)
     })
 }
 
 fn random_key() -> Result<String, DeedError> {
     let mut bytes = [0u8; 16];
-    getrandom::fill(&mut bytes).map_err(|error| DeedError::Internal(format!("no randomness: {error}")))?;
+    getrandom::fill(&mut bytes)
+        .map_err(|error| DeedError::Internal(format!("no randomness: {error}")))?;
     Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
 }

@@ -95,7 +95,13 @@ impl Delivery {
 
     pub fn publish(&self, plan: &Plan, now: Millis) {
         let mut state = self.state();
-        state.rounds.insert(plan.revision, Round { published_ms: now, last_arrival_ms: None });
+        state.rounds.insert(
+            plan.revision,
+            Round {
+                published_ms: now,
+                last_arrival_ms: None,
+            },
+        );
         while state.rounds.len() > MAX_ROUNDS {
             state.rounds.pop_first();
         }
@@ -104,7 +110,14 @@ impl Delivery {
     }
 
     /// A worker asks for what comes after `revision`.
-    pub fn polled(&self, session: &str, node: &str, revision: Revision, refused: Option<String>, now: Millis) {
+    pub fn polled(
+        &self,
+        session: &str,
+        node: &str,
+        revision: Revision,
+        refused: Option<String>,
+        now: Millis,
+    ) {
         let mut state = self.state();
         state.make_room(now);
         let entry = state.session(session, now);
@@ -140,7 +153,8 @@ impl Delivery {
                 refused: session.refused.clone(),
             })
             .collect();
-        workers.sort_by(|left, right| (&left.node, &left.session).cmp(&(&right.node, &right.session)));
+        workers
+            .sort_by(|left, right| (&left.node, &left.session).cmp(&(&right.node, &right.session)));
         workers
     }
 
@@ -149,7 +163,11 @@ impl Delivery {
         let current = self.revision();
         let state = self.state();
         let count = |wanted: &str| {
-            state.sessions.values().filter(|session| session.serves && session.state(current, now) == wanted).count()
+            state
+                .sessions
+                .values()
+                .filter(|session| session.serves && session.state(current, now) == wanted)
+                .count()
         };
         let converged = count("converged");
         let workers = converged + count("lagging") + count("refused");
@@ -173,13 +191,16 @@ impl Delivery {
 
 impl State {
     fn session(&mut self, id: &str, now: Millis) -> &mut Session {
-        let session = self.sessions.entry(id.to_owned()).or_insert_with(|| Session {
-            node: String::new(),
-            revision: None,
-            seen_ms: now,
-            refused: None,
-            serves: false,
-        });
+        let session = self
+            .sessions
+            .entry(id.to_owned())
+            .or_insert_with(|| Session {
+                node: String::new(),
+                revision: None,
+                seen_ms: now,
+                refused: None,
+                serves: false,
+            });
         session.seen_ms = now;
         session
     }
@@ -188,9 +209,14 @@ impl State {
         if self.sessions.len() < MAX_SESSIONS {
             return;
         }
-        self.sessions.retain(|_, session| now.saturating_sub(session.seen_ms) < GONE_MS);
+        self.sessions
+            .retain(|_, session| now.saturating_sub(session.seen_ms) < GONE_MS);
         if self.sessions.len() >= MAX_SESSIONS {
-            let oldest = self.sessions.iter().min_by_key(|(_, session)| session.seen_ms).map(|(id, _)| id.clone());
+            let oldest = self
+                .sessions
+                .iter()
+                .min_by_key(|(_, session)| session.seen_ms)
+                .map(|(id, _)| id.clone());
             if let Some(oldest) = oldest {
                 self.sessions.remove(&oldest);
             }
@@ -227,7 +253,15 @@ mod tests {
     use super::*;
 
     fn plan(counter: u64) -> Plan {
-        Plan { version: 1, revision: Revision { generation: 1, counter }, report_interval_ms: 1000, rollouts: vec![] }
+        Plan {
+            version: 1,
+            revision: Revision {
+                generation: 1,
+                counter,
+            },
+            report_interval_ms: 1000,
+            rollouts: vec![],
+        }
     }
 
     #[test]
@@ -245,7 +279,10 @@ mod tests {
         assert_eq!(convergence.decided_to_last_worker_ms, None);
         delivery.polled("worker-2", "node", plan(2).revision, None, 107);
         delivery.polled("worker-1", "node", plan(2).revision, None, 5_000);
-        assert_eq!(delivery.convergence(5_000).decided_to_last_worker_ms, Some(7));
+        assert_eq!(
+            delivery.convergence(5_000).decided_to_last_worker_ms,
+            Some(7)
+        );
         assert_eq!(delivery.convergence(200_000).silent, 2);
     }
 }

@@ -13,7 +13,10 @@ use tokio::sync::{mpsc, oneshot};
 const BATCH: usize = 256;
 
 pub(super) enum Ingest {
-    Report { report: Box<Report>, done: oneshot::Sender<Result<Counted, IngestError>> },
+    Report {
+        report: Box<Report>,
+        done: oneshot::Sender<Result<Counted, IngestError>>,
+    },
     Comparison(Comparison),
 }
 
@@ -45,8 +48,13 @@ impl Service {
     pub async fn report(&self, report: Report) -> Result<Counted, IngestError> {
         self.delivery.reported(&report.session, self.now());
         let (done, answer) = oneshot::channel();
-        let ingest = Ingest::Report { report: Box::new(report), done };
-        self.ingest.try_send(ingest).map_err(|_| IngestError::Busy)?;
+        let ingest = Ingest::Report {
+            report: Box::new(report),
+            done,
+        };
+        self.ingest
+            .try_send(ingest)
+            .map_err(|_| IngestError::Busy)?;
         let result = answer.await.map_err(|_| IngestError::Busy)?;
         self.live().counters.counted(&result);
         result
@@ -92,5 +100,8 @@ impl Service {
 /// The wall clock.
 #[must_use]
 pub fn wall_clock() -> Millis {
-    jiff::Timestamp::now().as_millisecond().try_into().unwrap_or_default()
+    jiff::Timestamp::now()
+        .as_millisecond()
+        .try_into()
+        .unwrap_or_default()
 }

@@ -85,10 +85,20 @@ pub struct PointMetric {
 }
 
 impl Live {
-    pub fn evaluated(&mut self, rollout: &str, verdict: &Verdict, step: usize, phase: Phase, traffic: Vec<PointTraffic>) {
+    pub fn evaluated(
+        &mut self,
+        rollout: &str,
+        verdict: &Verdict,
+        step: usize,
+        phase: Phase,
+        traffic: Vec<PointTraffic>,
+    ) {
         let live = self.rollouts.entry(rollout.to_owned()).or_default();
         let last = live.series.back().map_or(0, |point| point.at_ms);
-        let news = live.series.back().is_none_or(|point| (point.step, point.phase) != (step, phase));
+        let news = live
+            .series
+            .back()
+            .is_none_or(|point| (point.step, point.phase) != (step, phase));
         if news || verdict.at_ms >= last + POINT_EVERY_MS {
             if live.series.len() >= POINTS {
                 live.series.pop_front();
@@ -121,12 +131,19 @@ impl Live {
     }
 
     pub fn series(&self, rollout: &str) -> Vec<Point> {
-        self.rollouts.get(rollout).map(|live| live.series.iter().cloned().collect()).unwrap_or_default()
+        self.rollouts
+            .get(rollout)
+            .map(|live| live.series.iter().cloned().collect())
+            .unwrap_or_default()
     }
 
     pub fn example(&mut self, rollout: &str, mut example: Example) {
         example.input.truncate(EXAMPLE_NUMBERS);
-        let examples = &mut self.rollouts.entry(rollout.to_owned()).or_default().examples;
+        let examples = &mut self
+            .rollouts
+            .entry(rollout.to_owned())
+            .or_default()
+            .examples;
         if examples.len() >= EXAMPLES {
             examples.pop_back();
         }
@@ -135,7 +152,10 @@ impl Live {
 
     /// Newest first.
     pub fn examples(&self, rollout: &str) -> Vec<Example> {
-        self.rollouts.get(rollout).map(|live| live.examples.iter().cloned().collect()).unwrap_or_default()
+        self.rollouts
+            .get(rollout)
+            .map(|live| live.examples.iter().cloned().collect())
+            .unwrap_or_default()
     }
 
     pub fn forget(&mut self, rollout: &str) {

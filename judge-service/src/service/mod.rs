@@ -1,8 +1,8 @@
 //! Joins books, store, policy, inference and delivery. Knows no HTTP.
 
 mod control;
-mod delivery;
 mod deeds;
+mod delivery;
 mod ingest;
 mod live;
 pub mod models;
@@ -115,7 +115,9 @@ impl Service {
         if change.is_empty() {
             return Ok(());
         }
-        let Err(error) = self.store.commit(change).await else { return Ok(()) };
+        let Err(error) = self.store.commit(change).await else {
+            return Ok(());
+        };
         tracing::error!(%error, "a change could not be stored and is taken back");
         match self.store.load().await {
             Ok(loaded) => *books = Books::from_loaded(loaded),

@@ -17,7 +17,10 @@ pub struct Models {
 impl Models {
     #[must_use]
     pub fn new(folder: PathBuf) -> Self {
-        Self { folder, loaded: RwLock::default() }
+        Self {
+            folder,
+            loaded: RwLock::default(),
+        }
     }
 
     /// Loads the models that a spec names: their digests, by arm.
@@ -31,20 +34,29 @@ impl Models {
             let Some(path) = &arm.model else { continue };
             let field = || format!("arms[{index}].model");
             let path = self.below_folder(path).ok_or_else(|| {
-                FieldError::new(field(), format!("`{path}` is no plain path below the judge's models folder"))
+                FieldError::new(
+                    field(),
+                    format!("`{path}` is no plain path below the judge's models folder"),
+                )
             })?;
-            let model = inference::load(&path).map_err(|error| FieldError::new(field(), error.to_string()))?;
+            let model = inference::load(&path)
+                .map_err(|error| FieldError::new(field(), error.to_string()))?;
             digests.insert(arm.name.clone(), model.digest().to_owned());
             models.push(((spec.id.clone(), arm.name.clone()), model));
         }
-        self.loaded.write().unwrap_or_else(PoisonError::into_inner).extend(models);
+        self.loaded
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(models);
         Ok(digests)
     }
 
     /// Loads the models of rollouts that a restarted judge goes on with. One that
     /// is gone or changed is not used: better no comparison than a wrong one.
     pub fn load_all<'a>(&self, rollouts: impl Iterator<Item = &'a Rollout>) {
-        for rollout in rollouts.filter(|rollout| rollout.phase.is_live() || rollout.phase == Phase::Promoted) {
+        for rollout in
+            rollouts.filter(|rollout| rollout.phase.is_live() || rollout.phase == Phase::Promoted)
+        {
             let id = &rollout.spec.id;
             match self.load(&rollout.spec) {
                 Ok(digests) if digests == rollout.digests => {}
@@ -52,24 +64,35 @@ impl Models {
                     tracing::error!(rollout = %id, "a model file has changed since the rollout was created; its samples are not compared");
                     self.forget(id);
                 }
-                Err(error) => tracing::error!(rollout = %id, %error, "a model does not load; its samples are not compared"),
+                Err(error) => {
+                    tracing::error!(rollout = %id, %error, "a model does not load; its samples are not compared")
+                }
             }
         }
     }
 
     pub fn forget(&self, rollout: &str) {
-        self.loaded.write().unwrap_or_else(PoisonError::into_inner).retain(|(id, _), _| id != rollout);
+        self.loaded
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|(id, _), _| id != rollout);
     }
 
     #[must_use]
     pub fn get(&self, rollout: &str, arm: &str) -> Option<Arc<dyn Model>> {
         let key = (rollout.to_owned(), arm.to_owned());
-        self.loaded.read().unwrap_or_else(PoisonError::into_inner).get(&key).cloned()
+        self.loaded
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&key)
+            .cloned()
     }
 
     fn below_folder(&self, path: &str) -> Option<PathBuf> {
         let path = Path::new(path);
-        let plain = path.components().all(|component| matches!(component, Component::Normal(_)));
+        let plain = path
+            .components()
+            .all(|component| matches!(component, Component::Normal(_)));
         (plain && path.components().next().is_some()).then(|| self.folder.join(path))
     }
 }

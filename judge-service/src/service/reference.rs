@@ -29,7 +29,11 @@ pub enum SampleRefusal {
     #[error("samples[{index}].rollout: there is no rollout `{rollout}`")]
     UnknownRollout { index: usize, rollout: String },
     #[error("samples[{index}].arm: rollout `{rollout}` has no arm `{arm}`")]
-    UnknownArm { index: usize, rollout: String, arm: String },
+    UnknownArm {
+        index: usize,
+        rollout: String,
+        arm: String,
+    },
 }
 
 /// What became of a batch.
@@ -48,7 +52,9 @@ pub(super) fn queue() -> (SyncSender<Work>, Receiver<Work>) {
 
 pub(super) fn spawn(service: &Arc<Service>, work: Receiver<Work>) {
     let service = Arc::downgrade(service);
-    let spawned = std::thread::Builder::new().name("reference".to_owned()).spawn(move || run(&service, &work));
+    let spawned = std::thread::Builder::new()
+        .name("reference".to_owned())
+        .spawn(move || run(&service, &work));
     if let Err(error) = spawned {
         tracing::error!(%error, "no thread for inference: samples will be shed");
     }
@@ -68,14 +74,25 @@ impl Service {
         let books = self.books.lock().await;
         for (index, sample) in batch.samples.into_iter().enumerate() {
             let Some(entry) = books.entry(&sample.rollout) else {
-                return Err(SampleRefusal::UnknownRollout { index, rollout: sample.rollout });
+                return Err(SampleRefusal::UnknownRollout {
+                    index,
+                    rollout: sample.rollout,
+                });
             };
             if entry.rollout.arm_index(&sample.arm).is_none() {
-                return Err(SampleRefusal::UnknownArm { index, rollout: sample.rollout, arm: sample.arm });
+                return Err(SampleRefusal::UnknownArm {
+                    index,
+                    rollout: sample.rollout,
+                    arm: sample.arm,
+                });
             }
             let tolerance = tolerance(&entry.rollout.spec.guardrails.agreement.tolerance);
             match self.models.get(&sample.rollout, &sample.arm) {
-                Some(model) => work.push(Work { sample, tolerance, model }),
+                Some(model) => work.push(Work {
+                    sample,
+                    tolerance,
+                    model,
+                }),
                 None => taken.without_model += 1,
             }
         }
@@ -93,12 +110,17 @@ impl Service {
 
 // The casts lose only digits that a float32 model does not have.
 fn tolerance(spec: &AnswerTolerance) -> Tolerance {
-    Tolerance { absolute: spec.absolute as f32, relative: spec.relative as f32 }
+    Tolerance {
+        absolute: spec.absolute as f32,
+        relative: spec.relative as f32,
+    }
 }
 
 fn run(service: &Weak<Service>, work: &Receiver<Work>) {
     while let Ok(work) = work.recv() {
-        let Some(service) = service.upgrade() else { return };
+        let Some(service) = service.upgrade() else {
+            return;
+        };
         match compare(&work) {
             Ok((input, comparison)) => {
                 if !comparison.agrees {
@@ -108,7 +130,9 @@ fn run(service: &Weak<Service>, work: &Receiver<Work>) {
                         input,
                         served_label: comparison.served_label,
                         expected_label: comparison.expected_label,
-                        largest_difference: comparison.largest_difference.filter(|number| number.is_finite()),
+                        largest_difference: comparison
+                            .largest_difference
+                            .filter(|number| number.is_finite()),
                     };
                     service.live().example(&work.sample.rollout, example);
                 }
@@ -134,11 +158,19 @@ fn run(service: &Weak<Service>, work: &Receiver<Work>) {
 }
 
 fn compare(work: &Work) -> Result<(Vec<f32>, inference::Comparison), String> {
-    let Work { sample, tolerance, model } = work;
+    let Work {
+        sample,
+        tolerance,
+        model,
+    } = work;
     let decode = |text: &str| STANDARD.decode(text).map_err(|error| error.to_string());
     let protocol = OpenInference::for_model(&**model);
-    let rows = protocol.decode_request(&decode(&sample.request)?).map_err(|error| error.to_string())?;
-    let served = protocol.decode_response(&decode(&sample.response)?).map_err(|error| error.to_string())?;
+    let rows = protocol
+        .decode_request(&decode(&sample.request)?)
+        .map_err(|error| error.to_string())?;
+    let served = protocol
+        .decode_response(&decode(&sample.response)?)
+        .map_err(|error| error.to_string())?;
     let expected = model.predict(&rows).map_err(|error| error.to_string())?;
     let comparison = inference::compare(&**model, &expected, &served, *tolerance);
     let input = rows.into_iter().nth(comparison.row).unwrap_or_default();

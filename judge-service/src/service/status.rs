@@ -60,7 +60,11 @@ pub struct Traffic {
 impl Service {
     pub async fn statuses(&self) -> Vec<Status> {
         let books = self.books.lock().await;
-        books.entries().iter().map(|entry| self.status_of(entry)).collect()
+        books
+            .entries()
+            .iter()
+            .map(|entry| self.status_of(entry))
+            .collect()
     }
 
     pub async fn status(&self, id: &str) -> Option<Status> {
@@ -91,7 +95,12 @@ impl Service {
         let rollout = &entry.rollout;
         let epoch = rollout.epoch();
         let weight = |arm: usize| {
-            f64::from(epoch.and_then(|epoch| epoch.weights.get(arm)).copied().unwrap_or_default()) / 100.0
+            f64::from(
+                epoch
+                    .and_then(|epoch| epoch.weights.get(arm))
+                    .copied()
+                    .unwrap_or_default(),
+            ) / 100.0
         };
         let arms = rollout
             .spec
@@ -115,7 +124,8 @@ impl Service {
             steps: rollout.spec.steps.clone(),
             step_since_ms: rollout.step_since_ms,
             epoch: epoch.map_or(0, |epoch| epoch.epoch),
-            warming_up: rollout.phase.is_live() && epoch.is_none_or(|epoch| epoch.thresholds.is_none()),
+            warming_up: rollout.phase.is_live()
+                && epoch.is_none_or(|epoch| epoch.thresholds.is_none()),
             baseline: rollout.baseline.clone(),
             arms,
             traffic: traffic(entry),
@@ -130,7 +140,11 @@ pub(super) fn traffic(entry: &Entry) -> Vec<Traffic> {
     (0..)
         .zip(&entry.rollout.spec.arms)
         .map(|(index, arm)| {
-            let sums: Vec<&ArmSums> = entry.sums().iter().filter_map(|sums| sums.arms.get(index)).collect();
+            let sums: Vec<&ArmSums> = entry
+                .sums()
+                .iter()
+                .filter_map(|sums| sums.arms.get(index))
+                .collect();
             let total = |of: fn(&ArmSums) -> u64| sums.iter().map(|sums| of(sums)).sum();
             let mut durations = vec![0u64; histogram::BUCKETS];
             for sums in &sums {
@@ -146,8 +160,12 @@ pub(super) fn traffic(entry: &Entry) -> Vec<Traffic> {
                 new_users: total(|sums| sums.firsts.new_users),
                 local_replies: total(|sums| sums.local_replies),
                 disconnects: total(|sums| sums.disconnects),
-                sampled_users: total(|sums| Firsts::outcomes_since(&sums.firsts.samples, u64::MAX).users),
-                mismatched_users: total(|sums| Firsts::outcomes_since(&sums.firsts.samples, u64::MAX).bad),
+                sampled_users: total(|sums| {
+                    Firsts::outcomes_since(&sums.firsts.samples, u64::MAX).users
+                }),
+                mismatched_users: total(|sums| {
+                    Firsts::outcomes_since(&sums.firsts.samples, u64::MAX).bad
+                }),
                 samples_dropped: total(|sums| sums.samples_dropped),
                 p50_us: histogram::quantile(&durations, 0.5),
                 p95_us: histogram::quantile(&durations, 0.95),

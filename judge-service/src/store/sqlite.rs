@@ -6,8 +6,8 @@ use crate::domain::units::UnitRecord;
 use async_trait::async_trait;
 use serde::de::DeserializeOwned;
 use serinus_core::plan::Revision;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Row, SqlSafeStr, SqlitePool};
 use std::path::Path;
 use std::time::Duration;
@@ -34,7 +34,10 @@ impl Sqlite {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(Duration::from_secs(5));
         // One writer, and a few readers for the decisions that people look at.
-        let pool = SqlitePoolOptions::new().max_connections(4).connect_with(options).await?;
+        let pool = SqlitePoolOptions::new()
+            .max_connections(4)
+            .connect_with(options)
+            .await?;
         migrations().run(&pool).await?;
         Ok(Self { pool })
     }
@@ -57,7 +60,9 @@ fn migrations() -> Migrator {
 impl Store for Sqlite {
     async fn load(&self) -> Result<Loaded, StoreError> {
         let mut loaded = Loaded::default();
-        let revision = sqlx::query("SELECT generation, counter FROM revision").fetch_optional(&self.pool).await?;
+        let revision = sqlx::query("SELECT generation, counter FROM revision")
+            .fetch_optional(&self.pool)
+            .await?;
         if let Some(row) = revision {
             loaded.revision = Revision {
                 generation: unsigned(row.try_get("generation")?),
@@ -77,16 +82,24 @@ impl Store for Sqlite {
                 last_decision: self.last_decision(&id).await?,
             });
         }
-        let rows = sqlx::query("SELECT session, sequence FROM sessions").fetch_all(&self.pool).await?;
+        let rows = sqlx::query("SELECT session, sequence FROM sessions")
+            .fetch_all(&self.pool)
+            .await?;
         for row in rows {
-            loaded.sessions.push((row.try_get("session")?, unsigned(row.try_get("sequence")?)));
+            loaded
+                .sessions
+                .push((row.try_get("session")?, unsigned(row.try_get("sequence")?)));
         }
         Ok(loaded)
     }
 
     async fn commit(&self, change: Change) -> Result<(), StoreError> {
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        if let Some(Revision { generation, counter }) = change.revision {
+        if let Some(Revision {
+            generation,
+            counter,
+        }) = change.revision
+        {
             sqlx::query(
                 "INSERT INTO revision (one, generation, counter) VALUES (1, ?, ?)
                  ON CONFLICT (one) DO UPDATE SET generation = excluded.generation, counter = excluded.counter",
@@ -97,7 +110,10 @@ impl Store for Sqlite {
             .await?;
         }
         for id in &change.deleted {
-            sqlx::query("DELETE FROM rollouts WHERE id = ?").bind(id).execute(&mut *transaction).await?;
+            sqlx::query("DELETE FROM rollouts WHERE id = ?")
+                .bind(id)
+                .execute(&mut *transaction)
+                .await?;
         }
         for (rollout, identity_key) in &change.rollouts {
             sqlx::query(
@@ -144,13 +160,15 @@ impl Store for Sqlite {
             .await?;
         }
         for sealed in &change.decisions {
-            sqlx::query("INSERT INTO decisions (rollout, sequence, hash, document) VALUES (?, ?, ?, ?)")
-                .bind(&sealed.decision.rollout)
-                .bind(signed(sealed.decision.sequence))
-                .bind(&sealed.hash)
-                .bind(json("a decision", &sealed)?)
-                .execute(&mut *transaction)
-                .await?;
+            sqlx::query(
+                "INSERT INTO decisions (rollout, sequence, hash, document) VALUES (?, ?, ?, ?)",
+            )
+            .bind(&sealed.decision.rollout)
+            .bind(signed(sealed.decision.sequence))
+            .bind(&sealed.hash)
+            .bind(json("a decision", &sealed)?)
+            .execute(&mut *transaction)
+            .await?;
         }
         if !change.rollouts.is_empty() {
             sqlx::query("DELETE FROM sessions WHERE seen_ms < ?")
@@ -163,12 +181,18 @@ impl Store for Sqlite {
     }
 
     async fn decisions(&self, rollout: &str) -> Result<Vec<Sealed>, StoreError> {
-        let rows = sqlx::query("SELECT document FROM decisions WHERE rollout = ? ORDER BY sequence")
-            .bind(rollout)
-            .fetch_all(&self.pool)
-            .await?;
+        let rows =
+            sqlx::query("SELECT document FROM decisions WHERE rollout = ? ORDER BY sequence")
+                .bind(rollout)
+                .fetch_all(&self.pool)
+                .await?;
         rows.iter()
-            .map(|row| document(&format!("a decision of {rollout}"), row.try_get("document")?))
+            .map(|row| {
+                document(
+                    &format!("a decision of {rollout}"),
+                    row.try_get("document")?,
+                )
+            })
             .collect()
     }
 
@@ -178,7 +202,12 @@ impl Store for Sqlite {
             .bind(signed(sequence))
             .fetch_optional(&self.pool)
             .await?
-            .map(|row| document(&format!("decision {sequence} of {rollout}"), row.try_get("document")?))
+            .map(|row| {
+                document(
+                    &format!("decision {sequence} of {rollout}"),
+                    row.try_get("document")?,
+                )
+            })
             .transpose()
     }
 }
@@ -189,7 +218,9 @@ impl Sqlite {
             .bind(rollout)
             .fetch_all(&self.pool)
             .await?;
-        rows.iter().map(|row| document(&format!("sums of {rollout}"), row.try_get("document")?)).collect()
+        rows.iter()
+            .map(|row| document(&format!("sums of {rollout}"), row.try_get("document")?))
+            .collect()
     }
 
     async fn units(&self, rollout: &str) -> Result<Vec<(u64, UnitRecord)>, StoreError> {
@@ -200,9 +231,11 @@ impl Sqlite {
         rows.iter()
             .map(|row| {
                 let unit: i64 = row.try_get("unit")?;
-                let record = UnitRecord::from_bytes(row.try_get("record")?).ok_or_else(|| StoreError::Damaged {
-                    what: format!("a unit of {rollout}"),
-                    problem: "its record has another length".to_owned(),
+                let record = UnitRecord::from_bytes(row.try_get("record")?).ok_or_else(|| {
+                    StoreError::Damaged {
+                        what: format!("a unit of {rollout}"),
+                        problem: "its record has another length".to_owned(),
+                    }
                 })?;
                 Ok((unit.cast_unsigned(), record))
             })
@@ -210,12 +243,14 @@ impl Sqlite {
     }
 
     async fn last_decision(&self, rollout: &str) -> Result<Option<(u64, String)>, StoreError> {
-        let row =
-            sqlx::query("SELECT sequence, hash FROM decisions WHERE rollout = ? ORDER BY sequence DESC LIMIT 1")
-                .bind(rollout)
-                .fetch_optional(&self.pool)
-                .await?;
-        row.map(|row| Ok((unsigned(row.try_get("sequence")?), row.try_get("hash")?))).transpose()
+        let row = sqlx::query(
+            "SELECT sequence, hash FROM decisions WHERE rollout = ? ORDER BY sequence DESC LIMIT 1",
+        )
+        .bind(rollout)
+        .fetch_optional(&self.pool)
+        .await?;
+        row.map(|row| Ok((unsigned(row.try_get("sequence")?), row.try_get("hash")?)))
+            .transpose()
     }
 }
 
@@ -229,11 +264,116 @@ fn unsigned(number: i64) -> u64 {
 }
 
 fn document<T: DeserializeOwned>(what: &str, text: &str) -> Result<T, StoreError> {
-    serde_json::from_str(text)
-        .map_err(|error| StoreError::Damaged { what: what.to_owned(), problem: error.to_string() })
+    serde_json::from_str(text).map_err(|error| StoreError::Damaged {
+        what: what.to_owned(),
+        problem: error.to_string(),
+    })
 }
 
 fn json<T: serde::Serialize>(what: &str, value: &T) -> Result<String, StoreError> {
-    serde_json::to_string(value)
-        .map_err(|error| StoreError::Damaged { what: what.to_owned(), problem: error.to_string() })
+    serde_json::to_string(value).map_err(|error| StoreError::Damaged {
+        what: what.to_owned(),
+        problem: error.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::books::{Books, Made};
+    use crate::domain::decision::{By, Deed};
+    use crate::domain::rollout::tests::rollout;
+
+    fn made(reason: &str) -> Made {
+        Made {
+            at_ms: 1,
+            deed: Deed::Create,
+            by: By::Person,
+            from_step: 0,
+            reasons: vec![reason.to_owned()],
+            evidence: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_committed_is_loaded() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("judge.sqlite");
+        let mut books = Books::default();
+        books.create(rollout(), "0a".repeat(16));
+        let first = books.decide("digits", made("first")).unwrap();
+        let plan = books.next_plan(1_000);
+        let mut change = books.take_change(5);
+        change.sessions.push(("5e".repeat(16), 3));
+        let record = UnitRecord {
+            exposed: 1,
+            ..UnitRecord::default()
+        };
+        change.units.push(("digits".to_owned(), u64::MAX, record));
+        let store = Sqlite::open(&path).await.unwrap();
+        store.commit(change).await.unwrap();
+        drop(store);
+
+        let store = Sqlite::open(&path).await.unwrap();
+        let loaded = store.load().await.unwrap();
+        assert_eq!(loaded.revision, plan.revision);
+        assert_eq!(loaded.sessions, [("5e".repeat(16), 3)]);
+        let entry = &loaded.rollouts[0];
+        assert_eq!(
+            (&entry.rollout, entry.identity_key.as_str()),
+            (&rollout(), "0a".repeat(16).as_str())
+        );
+        assert_eq!(entry.sums, [crate::domain::EpochSums::new(1, 2)]);
+        assert_eq!(entry.units, [(u64::MAX, record)]);
+        assert_eq!(entry.last_decision, Some((1, first.hash.clone())));
+
+        let mut books = Books::from_loaded(loaded);
+        let second = books.decide("digits", made("second")).unwrap();
+        assert_eq!(
+            (second.decision.sequence, &second.decision.previous_hash),
+            (2, &first.hash)
+        );
+        store.commit(books.take_change(6)).await.unwrap();
+        assert_eq!(
+            store.decisions("digits").await.unwrap(),
+            [first.clone(), second]
+        );
+        assert_eq!(store.decision("digits", 1).await.unwrap(), Some(first));
+        assert_eq!(store.decision("digits", 9).await.unwrap(), None);
+
+        books.delete("digits");
+        store.commit(books.take_change(7)).await.unwrap();
+        assert!(store.load().await.unwrap().rollouts.is_empty());
+        assert!(store.decisions("digits").await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_change_is_all_or_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(&folder.path().join("judge.sqlite"))
+            .await
+            .unwrap();
+        let mut change = Change {
+            sessions: vec![("5e".repeat(16), 1)],
+            ..Change::default()
+        };
+        // Sums of a rollout that does not exist.
+        change
+            .sums
+            .push(("nobody".to_owned(), crate::domain::EpochSums::new(1, 2)));
+        assert!(store.commit(change).await.is_err());
+        assert!(store.load().await.unwrap().sessions.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_no_database_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("judge.sqlite");
+        std::fs::write(
+            &path,
+            "this is not a database, and long enough to be looked at",
+        )
+        .unwrap();
+        assert!(Sqlite::open(&path).await.is_err());
+    }
 }
