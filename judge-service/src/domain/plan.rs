@@ -38,8 +38,10 @@ fn rollout_plan(keyed: Keyed<'_>) -> RolloutPlan {
             .unwrap_or_default()
     };
     let epoch = rollout.epoch();
-    // What is decided needs no more samples, and nothing to fall back from.
-    let tested = rollout.phase.is_live() || rollout.phase == Phase::Promoted;
+    // Without a control nothing is judged, so nothing is listed, sampled or broken off.
+    let held_back = rollout.phase == Phase::Promoted && spec.holdback_percent > 0.0;
+    let tested = rollout.phase.is_live() || held_back;
+    let share = if tested { 1.0 } else { 0.0 };
     RolloutPlan {
         id: spec.id.clone(),
         epoch: epoch.map_or(0, |epoch| epoch.epoch),
@@ -62,8 +64,8 @@ fn rollout_plan(keyed: Keyed<'_>) -> RolloutPlan {
             .and_then(|epoch| epoch.thresholds.as_ref())
             .map(|thresholds| thresholds.edges_us.clone())
             .unwrap_or_default(),
-        event_share: 1.0,
-        new_unit_share: 1.0,
+        event_share: share,
+        new_unit_share: share,
         sampling: spec
             .sampling
             .clone()
