@@ -37,7 +37,7 @@ enum Command {
 #[derive(clap::Args)]
 struct Serve {
     /// Where to listen; port 0 picks a free one
-    #[arg(long, default_value = "127.0.0.1:7700")]
+    #[arg(long, default_value = "127.0.0.1:8090")]
     listen: SocketAddr,
     /// The database file; it is made when missing
     #[arg(long, default_value = "serinus.sqlite")]

@@ -1,0 +1,16 @@
+//! The Serinus lab: real Envoy, judge and model servers under a real load, for
+//! the demo and for every test that crosses a process.
+
+pub mod artefacts;
+pub mod digits;
+pub mod drawing;
+pub mod envoy;
+pub mod failure;
+pub mod judge;
+pub mod lab;
+pub mod load;
+pub mod model_server;
+pub mod peers;
+pub mod ports;
+pub mod process;
+pub mod wait;

@@ -1,0 +1,275 @@
+//! Looks at everything once a second while a story runs.
+
+use super::screen::Cell;
+use super::{Comparison, Stage};
+use crate::failure::Result;
+use crate::judge::Status;
+use crate::lab::CANARY;
+use crate::load::{Answer, Arm};
+use crate::model_server::Counts;
+use crate::peers::course::Users;
+use crate::peers::{Observed, SLOW_MS, Second};
+use std::collections::HashSet;
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
+
+/// What hurts a user in a story.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Harm {
+    /// The canary answered otherwise than its model file.
+    WrongAnswer,
+    /// The canary failed a request.
+    Error,
+}
+
+/// One second of a story.
+#[derive(Debug, Clone)]
+pub struct Moment {
+    /// Since the rollout was created.
+    pub seconds: f64,
+    /// The judge's word; none while it is dead.
+    pub status: Option<Status>,
+    /// Requests that came to each arm's server in this second, by its own count.
+    pub control_requests: u64,
+    pub canary_requests: u64,
+    pub users_hurt: u64,
+    pub our_failures: u64,
+    /// The judge's metrics, for a line of a timeline.
+    pub cells: Vec<Cell>,
+}
+
+/// The sums of a story.
+pub struct Watch {
+    harm: Harm,
+    start: Instant,
+    next: Instant,
+    outcomes_seen: usize,
+    control: Counts,
+    canary: Counts,
+    /// The first look at which the canary had requests.
+    canary_since: Option<Instant>,
+    canary_seconds: Vec<Second>,
+    control_latencies_us: Vec<u32>,
+    canary_latencies_us: Vec<u32>,
+    canary_wrong: u64,
+    users_wrong: HashSet<u32>,
+    users_failed: u64,
+    requests: u64,
+    our_failures: u64,
+}
+
+/// Statuses and speed of one arm: all that a dashboard without a model sees.
+#[derive(Debug, Clone, Copy)]
+pub struct Statuses {
+    pub requests: u64,
+    pub success: f64,
+    pub p99_ms: f64,
+}
+
+impl Watch {
+    /// Begins with servers and load as they are now: what they did before does
+    /// not count.
+    pub async fn start(stage: &Stage, harm: Harm) -> Result<Self> {
+        stage.lab.control.reset().await?;
+        stage.lab.canary.reset().await?;
+        let now = Instant::now();
+        Ok(Self {
+            harm,
+            start: now,
+            next: now,
+            outcomes_seen: stage.load.count(),
+            control: Counts::default(),
+            canary: Counts::default(),
+            canary_since: None,
+            canary_seconds: Vec::new(),
+            control_latencies_us: Vec::new(),
+            canary_latencies_us: Vec::new(),
+            canary_wrong: 0,
+            users_wrong: HashSet::new(),
+            users_failed: 0,
+            requests: 0,
+            our_failures: 0,
+        })
+    }
+
+    pub fn seconds(&self) -> f64 {
+        self.start.elapsed().as_secs_f64()
+    }
+
+    /// Since the canary's first request.
+    pub fn canary_seconds(&self) -> f64 {
+        self.canary_since
+            .map_or(0.0, |since| since.elapsed().as_secs_f64())
+    }
+
+    pub fn our_failures(&self) -> u64 {
+        self.our_failures
+    }
+
+    pub fn requests(&self) -> u64 {
+        self.requests
+    }
+
+    pub fn canary_requests(&self) -> u64 {
+        self.canary.requests
+    }
+
+    /// Waits for the next full second and looks.
+    pub async fn second(&mut self, stage: &Stage, rollout: &str) -> Result<Moment> {
+        self.next += Duration::from_secs(1);
+        sleep_until(self.next).await;
+        self.look(stage, rollout).await
+    }
+
+    /// Looks now.
+    pub async fn look(&mut self, stage: &Stage, rollout: &str) -> Result<Moment> {
+        let control = stage.lab.control.counts().await?;
+        let canary = stage.lab.canary.counts().await?;
+        let slow = self.read_outcomes(stage);
+        let came = Second {
+            requests: canary.requests - self.canary.requests,
+            errors: canary.errors - self.canary.errors,
+            slow,
+        };
+        if came.requests > 0 && self.canary_since.is_none() {
+            self.canary_since = Some(Instant::now());
+        }
+        if self.canary_since.is_some() {
+            self.canary_seconds.push(came);
+        }
+        let control_requests = control.requests - self.control.requests;
+        (self.control, self.canary) = (control, canary);
+        if self.harm == Harm::Error {
+            let units = stage.lab.canary.units().await?;
+            self.users_failed = units.values().filter(|unit| unit.errors > 0).count() as u64;
+        }
+        let status = match stage.lab.judge.process() {
+            Some(_) => Some(stage.lab.judge.status(rollout).await?),
+            None => None,
+        };
+        Ok(Moment {
+            seconds: self.seconds(),
+            cells: status.as_ref().map(cells).unwrap_or_default(),
+            status,
+            control_requests,
+            canary_requests: came.requests,
+            users_hurt: self.users_hurt(stage),
+            our_failures: self.our_failures,
+        })
+    }
+
+    /// Returns how many of the canary's answers were slow.
+    fn read_outcomes(&mut self, stage: &Stage) -> u64 {
+        let outcomes = stage.load.outcomes_from(self.outcomes_seen);
+        self.outcomes_seen += outcomes.len();
+        self.requests += outcomes.len() as u64;
+        let mut slow = 0;
+        for outcome in outcomes {
+            self.our_failures += u64::from(outcome.answer.is_our_fault());
+            let Answer::Served { arm, label } = outcome.answer else {
+                continue;
+            };
+            if arm == Arm::Control {
+                self.control_latencies_us.push(outcome.latency_us);
+                continue;
+            }
+            self.canary_latencies_us.push(outcome.latency_us);
+            slow += u64::from(outcome.latency_us > SLOW_MS * 1_000);
+            let right = stage.canary_labels.get(usize::from(outcome.image));
+            if right.is_some_and(|&right| right != label) {
+                self.canary_wrong += 1;
+                self.users_wrong.insert(outcome.user);
+            }
+        }
+        slow
+    }
+
+    /// Distinct users that got something bad from the canary, less those that the
+    /// same requests would have hurt by the errors that are there in any case.
+    pub fn users_hurt(&self, stage: &Stage) -> u64 {
+        match self.harm {
+            Harm::WrongAnswer => self.users_wrong.len() as u64,
+            Harm::Error => {
+                let natural = stage.natural_errors * self.canary.requests as f64;
+                self.users_failed.saturating_sub(natural.round() as u64)
+            }
+        }
+    }
+
+    /// The chance that a request to the canary hurts its user.
+    fn bad(&self, stage: &Stage) -> f64 {
+        let requests = self.canary.requests.max(1) as f64;
+        match self.harm {
+            Harm::WrongAnswer => self.canary_wrong as f64 / requests,
+            Harm::Error => (self.canary.errors as f64 / requests - stage.natural_errors).max(0.0),
+        }
+    }
+
+    /// The same canary under the rules of others; with `harmless`, one that does
+    /// not hurt more than control.
+    pub fn compare(&self, stage: &Stage, harmless: bool) -> Comparison {
+        let users = Users {
+            count: stage.users,
+            requests_per_second: f64::from(stage.requests_per_second),
+        };
+        let bad = if harmless { 0.0 } else { self.bad(stage) };
+        Comparison::new(&Observed::new(self.canary_seconds.clone()), users, bad)
+    }
+
+    pub fn control_statuses(&self) -> Statuses {
+        statuses(self.control, &self.control_latencies_us)
+    }
+
+    pub fn canary_statuses(&self) -> Statuses {
+        statuses(self.canary, &self.canary_latencies_us)
+    }
+}
+
+fn statuses(counts: Counts, latencies_us: &[u32]) -> Statuses {
+    let mut sorted = latencies_us.to_vec();
+    sorted.sort_unstable();
+    let at = sorted.len() * 99 / 100;
+    Statuses {
+        requests: counts.requests,
+        success: 1.0 - counts.errors as f64 / counts.requests.max(1) as f64,
+        p99_ms: f64::from(sorted.get(at).copied().unwrap_or_default()) / 1_000.0,
+    }
+}
+
+impl Statuses {
+    #[must_use]
+    pub fn in_words(&self, arm: &str) -> String {
+        format!(
+            "{arm}: {} requests, {:.1}% of them 200, p99 {:.0} ms",
+            self.requests,
+            self.success * 100.0,
+            self.p99_ms
+        )
+    }
+}
+
+/// The judge's metrics that a timeline shows: one column each.
+const COLUMNS: [(&str, &str); 3] = [
+    ("errors", "errors"),
+    ("latency_p95", "slow (p95)"),
+    ("agreement", "other answers"),
+];
+
+fn cells(status: &Status) -> Vec<Cell> {
+    COLUMNS
+        .iter()
+        .map(|&(metric, name)| {
+            let metric = status.metric(metric).filter(|metric| metric.arm == CANARY);
+            let percent = |value: Option<f64>| value.map(|value| value * 100.0);
+            Cell {
+                name,
+                difference: metric.and_then(|metric| percent(metric.difference)),
+                interval: metric.and_then(|metric| {
+                    Some((percent(metric.lower)?, percent(metric.upper)?))
+                }),
+                harmed: metric.is_some_and(|metric| metric.harmed),
+                within_margin: metric.is_some_and(|metric| metric.within_margin),
+            }
+        })
+        .collect()
+}
