@@ -73,7 +73,10 @@ mod tests {
         assert_eq!(images.len(), 1797);
         assert!(images.iter().all(|image| {
             image.pixels.len() == PIXELS
-                && image.pixels.iter().all(|pixel| (0.0..=16.0).contains(pixel))
+                && image
+                    .pixels
+                    .iter()
+                    .all(|pixel| (0.0..=16.0).contains(pixel))
         }));
         assert_eq!(image("7,0,1,2"), None);
     }

@@ -33,14 +33,17 @@ fn row(tiles: &[Tile]) -> Vec<String> {
         .unwrap_or_default()
         .max(2 * SIDE);
     let line = |texts: Vec<String>| {
-        let padded: Vec<String> = texts
-            .iter()
-            .map(|text| format!("{text:width$}"))
-            .collect();
+        let padded: Vec<String> = texts.iter().map(|text| format!("{text:width$}")).collect();
         padded.join(&" ".repeat(GAP)).trim_end().to_owned()
     };
-    let pictures =
-        (0..SIDE).map(|y| line(tiles.iter().map(|tile| pixel_row(&tile.pixels, y)).collect()));
+    let pictures = (0..SIDE).map(|y| {
+        line(
+            tiles
+                .iter()
+                .map(|tile| pixel_row(&tile.pixels, y))
+                .collect(),
+        )
+    });
     let below = (0..captions.unwrap_or_default()).map(|index| {
         line(
             tiles
@@ -78,7 +81,14 @@ mod tests {
             pixels: vec![ink; PIXELS],
             caption: vec![caption.to_owned()],
         };
-        let lines = grid(&[tile(16.0, "served 3"), tile(1.0, "served 4"), tile(0.0, "x")], 2);
+        let lines = grid(
+            &[
+                tile(16.0, "served 3"),
+                tile(1.0, "served 4"),
+                tile(0.0, "x"),
+            ],
+            2,
+        );
         assert_eq!(lines.len(), 2 * (SIDE + 2));
         assert_eq!(lines[0], format!("{}   {}", "@".repeat(16), ".".repeat(16)));
         assert_eq!(lines[8], "served 3           served 4");

@@ -49,7 +49,12 @@ impl Envoy {
             .args(["--concurrency", &settings.concurrency.to_string()])
             // Several labs run on one machine, and each Envoy is a new one.
             .arg("--disable-hot-restart")
-            .args(["--log-level", "warning", "--component-log-level", "wasm:info"]);
+            .args([
+                "--log-level",
+                "warning",
+                "--component-log-level",
+                "wasm:info",
+            ]);
         let mut process = Process::start("envoy", command, folder)?;
         let http = reqwest::Client::new();
         let admin = wait::until("Envoy's admin address", READY_LIMIT, async || {

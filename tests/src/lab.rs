@@ -29,6 +29,7 @@ pub struct Lab {
     pub envoy: Envoy,
     pub judge: Judge,
     pub images: Vec<digits::Image>,
+    latency_ms: f64,
     folder: TempDir,
 }
 
@@ -113,8 +114,15 @@ impl Lab {
             envoy,
             judge,
             images: digits::read()?,
+            latency_ms: settings.latency_ms,
             folder,
         })
+    }
+
+    /// The median time of a well server's answers.
+    #[must_use]
+    pub fn latency_ms(&self) -> f64 {
+        self.latency_ms
     }
 
     /// Logs, the judge's store and saved bundles.

@@ -13,4 +13,5 @@ pub mod model_server;
 pub mod peers;
 pub mod ports;
 pub mod process;
+pub mod stories;
 pub mod wait;

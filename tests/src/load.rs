@@ -109,11 +109,7 @@ impl Load {
     pub fn outcomes_from(&self, start: usize) -> Vec<Outcome> {
         let record = lock(&self.shared.record);
         let skipped = start.saturating_sub(record.forgotten);
-        record
-            .outcomes
-            .get(skipped..)
-            .unwrap_or_default()
-            .to_vec()
+        record.outcomes.get(skipped..).unwrap_or_default().to_vec()
     }
 
     /// Sends no more; what is under way still comes in.

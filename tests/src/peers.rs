@@ -10,8 +10,8 @@ mod course;
 pub mod flagger;
 mod observed;
 
-pub use course::{Course, End};
-pub use observed::{Observed, Second};
+pub use course::{Course, End, Users};
+pub use observed::{Observed, SLOW_MS, Second};
 
 /// A release that nobody stopped is noticed by a person after ten minutes.
 pub const UNTIL_NOTICED_SECONDS: u64 = 600;

@@ -127,7 +127,11 @@ impl Process {
         let tail = lines
             .get(lines.len().saturating_sub(TAIL_LINES)..)
             .unwrap_or_default();
-        format!("--- end of {} ---\n{}", self.output.display(), tail.join("\n"))
+        format!(
+            "--- end of {} ---\n{}",
+            self.output.display(),
+            tail.join("\n")
+        )
     }
 }
 

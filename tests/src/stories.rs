@@ -4,6 +4,7 @@
 
 mod comparison;
 pub mod judge_dead;
+mod play;
 mod screen;
 pub mod shared_incident;
 mod spec;
@@ -15,9 +16,12 @@ use crate::failure::Result;
 use crate::judge::status::Phase;
 use crate::lab::{CANARY_MODEL, Lab};
 use crate::load::Load;
+use serde_json::json;
 
 pub use comparison::Comparison;
+pub use play::ACROSS;
 pub use screen::{Cell, Screen};
+use watch::Watch;
 pub use watch::{Moment, Statuses};
 
 /// Where the stories play.
@@ -39,7 +43,7 @@ pub struct End {
     /// The rollout's name in the judge.
     pub rollout: String,
     pub phase: Phase,
-    /// From the canary's first request to the verdict that ended the rollout.
+    /// From the rollout's creation to the verdict that ended it.
     pub seconds: f64,
     /// From that verdict until the last worker had it.
     pub delivered_ms: Option<u64>,
@@ -77,5 +81,64 @@ impl Stage {
             natural_errors,
             canary_labels,
         })
+    }
+
+    /// Both servers as well as they can be: faults of an earlier story are gone.
+    ///
+    /// # Errors
+    /// When a server does not answer.
+    pub async fn recover(&self) -> Result<()> {
+        let well = json!({
+            "error_rate": self.natural_errors,
+            "latency_ms": self.lab.latency_ms(),
+            "fault": "none",
+        });
+        self.lab.control.set_faults(&well).await?;
+        self.lab.canary.set_faults(&well).await
+    }
+}
+
+// === impl End ===
+
+impl End {
+    /// What happened, for a reader.
+    #[must_use]
+    pub fn in_words(&self) -> Vec<String> {
+        let mut lines = vec![self.verdict_in_words()];
+        lines.extend(self.reasons.iter().map(|reason| format!("    {reason}")));
+        lines.push(format!(
+            "{} requests, of which Serinus failed {}; users hurt: {}",
+            self.requests, self.our_failures, self.users_hurt
+        ));
+        let replayed = self.replay.lines().next().unwrap_or("differs");
+        lines.push(format!("replay of its evidence: {replayed}"));
+        lines
+    }
+
+    /// "rolled back, 6.2 s"
+    #[must_use]
+    pub fn short(&self) -> String {
+        format!("{}, {:.1} s", self.phase_in_words(), self.seconds)
+    }
+
+    fn phase_in_words(&self) -> &'static str {
+        match self.phase {
+            Phase::Running => "still running",
+            Phase::Paused => "paused",
+            Phase::Promoted => "promoted",
+            Phase::RolledBack => "rolled back",
+            Phase::Aborted => "aborted",
+        }
+    }
+
+    /// "rolled back after 6.2 s, and all workers had it 12 ms later"
+    #[must_use]
+    pub fn verdict_in_words(&self) -> String {
+        let phase = self.phase_in_words();
+        let delivered = self
+            .delivered_ms
+            .map(|ms| format!(", and all workers had it {ms} ms later"))
+            .unwrap_or_default();
+        format!("{phase} after {:.1} s{delivered}", self.seconds)
     }
 }

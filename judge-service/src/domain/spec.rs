@@ -281,17 +281,9 @@ fn default_slowdown() -> f64 {
 }
 #[allow(clippy::unnecessary_wraps)]
 fn default_breaker() -> Option<Breaker> {
-    Some(Breaker {
-        minimum_requests: 50,
-        error_share: 0.1,
-        window_ms: 10_000,
-    })
+    Some(Breaker::default())
 }
 #[allow(clippy::unnecessary_wraps)]
 fn default_sampling() -> Option<Sampling> {
-    Some(Sampling {
-        share: 0.1,
-        per_second: 50,
-        max_body_bytes: 65_536,
-    })
+    Some(Sampling::default())
 }

@@ -60,9 +60,9 @@ const armTitleWithWeight = (arm) => `${words.armTitle(arm)} ${words.weight(arm.w
 
 export function reasons(rollout, decisions) {
   const why = words.reasons(rollout, decisions);
-  if (why.length === 0) return [];
-  if (why.length === 1) return [h("p", null, why[0])];
-  return [h("ul", null, why.map((reason) => h("li", null, reason)))];
+  const notices = (rollout.notices ?? []).map((notice) => h("p", { class: "attention" }, notice));
+  if (why.length < 2) return [...notices, ...why.map((reason) => h("p", null, reason))];
+  return [...notices, h("ul", null, why.map((reason) => h("li", null, reason)))];
 }
 
 // === steps ===

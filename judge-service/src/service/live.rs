@@ -1,7 +1,7 @@
 //! What is shown while the judge runs and need not survive it: the last
 //! evaluations, series for plots, disagreements, counters.
 
-use super::IngestError;
+use super::{IngestError, incident};
 use crate::books::Counted;
 use crate::domain::{Metric, Millis, Phase, Verdict};
 use serde::Serialize;
@@ -128,6 +128,11 @@ impl Live {
 
     pub fn evaluation(&self, rollout: &str) -> Option<Verdict> {
         self.rollouts.get(rollout)?.evaluation.clone()
+    }
+
+    /// Trouble that hits `control` and another arm alike.
+    pub fn incident(&self, rollout: &str, control: &str) -> Option<String> {
+        incident::notice(self.rollouts.get(rollout)?.series.iter(), control)
     }
 
     pub fn series(&self, rollout: &str) -> Vec<Point> {

@@ -3,6 +3,7 @@
 mod control;
 mod deeds;
 mod delivery;
+mod incident;
 mod ingest;
 mod live;
 pub mod models;

@@ -25,6 +25,8 @@ pub struct Status {
     pub arms: Vec<ArmStatus>,
     pub traffic: Vec<Traffic>,
     pub evaluation: Option<Verdict>,
+    /// What a person should know and no verdict rests on.
+    pub notices: Vec<String>,
     pub delivery: Convergence,
     pub spec: RolloutSpec,
 }
@@ -115,6 +117,17 @@ impl Service {
                 sha256: rollout.digests.get(&arm.name).cloned(),
             })
             .collect();
+        let (evaluation, incident) = {
+            let live = self.live();
+            (
+                live.evaluation(&rollout.spec.id),
+                live.incident(&rollout.spec.id, rollout.spec.baseline()),
+            )
+        };
+        let notices = incident
+            .filter(|_| rollout.phase.is_live())
+            .into_iter()
+            .collect();
         Status {
             id: rollout.spec.id.clone(),
             phase: rollout.phase,
@@ -129,7 +142,8 @@ impl Service {
             baseline: rollout.baseline.clone(),
             arms,
             traffic: traffic(entry),
-            evaluation: self.live().evaluation(&rollout.spec.id),
+            evaluation,
+            notices,
             delivery: self.delivery().convergence(self.now()),
             spec: rollout.spec.clone(),
         }

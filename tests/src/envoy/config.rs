@@ -58,9 +58,7 @@ fn replace_each(file: &str, replacements: &[(String, String)]) -> Result<String>
     for (old, new) in replacements {
         let found = text.matches(old.as_str()).count();
         if found != 1 {
-            return Err(
-                format!("{file}: `{old}` stands there {found} times and not once").into(),
-            );
+            return Err(format!("{file}: `{old}` stands there {found} times and not once").into());
         }
         text = text.replacen(old.as_str(), new, 1);
     }

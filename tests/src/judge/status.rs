@@ -16,6 +16,8 @@ pub struct Status {
     #[serde(default)]
     pub evaluation: Option<Evaluation>,
     #[serde(default)]
+    pub notices: Vec<String>,
+    #[serde(default)]
     pub delivery: Delivery,
 }
 
@@ -66,6 +68,8 @@ pub struct Metric {
     pub metric: String,
     pub arm: String,
     #[serde(default)]
+    pub arm_rate: Option<f64>,
+    #[serde(default)]
     pub difference: Option<f64>,
     #[serde(default)]
     pub lower: Option<f64>,
@@ -77,8 +81,8 @@ pub struct Metric {
     pub harm_threshold: Option<f64>,
     #[serde(default)]
     pub harmed: bool,
-    #[serde(default)]
-    pub within_margin: bool,
+    /// None for a metric that only rolls back.
+    pub within_margin: Option<bool>,
     #[serde(default)]
     pub margin_words: String,
 }

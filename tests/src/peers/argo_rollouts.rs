@@ -128,7 +128,10 @@ mod tests {
     #[test]
     fn a_good_canary_is_promoted_when_the_steps_end() {
         let course = RULE.run(&every_second(1, 0));
-        assert_eq!(course.weights, [(0, 10.0), (20, 25.0), (40, 75.0), (60, 100.0)]);
+        assert_eq!(
+            course.weights,
+            [(0, 10.0), (20, 25.0), (40, 75.0), (60, 100.0)]
+        );
         assert_eq!(course.end, End::Promoted { second: 80 });
         assert_eq!(course.failed_checks, 0);
     }

@@ -67,7 +67,8 @@ mod tests {
             failed_checks: 0,
         };
         // One request in 30 s each: 3000 users for 40 s, and 4500 for 30 s.
-        let expected = 3_000.0 * (1.0 - (-40.0_f64 / 30.0).exp()) + 4_500.0 * (1.0 - (-1.0_f64).exp());
+        let expected =
+            3_000.0 * (1.0 - (-40.0_f64 / 30.0).exp()) + 4_500.0 * (1.0 - (-1.0_f64).exp());
         assert!((course.users_hurt(USERS, 1.0, 0) - expected).abs() < 1e-6);
         assert_eq!(course.users_hurt(USERS, 0.0, 0), 0.0);
     }

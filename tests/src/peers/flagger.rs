@@ -107,7 +107,10 @@ mod tests {
     #[test]
     fn a_good_canary_is_promoted_after_four_checks() {
         let course = RULE.run(&Observed::new(window(false).collect()));
-        assert_eq!(course.weights, [(0, 10.0), (10, 25.0), (20, 75.0), (30, 100.0)]);
+        assert_eq!(
+            course.weights,
+            [(0, 10.0), (10, 25.0), (20, 75.0), (30, 100.0)]
+        );
         assert_eq!(course.end, End::Promoted { second: 40 });
     }
 

@@ -1,6 +1,6 @@
 //! The same canary under the rules of other systems.
 
-use crate::peers::course::Users;
+use crate::peers::Users;
 use crate::peers::{Course, End, Observed, UNTIL_NOTICED_SECONDS, argo_rollouts, flagger};
 
 /// One system's rule: how the release would have gone, and whom it would have hurt.
@@ -57,10 +57,14 @@ impl Peer {
         let failed = self.course.failed_checks;
         match self.course.end {
             End::RolledBack { second } => {
-                format!("would have rolled back after {second} s ({failed} failed checks): {hurt} users hurt")
+                format!(
+                    "would have rolled back after {second} s ({failed} failed checks): {hurt} users hurt"
+                )
             }
             End::Promoted { second } if hurt < 1.0 => {
-                format!("would have promoted after {second} s ({failed} failed checks): no user hurt")
+                format!(
+                    "would have promoted after {second} s ({failed} failed checks): no user hurt"
+                )
             }
             End::Promoted { second } => format!(
                 "would have promoted after {second} s ({failed} failed checks): {hurt} users hurt until somebody notices {} minutes later",

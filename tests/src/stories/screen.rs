@@ -21,9 +21,11 @@ pub trait Screen {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cell {
     pub name: &'static str,
-    /// Canary less control, and its interval, in percentage points.
-    pub difference: Option<f64>,
+    /// In percentage points: canary less control, or for the answers of a model
+    /// the canary's own rate.
+    pub value: Option<f64>,
     pub interval: Option<(f64, f64)>,
     pub harmed: bool,
-    pub within_margin: bool,
+    /// None for a metric that only rolls back.
+    pub within_margin: Option<bool>,
 }

@@ -5,9 +5,9 @@ use super::{Comparison, Stage};
 use crate::failure::Result;
 use crate::judge::Status;
 use crate::lab::CANARY;
-use crate::load::{Answer, Arm};
+use crate::load::{Answer, Arm, now_ms};
 use crate::model_server::Counts;
-use crate::peers::course::Users;
+use crate::peers::Users;
 use crate::peers::{Observed, SLOW_MS, Second};
 use std::collections::HashSet;
 use std::time::Duration;
@@ -46,8 +46,6 @@ pub struct Watch {
     outcomes_seen: usize,
     control: Counts,
     canary: Counts,
-    /// The first look at which the canary had requests.
-    canary_since: Option<Instant>,
     canary_seconds: Vec<Second>,
     control_latencies_us: Vec<u32>,
     canary_latencies_us: Vec<u32>,
@@ -56,6 +54,15 @@ pub struct Watch {
     users_failed: u64,
     requests: u64,
     our_failures: u64,
+    /// When the canary broke, for one that was well before.
+    broke: Option<Broke>,
+}
+
+/// How things stood when the canary broke.
+struct Broke {
+    /// Milliseconds since 1970.
+    at_ms: u64,
+    canary: Counts,
 }
 
 /// Statuses and speed of one arm: all that a dashboard without a model sees.
@@ -80,7 +87,6 @@ impl Watch {
             outcomes_seen: stage.load.count(),
             control: Counts::default(),
             canary: Counts::default(),
-            canary_since: None,
             canary_seconds: Vec::new(),
             control_latencies_us: Vec::new(),
             canary_latencies_us: Vec::new(),
@@ -89,17 +95,12 @@ impl Watch {
             users_failed: 0,
             requests: 0,
             our_failures: 0,
+            broke: None,
         })
     }
 
     pub fn seconds(&self) -> f64 {
         self.start.elapsed().as_secs_f64()
-    }
-
-    /// Since the canary's first request.
-    pub fn canary_seconds(&self) -> f64 {
-        self.canary_since
-            .map_or(0.0, |since| since.elapsed().as_secs_f64())
     }
 
     pub fn our_failures(&self) -> u64 {
@@ -110,8 +111,24 @@ impl Watch {
         self.requests
     }
 
-    pub fn canary_requests(&self) -> u64 {
-        self.canary.requests
+    /// From now on the canary is broken: what it did before is not what a peer's
+    /// rule would have gone on to see.
+    pub fn canary_breaks(&mut self) {
+        self.broke = Some(Broke {
+            at_ms: now_ms(),
+            canary: self.canary,
+        });
+        self.canary_seconds.clear();
+    }
+
+    /// Seconds from the moment when the canary broke to its last request.
+    pub async fn broken_until_last_request(&self, stage: &Stage) -> Result<f64> {
+        let units = stage.lab.canary.units().await?;
+        let last = units.values().map(|unit| unit.last_ms).max();
+        let broke = self.broke.as_ref().map(|broke| broke.at_ms);
+        Ok(last.zip(broke).map_or(0.0, |(last, broke)| {
+            last.saturating_sub(broke) as f64 / 1_000.0
+        }))
     }
 
     /// Waits for the next full second and looks.
@@ -131,10 +148,8 @@ impl Watch {
             errors: canary.errors - self.canary.errors,
             slow,
         };
-        if came.requests > 0 && self.canary_since.is_none() {
-            self.canary_since = Some(Instant::now());
-        }
-        if self.canary_since.is_some() {
+        // A canary's life begins with its first request.
+        if came.requests > 0 || !self.canary_seconds.is_empty() {
             self.canary_seconds.push(came);
         }
         let control_requests = control.requests - self.control.requests;
@@ -198,10 +213,13 @@ impl Watch {
 
     /// The chance that a request to the canary hurts its user.
     fn bad(&self, stage: &Stage) -> f64 {
-        let requests = self.canary.requests.max(1) as f64;
+        let before = self.broke.as_ref().map(|broke| broke.canary);
+        let before = before.unwrap_or_default();
+        let requests = (self.canary.requests - before.requests).max(1) as f64;
+        let errors = (self.canary.errors - before.errors) as f64;
         match self.harm {
             Harm::WrongAnswer => self.canary_wrong as f64 / requests,
-            Harm::Error => (self.canary.errors as f64 / requests - stage.natural_errors).max(0.0),
+            Harm::Error => (errors / requests - stage.natural_errors).max(0.0),
         }
     }
 
@@ -248,27 +266,34 @@ impl Statuses {
     }
 }
 
-/// The judge's metrics that a timeline shows: one column each.
-const COLUMNS: [(&str, &str); 3] = [
-    ("errors", "errors"),
-    ("latency_p95", "slow (p95)"),
-    ("agreement", "other answers"),
+/// The judge's metrics that a timeline shows: one column each, and whether it is
+/// a difference of the arms or the canary's own rate.
+const COLUMNS: [(&str, &str, bool); 3] = [
+    ("errors", "errors", true),
+    ("latency_p95", "slow", true),
+    ("agreement", "wrong", false),
 ];
 
 fn cells(status: &Status) -> Vec<Cell> {
     COLUMNS
         .iter()
-        .map(|&(metric, name)| {
+        .map(|&(metric, name, is_difference)| {
             let metric = status.metric(metric).filter(|metric| metric.arm == CANARY);
             let percent = |value: Option<f64>| value.map(|value| value * 100.0);
+            let value = metric.and_then(|metric| {
+                if is_difference {
+                    metric.difference
+                } else {
+                    metric.arm_rate
+                }
+            });
             Cell {
                 name,
-                difference: metric.and_then(|metric| percent(metric.difference)),
-                interval: metric.and_then(|metric| {
-                    Some((percent(metric.lower)?, percent(metric.upper)?))
-                }),
+                value: percent(value),
+                interval: metric
+                    .and_then(|metric| Some((percent(metric.lower)?, percent(metric.upper)?))),
                 harmed: metric.is_some_and(|metric| metric.harmed),
-                within_margin: metric.is_some_and(|metric| metric.within_margin),
+                within_margin: metric.and_then(|metric| metric.within_margin),
             }
         })
         .collect()

@@ -114,6 +114,7 @@ pub struct BucketRange {
 
 /// Which requests and answers a worker copies to the judge.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Sampling {
     /// The share of units, chosen by their pseudonym before the arm is known.
     pub share: f64,
@@ -125,6 +126,7 @@ pub struct Sampling {
 
 /// When a worker takes an arm's users back by itself, though no judge says so.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Breaker {
     /// Finished requests of the arm in the window before it may trip.
     pub minimum_requests: u32,
@@ -132,4 +134,27 @@ pub struct Breaker {
     /// has more than half of it: then moving its users would not help them.
     pub error_share: f64,
     pub window_ms: u32,
+}
+
+impl Default for Sampling {
+    /// A tenth of the users, at a rate that one core's inference keeps up with.
+    fn default() -> Self {
+        Self {
+            share: 0.1,
+            per_second: 50,
+            max_body_bytes: 65_536,
+        }
+    }
+}
+
+impl Default for Breaker {
+    /// An arm that fails every tenth request is plainly broken: 50 requests in
+    /// ten seconds show it well enough to act without the judge.
+    fn default() -> Self {
+        Self {
+            minimum_requests: 50,
+            error_share: 0.1,
+            window_ms: 10_000,
+        }
+    }
 }

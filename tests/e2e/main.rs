@@ -1,0 +1,22 @@
+//! End to end: real Envoy with the filter, a real judge, real model servers.
+//!
+//! Each test starts a lab of its own. Two cores do not carry two labs under load,
+//! so the tests take turns ([`world::turn`]).
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test says what is wrong by panicking"
+)]
+
+mod world;
+
+mod api;
+mod baseline;
+mod kill_switch;
+mod restart;
+mod sharing;
+mod sticky;
+mod stories;
