@@ -61,6 +61,13 @@ impl Call {
         self.due_us = due_us;
     }
 
+    /// Ends the pause after failures.
+    fn retry_now(&mut self, now_us: u64) {
+        if self.failures > 0 && self.token.is_none() {
+            self.due_us = now_us;
+        }
+    }
+
     /// Doubles the pause with each failure; `jitter` spreads workers apart.
     fn failed(&mut self, now_us: u64, jitter: u64) {
         let pause = BACKOFF_FIRST_US
@@ -171,7 +178,10 @@ impl JudgeLink {
             Answer::Judge { status: 200, body } => {
                 self.refused = install(worker, &body).err();
                 match &self.refused {
-                    None => self.poll.succeeded(now_us),
+                    None => {
+                        self.poll.succeeded(now_us);
+                        self.report.retry_now(now_us);
+                    }
                     Some(problem) => {
                         log(
                             LogLevel::Error,
@@ -185,7 +195,10 @@ impl JudgeLink {
             }
             // Nothing newer within the wait. A judge that does not hold polls is
             // not to be asked in a loop.
-            Answer::Judge { status: 204, .. } => self.poll.succeeded(now_us + POLL_PAUSE_US),
+            Answer::Judge { status: 204, .. } => {
+                self.poll.succeeded(now_us + POLL_PAUSE_US);
+                self.report.retry_now(now_us);
+            }
             Answer::Judge { .. } | Answer::Nothing => self.poll.failed(now_us, jitter(worker)),
         }
     }
@@ -234,6 +247,8 @@ impl JudgeLink {
                 worker.ledger.acknowledged(self.reported);
                 let due_us = self.report.due_us;
                 self.report.succeeded(due_us);
+                // The judge is back: a plan that waits must not wait longer.
+                self.poll.retry_now(now_us);
             }
             Answer::Judge { .. } | Answer::Nothing => self.report.failed(now_us, jitter(worker)),
         }

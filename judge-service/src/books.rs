@@ -618,7 +618,7 @@ mod tests {
                 .iter()
                 .map(|map| Firsts::since(map, 1))
                 .collect::<Vec<_>>(),
-            [1, 1, 0, 0, 0, 0, 0, 0]
+            [1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
         );
         // In the next epoch the same user's error counts for a process that
         // starts there, and not for one that started before.

@@ -127,6 +127,10 @@ async fn specs(lab: &Lab) {
             "match.path_prefix",
         ),
         (
+            with("/match/host", json!("models.example:8443")),
+            "match.host",
+        ),
+        (
             with("/arms/1/model", json!("missing.json")),
             "arms[1].model",
         ),

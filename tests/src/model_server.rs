@@ -40,6 +40,12 @@ pub struct Counts {
     pub units: u64,
 }
 
+/// The faults that a server is set to; it has more.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct Faults {
+    pub error_rate: f64,
+}
+
 /// What one user saw, in milliseconds since 1970.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Unit {
@@ -99,6 +105,12 @@ impl ModelServer {
             .and_then(reqwest::Response::error_for_status)
             .during("set a model server's faults")?;
         Ok(())
+    }
+
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn faults(&self) -> Result<Faults> {
+        self.get("faults").await
     }
 
     /// # Errors

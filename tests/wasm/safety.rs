@@ -143,7 +143,8 @@ fn answer_body() -> impl Strategy<Value = Vec<u8>> {
             if more {
                 rollout["match"] = json!({"host": "model.test", "path_prefix": "/a"});
                 rollout["unit"] = json!([{"header": "cookie"}, {"header": ":path"}]);
-                rollout["latency_edges_us"] = json!([1, 2, 3, 4, 5, 1000, 10_000, 1_000_000]);
+                rollout["latency_edges_us"] =
+                    json!([1, 2, 3, 4, 5, 6, 7, 8, 9, 1000, 10_000, 1_000_000]);
                 rollout["sampling"] = json!({"share": 1.0, "per_second": 5, "max_body_bytes": 150});
                 rollout["breaker"] =
                     json!({"minimum_requests": 1, "error_share": 0.1, "window_ms": 1000});

@@ -5,7 +5,6 @@ use crate::identity::UnitHash;
 use crate::plan::wire::UnitSource;
 use crate::plan::{CompiledPlan, CompiledRollout};
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
 use std::rc::Rc;
 
 /// What the decision reads of a request. Each call may cost a host call, so
@@ -127,8 +126,8 @@ fn matching<'plan>(
 }
 
 /// `example.com:8080` and `[::1]:8080` without the port.
-fn without_port(host: &[u8]) -> Cow<'_, [u8]> {
-    let text = match host.iter().rposition(|&byte| byte == b':') {
+pub(crate) fn without_port(host: &[u8]) -> &[u8] {
+    match host.iter().rposition(|&byte| byte == b':') {
         Some(colon) => {
             let (name, port) = host.split_at(colon);
             let digits = port.iter().skip(1).all(u8::is_ascii_digit);
@@ -140,8 +139,7 @@ fn without_port(host: &[u8]) -> Cow<'_, [u8]> {
             }
         }
         None => host,
-    };
-    Cow::Borrowed(text)
+    }
 }
 
 struct Lazy<T, F: Fn() -> T> {
@@ -269,7 +267,7 @@ mod tests {
                 "{host}"
             );
         }
-        assert_eq!(&*without_port(b"[::1]:80"), b"[::1]");
-        assert_eq!(&*without_port(b"[::1]"), b"[::1]");
+        assert_eq!(without_port(b"[::1]:80"), b"[::1]");
+        assert_eq!(without_port(b"[::1]"), b"[::1]");
     }
 }

@@ -555,10 +555,11 @@ mod tests {
         let rollout = &plan.rollouts[0];
         let mut ledger = Ledger::new("5e".repeat(16));
         let mut trips = 0;
-        for unit in 0..20 {
+        for unit in 0..40 {
             let placement = Placement::Randomised { unit, slot: 0 };
-            let exposure = ledger.exposed(rollout, 1, placement).unwrap();
-            trips += u32::from(ledger.ended(rollout, exposure, finished(true, 1), unit));
+            let arm = (unit % 2) as usize;
+            let exposure = ledger.exposed(rollout, arm, placement).unwrap();
+            trips += u32::from(ledger.ended(rollout, exposure, finished(arm == 1, 1), unit));
         }
         assert_eq!(trips, 1);
         assert_eq!(ledger.tripped(rollout), Some(1));

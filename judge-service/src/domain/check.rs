@@ -121,6 +121,21 @@ pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
         10.0,
     )?;
     within(
+        "guardrails.latency.tolerated_slowdown",
+        guardrails.latency.tolerated_slowdown,
+        0.0,
+        10.0,
+    )?;
+    if guardrails.latency.slowdown < guardrails.latency.tolerated_slowdown {
+        return Err(FieldError::new(
+            "guardrails.latency.slowdown",
+            format!(
+                "is {}, which is below tolerated_slowdown = {}",
+                guardrails.latency.slowdown, guardrails.latency.tolerated_slowdown
+            ),
+        ));
+    }
+    within(
         "guardrails.agreement.margin_absolute",
         guardrails.agreement.margin_absolute,
         1e-5,

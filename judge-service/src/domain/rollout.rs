@@ -56,20 +56,27 @@ pub struct Epoch {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Thresholds {
     pub edges_us: Vec<u64>,
-    /// Control's quantiles, as indices of edges: a first answer above one is evidence
-    /// of harm.
-    pub tail: Vec<usize>,
-    /// For p50 and p95: the slower arm's edge stands the tolerated slowdown above
-    /// control's.
+    /// At control's quantiles: a first answer above the edge is evidence of harm.
+    /// The other arms' edge stands the tolerated slowdown above control's.
+    pub tail: Vec<EdgePair>,
+    /// For p50 and p95: the other arms' edge stands the margin above control's.
     pub promotion: Vec<PromotionEdge>,
+}
+
+/// Indices of edges: control's answers above one are compared with another arm's
+/// above the other. An arm that is slower by no more than the ratio of the two
+/// has no larger share above its edge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EdgePair {
+    pub control: usize,
+    pub arm: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PromotionEdge {
     /// In percent, such as 95.
     pub percentile: u32,
-    pub control: usize,
-    pub arm: usize,
+    pub edges: EdgePair,
 }
 
 // === impl Phase ===

@@ -130,6 +130,9 @@ pub struct LatencyGuardrail {
     pub tolerated_ratio: f64,
     #[serde(default = "default_floor")]
     pub floor: f64,
+    /// Rolled back only when surely slower by more than this: 0.1 is a tenth.
+    #[serde(default = "default_tolerated_slowdown")]
+    pub tolerated_slowdown: f64,
     /// Promoted when p50 and p95 are each surely slower by less than this: 0.25
     /// is a quarter.
     #[serde(default = "default_slowdown")]
@@ -233,7 +236,8 @@ default_from_fields! {
         margin_ratio: default_margin_ratio(), margin_absolute: percent()
     }
     LatencyGuardrail {
-        tolerated_ratio: default_tolerated_ratio(), floor: default_floor(), slowdown: default_slowdown()
+        tolerated_ratio: default_tolerated_ratio(), floor: default_floor(),
+        tolerated_slowdown: default_tolerated_slowdown(), slowdown: default_slowdown()
     }
     AgreementGuardrail {
         tolerated_ratio: default_tolerated_ratio(), floor: default_floor(),
@@ -275,6 +279,11 @@ fn default_floor() -> f64 {
 }
 fn default_margin_ratio() -> f64 {
     1.5
+}
+/// A new model is seldom just as fast, and 5% slower at p90 is 20% more answers
+/// above control's: without this, good releases would be taken back for it.
+fn default_tolerated_slowdown() -> f64 {
+    0.1
 }
 fn default_slowdown() -> f64 {
     0.25

@@ -34,7 +34,7 @@ pub fn evidence(
         comparison,
         guardrail.tolerated_ratio,
         rollback_alpha,
-        |sums, start| Firsts::since(&sums.firsts.mismatches, start),
+        |_, sums, start| Firsts::since(&sums.firsts.mismatches, start),
     );
     let harmed = harm.is_proven(gap, guardrail.floor);
     let unusable = absolute::lower_log_e(CONTROL_UNUSABLE, control.users, control.bad)

@@ -22,7 +22,7 @@ pub fn evidence(
         comparison,
         guardrail.tolerated_ratio,
         rollback_alpha,
-        |sums, start| Firsts::since(&sums.firsts.errors, start),
+        |_, sums, start| Firsts::since(&sums.firsts.errors, start),
     );
     let harmed = harm.is_proven(gap, guardrail.floor);
     // Two ways to pass, so each has half of alpha.

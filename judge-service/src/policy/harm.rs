@@ -1,7 +1,7 @@
 //! Evidence that an arm is worse than tolerated: the rate-ratio e-process over
 //! users' first events, with a process for each epoch of the step.
 
-use super::view::Comparison;
+use super::view::{Comparison, Side};
 use super::words;
 use crate::domain::sums::ArmSums;
 use serinus_stats::ratio::{self, LabelCounts, RatioGrid};
@@ -19,12 +19,13 @@ pub struct Harm {
 }
 
 impl Harm {
-    /// `since(sums, start)`: users whose first event since epoch `start` is in `sums`.
+    /// `since(side, sums, start)`: users whose first event since epoch `start` is in
+    /// `sums`, which are that side's.
     pub fn of(
         comparison: &Comparison<'_>,
         tolerated: f64,
         alpha: f64,
-        since: impl Fn(&ArmSums, u64) -> u64,
+        since: impl Fn(Side, &ArmSums, u64) -> u64,
     ) -> Self {
         let grid = RatioGrid::rollback(tolerated);
         let steps = u32::try_from(comparison.rollout.spec.steps.len()).unwrap_or(u32::MAX);

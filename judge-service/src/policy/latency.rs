@@ -5,9 +5,9 @@
 
 use super::gate::enough;
 use super::harm::Harm;
-use super::view::Comparison;
+use super::view::{Comparison, Side};
 use super::{SHOWN_ALPHA, SHOWN_EVENTS, TUNING_REQUESTS, words};
-use crate::domain::rollout::PromotionEdge;
+use crate::domain::rollout::{EdgePair, PromotionEdge};
 use crate::domain::sums::Firsts;
 use crate::domain::{Metric, MetricEvidence};
 use serinus_stats::sequence::{self, ArmSlots, Difference, Margin, Stratum};
@@ -22,31 +22,47 @@ pub fn tail(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<MetricEv
     let strongest = thresholds
         .tail
         .iter()
-        .map(|&edge| {
+        .map(|&edges| {
             let harm = Harm::of(
                 comparison,
                 guardrail.tolerated_ratio,
                 alpha,
-                |sums, start| {
+                |side, sums, start| {
+                    let edge = match side {
+                        Side::Arm => edges.arm,
+                        Side::Control => edges.control,
+                    };
                     sums.firsts
                         .slow
                         .get(edge)
                         .map_or(0, |map| Firsts::since(map, start))
                 },
             );
-            let shown = difference(comparison, edge, edge, Margin::Absolute(0.0));
+            let shown = difference(comparison, edges, Margin::Absolute(0.0));
             let gap = shown.as_ref().map(|shown| shown.estimate);
             let harmed = harm.is_proven(gap, guardrail.floor);
-            (edge, harm, shown, harmed)
+            (edges, harm, shown, harmed)
         })
         .max_by(|left, right| {
             (left.3, left.1.log_e)
                 .partial_cmp(&(right.3, right.1.log_e))
                 .unwrap_or(core::cmp::Ordering::Equal)
         });
-    let (edge, harm, shown, harmed) = strongest?;
-    let edge_us = thresholds.edges_us.get(edge).copied().unwrap_or_default();
-    let event = format!("answer slower than {}", words::duration_us(edge_us));
+    let (edges, harm, shown, harmed) = strongest?;
+    let slower_than = |edge: usize| {
+        let edge_us = thresholds.edges_us.get(edge).copied();
+        words::duration_us(edge_us.unwrap_or_default())
+    };
+    let event = if edges.arm == edges.control {
+        format!("answer slower than {}", slower_than(edges.control))
+    } else {
+        format!(
+            "answer slower than {} ({} on {})",
+            slower_than(edges.control),
+            slower_than(edges.arm),
+            comparison.arm_name(),
+        )
+    };
     let (lower, upper) = interval(shown.as_ref());
     Some(MetricEvidence {
         metric: Metric::Latency,
@@ -58,8 +74,9 @@ pub fn tail(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<MetricEv
         upper,
         margin: None,
         margin_words: format!(
-            "no more than {} times as often above any of control's thresholds",
-            guardrail.tolerated_ratio
+            "no more than {} times as often above any of five thresholds, {} slower being tolerated",
+            guardrail.tolerated_ratio,
+            words::percent(guardrail.tolerated_slowdown)
         ),
         harm_log_e: Some(harm.log_e),
         harm_threshold: Some(harm.threshold),
@@ -92,16 +109,15 @@ fn quantile(
     alpha: f64,
 ) -> MetricEvidence {
     let percentile = edge.percentile;
-    let judged = difference(comparison, edge.arm, edge.control, Margin::Ratio(1.0));
+    let judged = difference(comparison, edge.edges, Margin::Ratio(1.0));
     let within = judged
         .as_ref()
         .is_some_and(|judged| enough(judged) && judged.upper_bound(alpha, TUNING_REQUESTS) < 0.0);
-    let shown = difference(
-        comparison,
-        edge.control,
-        edge.control,
-        Margin::Absolute(0.0),
-    );
+    let at_control = EdgePair {
+        arm: edge.edges.control,
+        ..edge.edges
+    };
+    let shown = difference(comparison, at_control, Margin::Absolute(0.0));
     let (lower, upper) = interval(shown.as_ref());
     let arm = comparison.arm_name();
     let words = if within {
@@ -146,12 +162,7 @@ fn interval(shown: Option<&Difference>) -> (Option<f64>, Option<f64>) {
 }
 
 /// Shares of answers without error above an edge for each arm.
-fn difference(
-    comparison: &Comparison<'_>,
-    arm_edge: usize,
-    control_edge: usize,
-    margin: Margin,
-) -> Option<Difference> {
+fn difference(comparison: &Comparison<'_>, edges: EdgePair, margin: Margin) -> Option<Difference> {
     let answered: Vec<(Vec<u64>, Vec<u64>)> = comparison
         .epochs
         .iter()
@@ -171,11 +182,11 @@ fn difference(
             Some(Stratum {
                 canary: ArmSlots {
                     requests: arm_answered,
-                    events: arm.over.get(arm_edge)?,
+                    events: arm.over.get(edges.arm)?,
                 },
                 control: ArmSlots {
                     requests: control_answered,
-                    events: control.over.get(control_edge)?,
+                    events: control.over.get(edges.control)?,
                 },
             })
         })

@@ -4,7 +4,7 @@
 use super::judge;
 use crate::domain::check::tests::{spec, spec_json};
 use crate::domain::evidence::NewUsers;
-use crate::domain::rollout::{PromotionEdge, Rollout, Thresholds};
+use crate::domain::rollout::{EdgePair, PromotionEdge, Rollout, Thresholds};
 use crate::domain::sums::{EpochSums, Outcomes, Trip};
 use crate::domain::{Action, Bundle, Phase, Verdict, evidence};
 use serde_json::{Value, json};
@@ -71,17 +71,21 @@ struct Situation {
 fn thresholds() -> Thresholds {
     Thresholds {
         edges_us: vec![1_000, 1_250, 2_000, 3_000, 3_750, 5_000, 9_000],
-        tail: vec![0, 2, 3, 5, 6],
+        // No slowdown is tolerated here: the situations say what is slower.
+        tail: [0, 2, 3, 5, 6]
+            .map(|edge| EdgePair {
+                control: edge,
+                arm: edge,
+            })
+            .to_vec(),
         promotion: vec![
             PromotionEdge {
                 percentile: 50,
-                control: 0,
-                arm: 1,
+                edges: EdgePair { control: 0, arm: 1 },
             },
             PromotionEdge {
                 percentile: 95,
-                control: 3,
-                arm: 4,
+                edges: EdgePair { control: 3, arm: 4 },
             },
         ],
     }

@@ -1,6 +1,6 @@
 //! Latency thresholds, learned from control at the start of each step.
 
-use crate::domain::rollout::{PromotionEdge, Thresholds};
+use crate::domain::rollout::{EdgePair, PromotionEdge, Thresholds};
 use crate::domain::spec::RolloutSpec;
 use crate::domain::sums::{EpochSums, dense};
 use crate::domain::{Epoch, Millis};
@@ -38,14 +38,16 @@ pub fn learn(
             .unwrap_or_default()
             .max(1)
     };
-    let slowdown = spec.guardrails.latency.slowdown;
-    let slower =
-        |percentile: u32| (at(f64::from(percentile) / 100.0) as f64 * (1.0 + slowdown)) as u64;
-    let tail: Vec<u64> = TAIL.iter().map(|&quantile| at(quantile)).collect();
+    let guardrail = &spec.guardrails.latency;
+    let slower = |edge: u64, slowdown: f64| (edge as f64 * (1.0 + slowdown)) as u64;
+    let pair = |quantile: f64, slowdown: f64| (at(quantile), slower(at(quantile), slowdown));
+    let tail = TAIL.map(|quantile| pair(quantile, guardrail.tolerated_slowdown));
+    let promotion =
+        PROMOTION.map(|percentile| pair(f64::from(percentile) / 100.0, guardrail.slowdown));
     let mut edges_us: Vec<u64> = tail
         .iter()
-        .copied()
-        .chain(PROMOTION.iter().map(|&percentile| slower(percentile)))
+        .chain(&promotion)
+        .flat_map(|&(control, arm)| [control, arm])
         .collect();
     edges_us.sort_unstable();
     edges_us.dedup();
@@ -56,14 +58,18 @@ pub fn learn(
             .position(|&other| other == edge)
             .unwrap_or_default()
     };
-    let mut tail: Vec<usize> = tail.into_iter().map(index).collect();
+    let indices = |(control, arm): (u64, u64)| EdgePair {
+        control: index(control),
+        arm: index(arm),
+    };
+    let mut tail: Vec<EdgePair> = tail.into_iter().map(indices).collect();
     tail.dedup();
     let promotion = PROMOTION
-        .iter()
-        .map(|&percentile| PromotionEdge {
+        .into_iter()
+        .zip(promotion)
+        .map(|(percentile, edges)| PromotionEdge {
             percentile,
-            control: index(at(f64::from(percentile) / 100.0)),
-            arm: index(slower(percentile)),
+            edges: indices(edges),
         })
         .collect();
     Some(Thresholds {
@@ -108,8 +114,16 @@ mod tests {
         assert!(thresholds.edges_us.is_sorted() && thresholds.edges_us.len() <= MAX_EDGES);
         let edge = |index: usize| thresholds.edges_us[index];
         let p50 = &thresholds.promotion[0];
-        assert!((5_000..5_700).contains(&edge(p50.control)));
-        assert_eq!(edge(p50.arm), (edge(p50.control) as f64 * 1.25) as u64);
+        assert!((5_000..5_700).contains(&edge(p50.edges.control)));
+        assert_eq!(
+            edge(p50.edges.arm),
+            (edge(p50.edges.control) as f64 * 1.25) as u64
+        );
+        let tolerated = thresholds.tail[1];
+        assert_eq!(
+            edge(tolerated.arm),
+            (edge(tolerated.control) as f64 * 1.1) as u64
+        );
         rollout.learned(thresholds, 6_000);
         assert_eq!(learn(&rollout, &sums, 7_000), None, "once a step");
         assert!(!restart_is_due(rollout.step_epochs(), 65_999));

@@ -11,6 +11,13 @@ pub struct EpochView<'a> {
     pub sums: &'a EpochSums,
 }
 
+/// Which of the two arms that are compared.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    Control,
+    Arm,
+}
+
 /// One arm against control, over the epochs of the current step.
 #[derive(Clone)]
 pub struct Comparison<'a> {
@@ -83,7 +90,7 @@ impl<'a> Comparison<'a> {
     }
 
     /// For each process (an epoch's start): users with a first event since, by epoch.
-    pub fn labels(&self, since: impl Fn(&ArmSums, u64) -> u64) -> Vec<Vec<LabelCounts>> {
+    pub fn labels(&self, since: impl Fn(Side, &ArmSums, u64) -> u64) -> Vec<Vec<LabelCounts>> {
         self.epochs
             .iter()
             .map(|start| {
@@ -92,17 +99,21 @@ impl<'a> Comparison<'a> {
                     .iter()
                     .filter(|view| view.epoch.epoch >= start)
                     .map(|view| {
-                        let count = |arm: usize| {
+                        let count = |side: Side| {
+                            let arm = match side {
+                                Side::Control => self.control,
+                                Side::Arm => self.arm,
+                            };
                             view.sums
                                 .arms
                                 .get(arm)
-                                .map(|sums| since(sums, start))
+                                .map(|sums| since(side, sums, start))
                                 .unwrap_or_default()
                         };
-                        let in_arm = count(self.arm);
+                        let in_arm = count(Side::Arm);
                         LabelCounts {
                             share: self.share(view.epoch),
-                            with_event: in_arm + count(self.control),
+                            with_event: in_arm + count(Side::Control),
                             in_arm,
                         }
                     })

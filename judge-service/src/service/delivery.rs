@@ -43,7 +43,7 @@ struct Session {
     revision: Option<Revision>,
     seen_ms: Millis,
     refused: Option<String>,
-    /// Whether it ever reported: Envoy's main thread polls and serves nothing.
+    /// Whether it ever sent a report or samples: Envoy's main thread polls and serves nothing.
     serves: bool,
 }
 
@@ -130,7 +130,8 @@ impl Delivery {
         }
     }
 
-    pub fn reported(&self, session: &str, now: Millis) {
+    /// A worker sent a report or samples.
+    pub fn serves(&self, session: &str, now: Millis) {
         let mut state = self.state();
         state.make_room(now);
         state.session(session, now).serves = true;
@@ -270,8 +271,8 @@ mod tests {
         for session in ["main", "worker-1", "worker-2"] {
             delivery.polled(session, "node", plan(1).revision, None, 10);
         }
-        delivery.reported("worker-1", 20);
-        delivery.reported("worker-2", 20);
+        delivery.serves("worker-1", 20);
+        delivery.serves("worker-2", 20);
         delivery.publish(&plan(2), 100);
         delivery.polled("worker-1", "node", plan(2).revision, None, 103);
         let convergence = delivery.convergence(104);

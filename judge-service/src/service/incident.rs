@@ -6,17 +6,17 @@
 use super::live::Point;
 use crate::domain::Millis;
 
-/// What counts as "now".
-const WINDOW_MS: Millis = 10_000;
+/// What counts as "now": the shortest of these that has enough errors. A short one
+/// mixes the least of what was before, or of another step.
+const WINDOWS_MS: [Millis; 3] = [3_000, 10_000, 60_000];
 
 /// An arm is in trouble when its share of errors is now this many times what it was,
 const TIMES: f64 = 3.0;
 /// and higher by this at least,
 const RISE: f64 = 0.01;
-/// with so many errors that chance does not explain it: at three times the rate
-/// ten errors where 3.3 were expected come once in 300 windows, and in both arms
-/// once in 100,000.
-const ERRORS: u64 = 10;
+/// with so many errors that chance does not explain it: 20 where 6.7 were expected
+/// come once in 30,000 windows, and in both arms at once never.
+const ERRORS: u64 = 20;
 
 /// Beyond this ratio of the arms' shares it is not "alike".
 const ALIKE: f64 = 2.0;
@@ -32,8 +32,18 @@ pub(super) fn notice<'a>(
     series: impl DoubleEndedIterator<Item = &'a Point> + Clone,
     control: &str,
 ) -> Option<String> {
+    WINDOWS_MS
+        .iter()
+        .find_map(|&window_ms| notice_in(series.clone(), control, window_ms))
+}
+
+fn notice_in<'a>(
+    series: impl DoubleEndedIterator<Item = &'a Point> + Clone,
+    control: &str,
+    window_ms: Millis,
+) -> Option<String> {
     let last = series.clone().next_back()?;
-    let start = last.at_ms.saturating_sub(WINDOW_MS);
+    let start = last.at_ms.saturating_sub(window_ms);
     // What was counted before the window.
     let before = series.rev().find(|point| point.at_ms <= start)?;
     let troubles: Vec<Trouble<'_>> = last
@@ -117,9 +127,8 @@ mod tests {
     #[test]
     fn says_so_when_both_fail() {
         let said = notice(series(240, 60).iter(), "control").unwrap();
-        assert!(
-            said.starts_with("errors have risen in both arms: not your model (control 0.5% -> ")
-        );
+        assert!(said.starts_with("errors have risen in both arms: not your model (control "));
+        assert!(said.contains("-> 30.0%, canary"), "{said}");
     }
 
     #[test]

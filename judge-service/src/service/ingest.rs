@@ -46,7 +46,7 @@ impl Service {
     /// # Errors
     /// A report that is refused for good, or a judge that cannot take it now.
     pub async fn report(&self, report: Report) -> Result<Counted, IngestError> {
-        self.delivery.reported(&report.session, self.now());
+        self.delivery.serves(&report.session, self.now());
         let (done, answer) = oneshot::channel();
         let ingest = Ingest::Report {
             report: Box::new(report),

@@ -69,6 +69,7 @@ impl Service {
         if batch.version != sample::VERSION {
             return Err(SampleRefusal::Version(batch.version));
         }
+        self.delivery.serves(&batch.session, self.now());
         let mut work = Vec::new();
         let mut taken = Taken::default();
         let books = self.books.lock().await;

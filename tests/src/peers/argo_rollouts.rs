@@ -117,17 +117,18 @@ mod tests {
     use super::super::observed::Second;
     use super::*;
 
-    fn every_second(errors: u64, slow: u64) -> Observed {
-        Observed::new(vec![Second {
-            requests: 100,
+    fn every_second(errors: f64, slow: f64) -> Observed {
+        let second = Second {
+            requests: 100.0,
             errors,
             slow,
-        }])
+        };
+        Observed::new(vec![], second)
     }
 
     #[test]
     fn a_good_canary_is_promoted_when_the_steps_end() {
-        let course = RULE.run(&every_second(1, 0));
+        let course = RULE.run(&every_second(1.0, 0.0));
         assert_eq!(
             course.weights,
             [(0, 10.0), (20, 25.0), (40, 75.0), (60, 100.0)]
@@ -138,7 +139,7 @@ mod tests {
 
     #[test]
     fn the_fourth_failure_is_more_than_three() {
-        for observed in [every_second(2, 0), every_second(0, 2)] {
+        for observed in [every_second(2.0, 0.0), every_second(0.0, 2.0)] {
             let course = RULE.run(&observed);
             assert_eq!(course.end, End::RolledBack { second: 40 });
             assert_eq!(course.failed_checks, 4);
@@ -148,21 +149,21 @@ mod tests {
 
     #[test]
     fn the_fifth_error_in_a_row_is_more_than_four() {
-        let course = RULE.run(&Observed::default());
+        let course = RULE.run(&Observed::new(vec![], Second::default()));
         assert_eq!(course.end, End::RolledBack { second: 50 });
     }
 
     #[test]
     fn three_failures_are_forgiven() {
         let second = |errors| Second {
-            requests: 100,
+            requests: 100.0,
             errors,
-            slow: 0,
+            slow: 0.0,
         };
         // 30 s of failures, then good.
-        let mut seconds = vec![second(50); 30];
-        seconds.extend(vec![second(0); 60]);
-        let course = RULE.run(&Observed::new(seconds));
+        let seconds = vec![second(50.0); 30];
+
+        let course = RULE.run(&Observed::new(seconds, second(0.0)));
         assert_eq!(course.end, End::Promoted { second: 80 });
         assert_eq!(course.failed_checks, 3);
     }

@@ -94,19 +94,22 @@ mod tests {
     use super::*;
     use serde_json::Value;
 
-    /// One check's window, that passes or fails.
-    fn window(fails: bool) -> impl Iterator<Item = Second> {
-        let second = Second {
-            requests: 100,
-            errors: if fails { 2 } else { 0 },
-            slow: 0,
-        };
-        std::iter::repeat_n(second, RULE.interval as usize)
+    /// A second whose checks pass or fail.
+    fn second(fails: bool) -> Second {
+        Second {
+            requests: 100.0,
+            errors: if fails { 2.0 } else { 0.0 },
+            slow: 0.0,
+        }
+    }
+
+    fn forever(fails: bool) -> Observed {
+        Observed::new(vec![], second(fails))
     }
 
     #[test]
     fn a_good_canary_is_promoted_after_four_checks() {
-        let course = RULE.run(&Observed::new(window(false).collect()));
+        let course = RULE.run(&forever(false));
         assert_eq!(
             course.weights,
             [(0, 10.0), (10, 25.0), (20, 75.0), (30, 100.0)]
@@ -116,29 +119,29 @@ mod tests {
 
     #[test]
     fn a_broken_canary_goes_at_the_tick_after_the_fifth_failure() {
-        let course = RULE.run(&Observed::new(window(true).collect()));
+        let course = RULE.run(&forever(true));
         assert_eq!(course.weights, [(0, 10.0)]);
         assert_eq!(course.end, End::RolledBack { second: 60 });
     }
 
     #[test]
     fn no_data_is_a_failed_check() {
-        let course = RULE.run(&Observed::default());
+        let course = RULE.run(&Observed::new(vec![], Second::default()));
         assert_eq!(course.end, End::RolledBack { second: 60 });
     }
 
     #[test]
     fn slow_answers_count_when_the_percentile_is_over() {
         let slow = |slow| {
-            RULE.run(&Observed::new(vec![Second {
-                requests: 100,
-                errors: 0,
+            let second = Second {
+                requests: 100.0,
+                errors: 0.0,
                 slow,
-            }]))
-            .end
+            };
+            RULE.run(&Observed::new(vec![], second)).end
         };
-        assert_eq!(slow(1), End::Promoted { second: 40 });
-        assert_eq!(slow(2), End::RolledBack { second: 60 });
+        assert_eq!(slow(1.0), End::Promoted { second: 40 });
+        assert_eq!(slow(2.0), End::RolledBack { second: 60 });
     }
 
     /// The reference case `Flagger failed-check counter: cumulative, never reset
@@ -168,7 +171,10 @@ mod tests {
         };
         // Windows that pass advance to the next step, and the case has more of
         // them than there are steps: what is asked is when the count is full.
-        let observed = Observed::new(fails.iter().flat_map(|&fails| window(fails)).collect());
+        let windows = fails
+            .iter()
+            .flat_map(|&fails| std::iter::repeat_n(second(fails), RULE.interval as usize));
+        let observed = Observed::new(windows.collect(), Second::default());
         let mut failed = 0;
         let full = (1..).find(|check| {
             failed += u32::from(!rule.passes(&observed, check * rule.interval));

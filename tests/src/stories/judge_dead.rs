@@ -69,5 +69,5 @@ pub async fn tell(stage: &mut Stage, screen: &mut dyn Screen) -> Result<End> {
         reasons.is_some_and(|reasons| reasons.contains("breaker")),
         "the verdict does not name the breaker",
     );
-    play.end(Phase::RolledBack, false).await
+    play.end(Phase::RolledBack).await
 }

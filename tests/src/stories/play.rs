@@ -25,7 +25,7 @@ pub struct Play<'a> {
     plot: Plot,
     screen: &'a mut dyn Screen,
     shown_step: Option<usize>,
-    shown_notices: Vec<String>,
+    notice_shown: bool,
     problems: Vec<String>,
 }
 
@@ -33,7 +33,7 @@ pub struct Play<'a> {
 /// compiles at the same time takes longer.
 const DELIVERY_LIMIT: Duration = Duration::from_secs(30);
 
-/// Pictures of one story: two rows of six.
+/// Pictures of one story at most: two rows of six.
 pub const PICTURES: usize = 12;
 pub const ACROSS: usize = 6;
 
@@ -60,7 +60,7 @@ impl<'a> Play<'a> {
             plot,
             screen,
             shown_step: None,
-            shown_notices: Vec::new(),
+            notice_shown: false,
             problems: Vec::new(),
         })
     }
@@ -109,12 +109,14 @@ impl<'a> Play<'a> {
                 self.screen.event(moment.seconds, &text);
             }
             self.shown_step = Some(status.step);
-            for notice in &status.notices {
-                if !self.shown_notices.contains(notice) {
-                    self.screen.event(moment.seconds, notice);
-                }
+            // The numbers in it change each second; that it began is the event.
+            if !self.notice_shown
+                && let Some(notice) = status.notices.first()
+            {
+                self.screen
+                    .event(moment.seconds, &format!("the judge: {notice}"));
             }
-            self.shown_notices.clone_from(&status.notices);
+            self.notice_shown = !status.notices.is_empty();
         }
         self.screen.moment(&moment);
         Ok(moment)
@@ -150,8 +152,8 @@ impl<'a> Play<'a> {
         Ok(())
     }
 
-    /// How it ended; `harmless` for a canary that hurts no more than control.
-    pub async fn end(mut self, expected: Phase, harmless: bool) -> Result<End> {
+    /// How it ended.
+    pub async fn end(mut self, expected: Phase) -> Result<End> {
         let rollout = self.plot.rollout;
         let judge = &self.stage.lab.judge;
         let status = judge.converged(rollout, 1, DELIVERY_LIMIT).await?;
@@ -180,11 +182,6 @@ impl<'a> Play<'a> {
             ours == 0,
             format!("{ours} requests failed because of Serinus or Envoy"),
         );
-        let users_hurt = if harmless {
-            0
-        } else {
-            self.watch.users_hurt(self.stage)
-        };
         let end = End {
             title: self.plot.title,
             rollout: rollout.to_owned(),
@@ -193,8 +190,8 @@ impl<'a> Play<'a> {
             delivered_ms: status.delivery.decided_to_last_worker_ms,
             requests: self.watch.requests(),
             our_failures: ours,
-            users_hurt,
-            peers: self.watch.compare(self.stage, harmless),
+            users_hurt: self.watch.users_hurt(self.stage),
+            peers: self.watch.compare(self.stage).await?,
             reasons: last.reasons.clone(),
             replay,
             problems: self.problems,

@@ -22,7 +22,7 @@ pub async fn tell(stage: &mut Stage, screen: &mut dyn Screen) -> Result<End> {
     let plot = Plot {
         title: "A good release through a shared incident",
         rollout: "shared-incident",
-        harm: Harm::Error,
+        harm: Harm::Nothing,
         about: &[
             "v2 is the better model (97.6% of unseen digits right, v1 94.4%), and its server is well",
             "at 75%, what both versions depend on fails for some seconds: 30% errors in both arms",
@@ -66,5 +66,5 @@ pub async fn tell(stage: &mut Stage, screen: &mut dyn Screen) -> Result<End> {
         promotions == 3,
         format!("{promotions} promotions by the judge, and not 3"),
     );
-    play.end(Phase::Promoted, true).await
+    play.end(Phase::Promoted).await
 }

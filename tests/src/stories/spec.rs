@@ -5,10 +5,12 @@ use crate::load::{MODEL, USER_HEADER};
 use serde_json::{Value, json};
 
 /// Margins are the user's to set, and these suit 30,000 users whose service fails
-/// at 0.5%: the canary may fail in up to 2% of requests, be up to half slower, and
-/// answer otherwise than its model file in up to 1%. Nothing else is loosened: how
+/// at 0.5%: the canary may fail in up to 2% of requests, be up to half slower (it
+/// is taken back for more than a quarter: two processes on two busy cores are not
+/// equally fast by themselves), and answer otherwise than its model file in up to 1%. Nothing else is loosened: how
 /// sure the judge must be stands at its defaults.
 const MARGIN_ERRORS: f64 = 0.02;
+const TOLERATED_SLOWDOWN: f64 = 0.25;
 const MARGIN_SLOWDOWN: f64 = 0.5;
 const MARGIN_DISAGREEMENT: f64 = 0.01;
 
@@ -38,7 +40,10 @@ pub fn rollout(id: &str) -> Value {
         "warm_up": {"seconds": 3, "requests": 1000},
         "guardrails": {
             "errors": {"margin_absolute": MARGIN_ERRORS},
-            "latency": {"slowdown": MARGIN_SLOWDOWN},
+            "latency": {
+                "tolerated_slowdown": TOLERATED_SLOWDOWN,
+                "slowdown": MARGIN_SLOWDOWN,
+            },
             "agreement": {"margin_absolute": MARGIN_DISAGREEMENT},
         },
         "sampling": {"share": 0.5, "per_second": 500},
@@ -52,8 +57,9 @@ pub fn in_words() -> Vec<String> {
             "steps 10, 25, 75, 100%, each for at least {STEP_SECONDS} s and {STEP_EXPOSURES} requests of each arm"
         ),
         format!(
-            "margins set: errors at most 1.5 x control's, or surely under {:.0}%; at most {:.0}% slower; under {:.0}% other answers than the model file's",
+            "margins set: errors at most 1.5 x control's, or surely under {:.0}%; taken back for {:.0}% slower, promoted under {:.0}%; under {:.0}% other answers than the model file's",
             MARGIN_ERRORS * 100.0,
+            TOLERATED_SLOWDOWN * 100.0,
             MARGIN_SLOWDOWN * 100.0,
             MARGIN_DISAGREEMENT * 100.0,
         ),

@@ -8,7 +8,7 @@ use crate::lab::CANARY;
 use crate::load::{Answer, Arm, now_ms};
 use crate::model_server::Counts;
 use crate::peers::Users;
-use crate::peers::{Observed, SLOW_MS, Second};
+use crate::peers::{Observed, SLOW_MS, STEPS, Second};
 use std::collections::HashSet;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
@@ -20,6 +20,8 @@ pub enum Harm {
     WrongAnswer,
     /// The canary failed a request.
     Error,
+    /// The canary is no worse than control: what fails is not its fault.
+    Nothing,
 }
 
 /// One second of a story.
@@ -54,22 +56,15 @@ pub struct Watch {
     users_failed: u64,
     requests: u64,
     our_failures: u64,
-    /// When the canary broke, for one that was well before.
-    broke: Option<Broke>,
-}
-
-/// How things stood when the canary broke.
-struct Broke {
-    /// Milliseconds since 1970.
-    at_ms: u64,
-    canary: Counts,
+    /// When the canary broke, for one that was well before: milliseconds since 1970.
+    broke_ms: Option<u64>,
 }
 
 /// Statuses and speed of one arm: all that a dashboard without a model sees.
 #[derive(Debug, Clone, Copy)]
 pub struct Statuses {
     pub requests: u64,
-    pub success: f64,
+    pub errors: u64,
     pub p99_ms: f64,
 }
 
@@ -95,7 +90,7 @@ impl Watch {
             users_failed: 0,
             requests: 0,
             our_failures: 0,
-            broke: None,
+            broke_ms: None,
         })
     }
 
@@ -114,10 +109,7 @@ impl Watch {
     /// From now on the canary is broken: what it did before is not what a peer's
     /// rule would have gone on to see.
     pub fn canary_breaks(&mut self) {
-        self.broke = Some(Broke {
-            at_ms: now_ms(),
-            canary: self.canary,
-        });
+        self.broke_ms = Some(now_ms());
         self.canary_seconds.clear();
     }
 
@@ -125,8 +117,7 @@ impl Watch {
     pub async fn broken_until_last_request(&self, stage: &Stage) -> Result<f64> {
         let units = stage.lab.canary.units().await?;
         let last = units.values().map(|unit| unit.last_ms).max();
-        let broke = self.broke.as_ref().map(|broke| broke.at_ms);
-        Ok(last.zip(broke).map_or(0.0, |(last, broke)| {
+        Ok(last.zip(self.broke_ms).map_or(0.0, |(last, broke)| {
             last.saturating_sub(broke) as f64 / 1_000.0
         }))
     }
@@ -143,14 +134,14 @@ impl Watch {
         let control = stage.lab.control.counts().await?;
         let canary = stage.lab.canary.counts().await?;
         let slow = self.read_outcomes(stage);
-        let came = Second {
-            requests: canary.requests - self.canary.requests,
-            errors: canary.errors - self.canary.errors,
-            slow,
-        };
+        let canary_requests = canary.requests - self.canary.requests;
         // A canary's life begins with its first request.
-        if came.requests > 0 || !self.canary_seconds.is_empty() {
-            self.canary_seconds.push(came);
+        if canary_requests > 0 || !self.canary_seconds.is_empty() {
+            self.canary_seconds.push(Second {
+                requests: canary_requests as f64,
+                errors: (canary.errors - self.canary.errors) as f64,
+                slow: slow as f64,
+            });
         }
         let control_requests = control.requests - self.control.requests;
         (self.control, self.canary) = (control, canary);
@@ -167,7 +158,7 @@ impl Watch {
             cells: status.as_ref().map(cells).unwrap_or_default(),
             status,
             control_requests,
-            canary_requests: came.requests,
+            canary_requests,
             users_hurt: self.users_hurt(stage),
             our_failures: self.our_failures,
         })
@@ -203,6 +194,7 @@ impl Watch {
     /// same requests would have hurt by the errors that are there in any case.
     pub fn users_hurt(&self, stage: &Stage) -> u64 {
         match self.harm {
+            Harm::Nothing => 0,
             Harm::WrongAnswer => self.users_wrong.len() as u64,
             Harm::Error => {
                 let natural = stage.natural_errors * self.canary.requests as f64;
@@ -211,27 +203,29 @@ impl Watch {
         }
     }
 
-    /// The chance that a request to the canary hurts its user.
-    fn bad(&self, stage: &Stage) -> f64 {
-        let before = self.broke.as_ref().map(|broke| broke.canary);
-        let before = before.unwrap_or_default();
-        let requests = (self.canary.requests - before.requests).max(1) as f64;
-        let errors = (self.canary.errors - before.errors) as f64;
-        match self.harm {
-            Harm::WrongAnswer => self.canary_wrong as f64 / requests,
-            Harm::Error => (errors / requests - stage.natural_errors).max(0.0),
-        }
-    }
-
-    /// The same canary under the rules of others; with `harmless`, one that does
-    /// not hurt more than control.
-    pub fn compare(&self, stage: &Stage, harmless: bool) -> Comparison {
+    /// The same canary under the rules of others.
+    pub async fn compare(&self, stage: &Stage) -> Result<Comparison> {
         let users = Users {
             count: stage.users,
             requests_per_second: f64::from(stage.requests_per_second),
         };
-        let bad = if harmless { 0.0 } else { self.bad(stage) };
-        Comparison::new(&Observed::new(self.canary_seconds.clone()), users, bad)
+        let faults = stage.lab.canary.faults().await?;
+        let requests = users.requests_per_second * STEPS[0] / 100.0;
+        let answers = self.canary_latencies_us.len().max(1) as f64;
+        let slow: f64 = self.canary_seconds.iter().map(|second| second.slow).sum();
+        let then = Second {
+            requests,
+            errors: requests * faults.error_rate,
+            slow: requests * slow / answers,
+        };
+        // The chance that a request to the canary hurts its user.
+        let bad = match self.harm {
+            Harm::Nothing => 0.0,
+            Harm::WrongAnswer => self.canary_wrong as f64 / answers,
+            Harm::Error => (faults.error_rate - stage.natural_errors).max(0.0),
+        };
+        let observed = Observed::new(self.canary_seconds.clone(), then);
+        Ok(Comparison::new(&observed, users, bad))
     }
 
     pub fn control_statuses(&self) -> Statuses {
@@ -249,18 +243,26 @@ fn statuses(counts: Counts, latencies_us: &[u32]) -> Statuses {
     let at = sorted.len() * 99 / 100;
     Statuses {
         requests: counts.requests,
-        success: 1.0 - counts.errors as f64 / counts.requests.max(1) as f64,
+        errors: counts.errors,
         p99_ms: f64::from(sorted.get(at).copied().unwrap_or_default()) / 1_000.0,
     }
 }
 
 impl Statuses {
+    /// Whether so many errors are what `natural` ones make: within four standard
+    /// deviations and one, which chance exceeds once in 10,000 times.
+    #[must_use]
+    pub fn are_natural(&self, natural: f64) -> bool {
+        let expected = self.requests as f64 * natural;
+        self.errors as f64 <= expected + 4.0 * expected.sqrt() + 1.0
+    }
+
     #[must_use]
     pub fn in_words(&self, arm: &str) -> String {
+        let (requests, errors) = (self.requests, self.errors);
         format!(
-            "{arm}: {} requests, {:.1}% of them 200, p99 {:.0} ms",
-            self.requests,
-            self.success * 100.0,
+            "{arm}: {requests} requests, {} answered 200, {errors} with an error that both versions have; p99 {:.0} ms",
+            requests - errors,
             self.p99_ms
         )
     }

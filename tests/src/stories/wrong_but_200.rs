@@ -14,6 +14,9 @@ use std::collections::HashSet;
 
 const LIMIT: f64 = 120.0;
 
+/// The verdict takes eight sampled users or more, most of them with a wrong label.
+const ENOUGH: usize = 5;
+
 /// # Errors
 /// When a part of the lab does not answer; a story that goes otherwise than it
 /// should is no error, but [`End::problems`].
@@ -35,7 +38,7 @@ pub async fn tell(stage: &mut Stage, screen: &mut dyn Screen) -> Result<End> {
     let examples = play.examples().await?;
     let tiles = tiles(&examples);
     play.expect(
-        tiles.len() == PICTURES,
+        tiles.len() >= ENOUGH,
         format!("the judge shows {} wrong answers only", tiles.len()),
     );
     play.pictures(
@@ -49,7 +52,7 @@ pub async fn tell(stage: &mut Stage, screen: &mut dyn Screen) -> Result<End> {
         format!("    {}", canary.in_words("v2")),
     ]);
     play.expect(
-        canary.success > 0.98,
+        canary.are_natural(play.stage.natural_errors),
         format!("v2 failed too often to be called green: {canary:?}"),
     );
     let decisions = play.decisions().await?;
@@ -58,26 +61,29 @@ pub async fn tell(stage: &mut Stage, screen: &mut dyn Screen) -> Result<End> {
         reasons.is_some_and(|reasons| reasons.contains("model file")),
         "the verdict does not name the model file",
     );
-    play.end(Phase::RolledBack, false).await
+    play.end(Phase::RolledBack).await
 }
 
-/// Canary's wrong labels, each image once, as many different digits as there are.
+/// Canary's wrong labels: first each kind of mistake once, then more of them.
 fn tiles(examples: &[Example]) -> Vec<Tile> {
+    let wrong = examples.iter().filter(|example| example.arm == CANARY);
+    let wrong = wrong.filter_map(|example| {
+        let (served, expected) = (example.served_label?, example.expected_label?);
+        (served != expected).then_some((example, served, expected))
+    });
     let mut seen = HashSet::new();
-    examples
-        .iter()
-        .filter(|example| example.arm == CANARY)
-        .filter_map(|example| {
-            let (served, expected) = (example.served_label?, example.expected_label?);
-            let new = served != expected && seen.insert((served, expected));
-            new.then(|| Tile {
-                pixels: example.input.clone(),
-                caption: vec![
-                    format!("served {served}"),
-                    format!("model file says {expected}"),
-                ],
-            })
-        })
+    let (first, more): (Vec<_>, Vec<_>) =
+        wrong.partition(|(_, served, expected)| seen.insert((*served, *expected)));
+    first
+        .into_iter()
+        .chain(more)
         .take(PICTURES)
+        .map(|(example, served, expected)| Tile {
+            pixels: example.input.clone(),
+            caption: vec![
+                format!("served {served}"),
+                format!("model file says {expected}"),
+            ],
+        })
         .collect()
 }

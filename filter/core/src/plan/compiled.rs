@@ -3,12 +3,15 @@
 use super::wire::{self, Plan, Revision, RolloutPlan, UnitSource};
 use crate::allocation::{Allocation, AllocationError, Range};
 use crate::breaker;
+use crate::decision;
 use crate::identity::{IdentityKey, Share};
 use crate::json::FieldError;
 use std::rc::Rc;
 
-/// Edges for which a worker counts: two for each promoted quantile, and the tail.
-pub const MAX_EDGES: usize = 8;
+/// Edges for which a worker counts: for each of five thresholds control's and the
+/// other arms' (the tolerated slowdown above it), and for two quantiles the
+/// promotion margin's.
+pub const MAX_EDGES: usize = 12;
 pub const MAX_ARMS: usize = 16;
 pub const MAX_ROLLOUTS: usize = 256;
 const MAX_NAME: usize = 64;
@@ -158,6 +161,7 @@ fn compile_rollout(rollout: &RolloutPlan) -> Result<CompiledRollout, FieldError>
     let identity = IdentityKey::from_hex(&rollout.identity_key)
         .ok_or_else(|| FieldError::new("identity_key", "is not 32 hex digits"))?;
     check_edges(&rollout.latency_edges_us)?;
+    check_match(&rollout.matches)?;
     Ok(CompiledRollout {
         id: rollout.id.clone(),
         epoch: rollout.epoch,
@@ -215,6 +219,27 @@ fn check_arms(arms: &[String]) -> Result<(), FieldError> {
                 format!("`{arm}` names two arms"),
             ));
         }
+    }
+    Ok(())
+}
+
+/// What could never match is a mistake.
+fn check_match(matches: &wire::Match) -> Result<(), FieldError> {
+    if let Some(prefix) = &matches.path_prefix
+        && !prefix.starts_with('/')
+    {
+        return Err(FieldError::new(
+            "match.path_prefix",
+            format!("is `{prefix}`; a path begins with a slash"),
+        ));
+    }
+    if let Some(host) = &matches.host
+        && (host.is_empty() || decision::without_port(host.as_bytes()) != host.as_bytes())
+    {
+        return Err(FieldError::new(
+            "match.host",
+            format!("is `{host}`; a name without a port is right, such as models.example"),
+        ));
     }
     Ok(())
 }

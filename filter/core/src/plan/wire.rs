@@ -130,8 +130,8 @@ pub struct Sampling {
 pub struct Breaker {
     /// Finished requests of the arm in the window before it may trip.
     pub minimum_requests: u32,
-    /// It trips at this share of errors, unless the baseline in the same window
-    /// has more than half of it: then moving its users would not help them.
+    /// It trips at this share of errors, if that is surely more than twice the
+    /// baseline's in the same window: else moving its users would not help them.
     pub error_share: f64,
     pub window_ms: u32,
 }
