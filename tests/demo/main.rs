@@ -32,21 +32,34 @@ struct Flags {
 async fn main() -> ExitCode {
     let flags = Flags::parse();
     let told = tokio::select! {
-        told = tell(&flags) => told,
+        told = tell() => told,
         _ = tokio::signal::ctrl_c() => Err("stopped; all processes are ended".into()),
     };
-    match told {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+    let (stage, good) = match told {
+        Ok(told) => told,
         Err(error) => {
             eprintln!("demo: {error}");
-            ExitCode::FAILURE
+            return ExitCode::FAILURE;
         }
+    };
+    if flags.keep {
+        println!();
+        println!(
+            "everything runs on: the page is at {}/, Ctrl-C ends it",
+            stage.lab.judge.address()
+        );
+        let _ = tokio::signal::ctrl_c().await;
+    }
+    stage.load.stop();
+    if good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
     }
 }
 
-/// Whether all went as it should.
-async fn tell(flags: &Flags) -> Result<bool> {
+/// The stage, and whether all went as it should.
+async fn tell() -> Result<(Stage, bool)> {
     println!("starting two model servers, the judge and Envoy ...");
     let settings = Settings {
         error_rate: NATURAL_ERRORS,
@@ -70,15 +83,5 @@ async fn tell(flags: &Flags) -> Result<bool> {
         stories::judge_dead::tell(&mut stage, &mut screen).await?,
     ];
     let good = summary::print(&ends);
-    if flags.keep {
-        println!();
-        println!(
-            "everything runs on: the page is at {}/, Ctrl-C ends it",
-            stage.lab.judge.address()
-        );
-        // Ctrl-C ends `main`'s select, and with it every process.
-        std::future::pending::<()>().await;
-    }
-    stage.load.stop();
-    Ok(good)
+    Ok((stage, good))
 }

@@ -26,8 +26,8 @@ impl Timeline {
         self.lines_since_head = 0;
         println!();
         println!(
-            "  {:>5} {:>9} {:>11} {:>23} {:>23} {:>23} {:>6}  {}",
-            "time", "step", "req/s", "errors", "slow (p95)", "wrong", "hurt", "verdict"
+            "  {:>5} {:>9} {:>11} {:>23} {:>23} {:>23} {:>6}  verdict",
+            "time", "step", "req/s", "errors", "slow (p95)", "wrong", "hurt"
         );
         println!(
             "  {:>5} {:>9} {:>11} {:>23} {:>23} {:>23} {:>6}",

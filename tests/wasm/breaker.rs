@@ -81,8 +81,9 @@ fn it_takes_a_broken_arm_back_and_says_so() {
 #[test]
 fn it_survives_a_new_root_context() {
     let (mut host, _) = guarded();
-    let (_, canary) = control_and_canary();
+    let (control, canary) = control_and_canary();
     for _ in 0..20 {
+        send(&mut host, &control, Response::ok());
         fail(&mut host, &canary);
     }
     assert!(host.reconfigure(crate::judge::CONFIGURATION).unwrap());
@@ -105,8 +106,9 @@ fn it_does_not_trip_when_the_baseline_fails_too() {
 #[test]
 fn client_disconnects_and_client_errors_do_not_trip_it() {
     let (mut host, _) = guarded();
-    let (_, canary) = control_and_canary();
+    let (control, canary) = control_and_canary();
     for _ in 0..100 {
+        send(&mut host, &control, Response::ok());
         assert!(send(&mut host, &canary, Response::client_gone()).is_some());
         assert_eq!(
             send(&mut host, &canary, Response::status(404)).as_deref(),

@@ -146,7 +146,7 @@ export function traffic(rollout, series, decisions, now) {
     ["Now", (arm) => `${words.rough(live(arm))} req/s`],
     ["Weight", (arm) => words.weight(arm.weight)],
     ["Requests", (arm) => words.count(counts(arm).exposures)],
-    ["Users", (arm) => words.count(counts(arm).new_units)],
+    ["Users", (arm) => words.count(counts(arm).new_users)],
     ["Errors", (arm) => `${words.count(counts(arm).errors)} (${words.share(counts(arm).errors / counts(arm).finished)})`],
     ["p50", (arm) => words.micros(counts(arm).p50_us)],
     ["p95", (arm) => words.micros(counts(arm).p95_us)],
@@ -307,8 +307,8 @@ function metricPlot(rollout, m, name, points, decisions, now) {
 const label = (value) => (value == null ? "?" : typeof value === "object" ? JSON.stringify(value) : String(value));
 
 export function examples(rollout, found) {
-  const checked = (rollout.traffic ?? []).filter((t) => t.samples > 0).map((t) =>
-    `${words.versionOf(armNamed(rollout, t.arm))}: ${words.count(t.mismatches)} of ${words.count(t.samples)} sampled answers differ from its model file`);
+  const checked = (rollout.traffic ?? []).filter((t) => t.sampled_users > 0).map((t) =>
+    `${words.versionOf(armNamed(rollout, t.arm))}: ${words.count(t.mismatched_users)} of ${words.count(t.sampled_users)} sampled users got an answer that differs from its model file`);
   return [
     h("p", null, checked.length ? `${checked.join("; ")}.` : "No answers have been compared with a model file yet."),
     found.length > 0 && grid(found.slice(0, LIMITS.examples)),
