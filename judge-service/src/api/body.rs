@@ -1,32 +1,47 @@
 //! Bodies, with a limit and with errors that name the field.
 
 use super::problem::Problem;
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::http::StatusCode;
+use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use serinus_core::json;
 
+/// How much of a body that is too large is read and thrown away: a client that is
+/// cut off while it sends does not see the answer that says why.
+const DRAINED: usize = 32 * 1024 * 1024;
+
 /// A body of at most `limit` bytes.
-pub async fn bytes(body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
-    match to_bytes(body, limit).await {
-        Ok(bytes) => Ok(bytes.into()),
-        Err(error) => {
-            // axum hides which of the two it was behind the source.
-            let too_large = std::error::Error::source(&error)
-                .is_some_and(|source| source.to_string().contains("length limit exceeded"));
-            Err(if too_large {
-                Problem::new(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    format!("the body is over {limit} bytes"),
-                )
-            } else {
-                Problem::new(
-                    StatusCode::BAD_REQUEST,
-                    "the body ended before it was complete",
-                )
-            })
+pub async fn bytes(mut body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
+    let mut kept = Vec::new();
+    let mut seen: usize = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| {
+            Problem::new(
+                StatusCode::BAD_REQUEST,
+                "the body ended before it was complete",
+            )
+        })?;
+        // Trailers say nothing here.
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        seen = seen.saturating_add(data.len());
+        if seen <= limit {
+            kept.extend_from_slice(&data);
+        } else if seen > limit.saturating_add(DRAINED) {
+            break;
+        } else {
+            kept = Vec::new();
         }
     }
+    if seen > limit {
+        return Err(Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("the body is over {limit} bytes"),
+        ));
+    }
+    Ok(kept)
 }
 
 /// What a person or their tool wrote: an unknown field is refused.
