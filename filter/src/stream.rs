@@ -7,9 +7,10 @@ use crate::settings::Settings;
 use crate::worker;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType};
-use serinus_core::decision::{self, Request};
+use serinus_core::decision;
 use serinus_core::ledger::Exposure;
 use serinus_core::plan::CompiledRollout;
+use serinus_core::request::Request;
 use std::rc::Rc;
 
 pub struct Stream {

@@ -2,17 +2,10 @@
 
 use crate::bucket;
 use crate::identity::UnitHash;
-use crate::plan::wire::UnitSource;
 use crate::plan::{CompiledPlan, CompiledRollout};
+use crate::request::{Reader, Request};
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
-
-/// What the decision reads of a request. Each call may cost a host call, so
-/// nothing is read that a plan does not ask for.
-pub trait Request {
-    /// The first value of a header, by its lower-case name.
-    fn header(&self, name: &str) -> Option<Vec<u8>>;
-}
 
 /// Why a request is not randomised: it gets an arm, and never enters a verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -24,6 +17,8 @@ pub enum Fallback {
     Outside,
     /// This worker's breaker took an arm out of the rollout.
     Breaker,
+    /// A tester's token picked the arm.
+    Override,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,15 +44,20 @@ pub trait Breakers {
     fn tripped(&self, rollout: &CompiledRollout) -> Option<usize>;
 }
 
-/// The decision for a request, or `None` when no rollout matches it.
+/// The decision for a request, or `None` when no rollout matches it. The first
+/// rollout that matches decides, in the order of the plan.
 #[must_use]
 pub fn decide(
     plan: &CompiledPlan,
     request: &impl Request,
     breakers: &impl Breakers,
 ) -> Option<Decision> {
-    let rollout = matching(plan, request)?;
-    let (arm, placement) = assign(rollout, request, breakers);
+    let request = Reader::new(request);
+    let rollout = plan
+        .rollouts
+        .iter()
+        .find(|rollout| rollout.matcher.matches(&request))?;
+    let (arm, placement) = assign(rollout, &request, breakers);
     Some(Decision {
         rollout: Rc::clone(rollout),
         arm,
@@ -67,11 +67,16 @@ pub fn decide(
 
 fn assign(
     rollout: &CompiledRollout,
-    request: &impl Request,
+    request: &Reader<'_>,
     breakers: &impl Breakers,
 ) -> (usize, Placement) {
+    let overridden = rollout.overrides.as_ref();
+    if let Some(arm) = overridden.and_then(|overrides| overrides.arm(request)) {
+        return (arm, Placement::Fallback(Fallback::Override));
+    }
     let fallback = |cause| (rollout.baseline, Placement::Fallback(cause));
-    let Some(unit) = unit(rollout, request) else {
+    let unit = rollout.unit.iter().find_map(|source| source.read(request));
+    let Some(unit) = unit else {
         return fallback(Fallback::NoUnit);
     };
     let place = bucket::place(&unit, &rollout.salt);
@@ -93,83 +98,13 @@ fn assign(
     }
 }
 
-fn unit(rollout: &CompiledRollout, request: &impl Request) -> Option<Vec<u8>> {
-    rollout
-        .unit
-        .iter()
-        .map(|source| match source {
-            UnitSource::Header(name) => request.header(name),
-        })
-        .find_map(|value| value.filter(|value| !value.is_empty()))
-}
-
-/// The first rollout that matches; path and host are read once, and only if asked for.
-fn matching<'plan>(
-    plan: &'plan CompiledPlan,
-    request: &impl Request,
-) -> Option<&'plan Rc<CompiledRollout>> {
-    let mut path = Lazy::new(|| request.header(":path"));
-    let mut host = Lazy::new(|| request.header(":authority"));
-    plan.rollouts.iter().find(|rollout| {
-        let path_fits = rollout.path_prefix.as_ref().is_none_or(|prefix| {
-            path.get()
-                .as_ref()
-                .is_some_and(|path| path.starts_with(prefix.as_bytes()))
-        });
-        path_fits
-            && rollout.host.as_ref().is_none_or(|wanted| {
-                host.get()
-                    .as_ref()
-                    .is_some_and(|host| without_port(host).eq_ignore_ascii_case(wanted.as_bytes()))
-            })
-    })
-}
-
-/// `example.com:8080` and `[::1]:8080` without the port.
-pub(crate) fn without_port(host: &[u8]) -> &[u8] {
-    match host.iter().rposition(|&byte| byte == b':') {
-        Some(colon) => {
-            let (name, port) = host.split_at(colon);
-            let digits = port.iter().skip(1).all(u8::is_ascii_digit);
-            // A colon inside brackets belongs to the address.
-            if digits && !port.contains(&b']') {
-                name
-            } else {
-                host
-            }
-        }
-        None => host,
-    }
-}
-
-struct Lazy<T, F: Fn() -> T> {
-    make: F,
-    value: Option<T>,
-}
-
-impl<T, F: Fn() -> T> Lazy<T, F> {
-    fn new(make: F) -> Self {
-        Self { make, value: None }
-    }
-
-    fn get(&mut self) -> &T {
-        self.value.get_or_insert_with(&self.make)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::plan::compiled::tests::{compiled, plan_json};
+    use crate::request::Fake;
     use serde_json::json;
 
-    struct Fake(Vec<(&'static str, Vec<u8>)>);
-    impl Request for Fake {
-        fn header(&self, name: &str) -> Option<Vec<u8>> {
-            let found = self.0.iter().find(|(known, _)| *known == name);
-            found.map(|(_, value)| value.clone())
-        }
-    }
     struct Tripped(Option<usize>);
     impl Breakers for Tripped {
         fn tripped(&self, _: &CompiledRollout) -> Option<usize> {
@@ -177,9 +112,8 @@ mod tests {
         }
     }
     fn request(path: &str, unit: Option<&str>) -> Fake {
-        let mut headers = vec![(":path", path.as_bytes().to_vec())];
-        headers.extend(unit.map(|unit| ("x-user-id", unit.as_bytes().to_vec())));
-        Fake(headers)
+        let unit = unit.map(|unit| ("x-user-id", unit.as_bytes()));
+        Fake::new([(":path", path.as_bytes())].into_iter().chain(unit))
     }
     fn in_arm(plan: &CompiledPlan, arm: usize) -> String {
         let rollout = &plan.rollouts[0];
@@ -250,24 +184,51 @@ mod tests {
     }
 
     #[test]
-    fn hosts_match_in_any_case_and_with_any_port() {
+    fn a_token_picks_an_arm_over_everything_and_is_not_randomised() {
         let mut document = plan_json();
-        document["rollouts"][0]["match"] = json!({"host": "Models.example"});
+        // The SHA-256 of "abc" (FIPS 180-4, its example).
+        document["rollouts"][0]["overrides"] = json!({"tokens": [{"arm": "canary",
+            "sha256": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"}]});
         let plan = compiled(&document).unwrap();
-        for (host, matches) in [
-            ("models.example", true),
-            ("MODELS.example:8080", true),
-            ("models.example.org", false),
-            ("[::1]", false),
-        ] {
-            let request = Fake(vec![(":authority", host.as_bytes().to_vec())]);
-            assert_eq!(
-                decide(&plan, &request, &Tripped(None)).is_some(),
-                matches,
-                "{host}"
-            );
-        }
-        assert_eq!(without_port(b"[::1]:80"), b"[::1]");
-        assert_eq!(without_port(b"[::1]"), b"[::1]");
+        let control = in_arm(&plan, 0);
+        let with = |token: &str| {
+            let headers = [
+                (":path", "/v2/models/digits".as_bytes()),
+                ("x-user-id", control.as_bytes()),
+                ("x-serinus-override", token.as_bytes()),
+            ];
+            decide(&plan, &Fake::new(headers), &Tripped(Some(1))).unwrap()
+        };
+        let overridden = with("abc");
+        assert_eq!(
+            (overridden.arm, overridden.placement),
+            (1, Placement::Fallback(Fallback::Override))
+        );
+        assert_eq!(with("abd").arm, 0);
+    }
+
+    #[test]
+    fn the_first_source_that_is_present_wins_and_the_first_rollout_that_matches() {
+        let mut document = plan_json();
+        let mut second = document["rollouts"][0].clone();
+        second["id"] = json!("second");
+        second["match"] = json!({});
+        second["unit"] = json!([{"query": "u"}, {"cookie": "u"}]);
+        document["rollouts"].as_array_mut().unwrap().push(second);
+        let plan = compiled(&document).unwrap();
+        let decide = |headers: &[(&str, &str)]| {
+            let headers = headers
+                .iter()
+                .map(|(name, value)| (*name, value.as_bytes()));
+            decide(&plan, &Fake::new(headers), &Tripped(None)).unwrap()
+        };
+        let of = |path, cookie| decide(&[(":path", path), ("cookie", cookie)]);
+        assert_eq!(of("/v2/models/digits", "u=1").rollout.id, "digits");
+        let by_query = of("/?u=a", "u=b");
+        assert_eq!(by_query.rollout.id, "second");
+        assert_eq!(by_query, of("/?u=a", ""));
+        assert_eq!(of("/", "u=a").placement, by_query.placement);
+        assert_ne!(of("/", "u=b").placement, by_query.placement);
+        assert_eq!(of("/", "").placement, Placement::Fallback(Fallback::NoUnit));
     }
 }

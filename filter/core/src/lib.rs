@@ -10,14 +10,19 @@
 //! code that routed that user.
 
 pub mod allocation;
+pub mod attribute;
 pub mod breaker;
 pub mod bucket;
+pub mod condition;
 pub mod decision;
 pub mod histogram;
 pub mod identity;
 pub mod json;
 pub mod ledger;
+pub mod matching;
 pub mod memory;
+pub mod overrides;
 pub mod plan;
 pub mod report;
+pub mod request;
 pub mod sample;

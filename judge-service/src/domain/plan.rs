@@ -66,6 +66,7 @@ fn rollout_plan(keyed: Keyed<'_>) -> RolloutPlan {
             .unwrap_or_default(),
         event_share: share,
         new_unit_share: share,
+        overrides: spec.overrides.clone(),
         sampling: spec
             .sampling
             .clone()

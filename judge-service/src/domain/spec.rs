@@ -4,7 +4,7 @@
 //! thing; their sources are in the documentation of the statistics.
 
 use serde::{Deserialize, Serialize};
-use serinus_core::plan::wire::{Breaker, Match, Sampling, UnitSource};
+use serinus_core::plan::wire::{Breaker, Match, Overrides, Sampling, UnitSource};
 use std::collections::BTreeMap;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,6 +35,9 @@ pub struct RolloutSpec {
     pub alpha: Alpha,
     #[serde(default = "default_breaker")]
     pub breaker: Option<Breaker>,
+    /// Tokens of testers; none of their requests is counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overrides: Option<Overrides>,
     #[serde(default = "default_sampling")]
     pub sampling: Option<Sampling>,
     /// Kept on the baseline at the last step, so that there still is a control.

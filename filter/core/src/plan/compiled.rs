@@ -1,11 +1,14 @@
 //! The plan as the request path uses it.
 
-use super::wire::{self, Plan, Revision, RolloutPlan, UnitSource};
+use super::routing;
+use super::wire::{self, Plan, Revision, RolloutPlan};
 use crate::allocation::{Allocation, AllocationError, Range};
+use crate::attribute::Attribute;
 use crate::breaker;
-use crate::decision;
 use crate::identity::{IdentityKey, Share};
 use crate::json::FieldError;
+use crate::matching::Matcher;
+use crate::overrides::Overrides;
 use std::rc::Rc;
 
 /// Edges for which a worker counts: for each of five thresholds control's and the
@@ -27,9 +30,9 @@ pub struct CompiledPlan {
 pub struct CompiledRollout {
     pub id: String,
     pub epoch: u64,
-    pub host: Option<String>,
-    pub path_prefix: Option<String>,
-    pub unit: Vec<UnitSource>,
+    pub matcher: Matcher,
+    pub unit: Vec<Attribute>,
+    pub overrides: Option<Overrides>,
     pub salt: String,
     pub identity: IdentityKey,
     pub arms: Vec<String>,
@@ -156,22 +159,22 @@ fn compile_rollout(rollout: &RolloutPlan) -> Result<CompiledRollout, FieldError>
         .unit
         .iter()
         .enumerate()
-        .map(|(index, source)| check_unit(index, source))
+        .map(|(index, source)| routing::attribute(&format!("unit[{index}]"), source))
         .collect::<Result<Vec<_>, _>>()?;
+    let overrides = rollout
+        .overrides
+        .as_ref()
+        .map(|wire| routing::overrides(wire, arm_index))
+        .transpose()?;
     let identity = IdentityKey::from_hex(&rollout.identity_key)
         .ok_or_else(|| FieldError::new("identity_key", "is not 32 hex digits"))?;
     check_edges(&rollout.latency_edges_us)?;
-    check_match(&rollout.matches)?;
     Ok(CompiledRollout {
         id: rollout.id.clone(),
         epoch: rollout.epoch,
-        host: rollout
-            .matches
-            .host
-            .as_ref()
-            .map(|host| host.to_ascii_lowercase()),
-        path_prefix: rollout.matches.path_prefix.clone(),
+        matcher: routing::matcher(&rollout.matches)?,
         unit,
+        overrides,
         salt: rollout.salt.clone(),
         identity,
         arms: rollout.arms.clone(),
@@ -221,45 +224,6 @@ fn check_arms(arms: &[String]) -> Result<(), FieldError> {
         }
     }
     Ok(())
-}
-
-/// What could never match is a mistake.
-fn check_match(matches: &wire::Match) -> Result<(), FieldError> {
-    if let Some(prefix) = &matches.path_prefix
-        && !prefix.starts_with('/')
-    {
-        return Err(FieldError::new(
-            "match.path_prefix",
-            format!("is `{prefix}`; a path begins with a slash"),
-        ));
-    }
-    if let Some(host) = &matches.host
-        && (host.is_empty() || decision::without_port(host.as_bytes()) != host.as_bytes())
-    {
-        return Err(FieldError::new(
-            "match.host",
-            format!("is `{host}`; a name without a port is right, such as models.example"),
-        ));
-    }
-    Ok(())
-}
-
-/// Header names are looked up in lower case, as Envoy keeps them.
-fn check_unit(index: usize, source: &UnitSource) -> Result<UnitSource, FieldError> {
-    match source {
-        UnitSource::Header(name) => {
-            let token =
-                |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-            let plain = name.strip_prefix(':').unwrap_or(name);
-            if plain.is_empty() || plain.len() > 256 || !plain.bytes().all(token) {
-                return Err(FieldError::new(
-                    format!("unit[{index}].header"),
-                    format!("`{name}` is no header name"),
-                ));
-            }
-            Ok(UnitSource::Header(name.to_ascii_lowercase()))
-        }
-    }
 }
 
 fn check_edges(edges: &[u64]) -> Result<(), FieldError> {
@@ -363,7 +327,7 @@ pub(crate) mod tests {
     fn compiles() {
         let plan = compiled(&plan_json()).unwrap();
         let rollout = &plan.rollouts[0];
-        assert_eq!(rollout.unit, [UnitSource::Header("x-user-id".to_owned())]);
+        assert_eq!(rollout.unit, [Attribute::Header("x-user-id".to_owned())]);
         assert_eq!(rollout.baseline, 0);
         assert_eq!(rollout.allocation.buckets_of(1), 1000);
     }
@@ -439,10 +403,79 @@ pub(crate) mod tests {
                 "rollouts[0].breaker.error_share",
             ),
             ("/rollouts/0/epoch", json!(-1), "rollouts[0].epoch"),
+            (
+                "/rollouts/0/match",
+                json!({"path_prefix": "v2"}),
+                "rollouts[0].match.path_prefix",
+            ),
+            (
+                "/rollouts/0/match",
+                json!({"host": "models.example:80"}),
+                "rollouts[0].match.host",
+            ),
+            (
+                "/rollouts/0/match",
+                json!({"path_regex": "("}),
+                "rollouts[0].match.path_regex",
+            ),
+            (
+                "/rollouts/0/match",
+                json!({"methods": ["post"]}),
+                "rollouts[0].match.methods[0]",
+            ),
+            (
+                "/rollouts/0/match",
+                json!({"when": [{"in": ["x"]}]}),
+                "rollouts[0].match.when[0]",
+            ),
+            (
+                "/rollouts/0/match",
+                json!({"when": [{"header": "x", "cookie": "y"}]}),
+                "rollouts[0].match.when[0]",
+            ),
+            (
+                "/rollouts/0/match",
+                json!({"when": [{"header": "x", "prefix": "y", "in": ["z"]}]}),
+                "rollouts[0].match.when[0]",
+            ),
+            (
+                "/rollouts/0/match",
+                json!({"when": [{"header": "x", "in": []}]}),
+                "rollouts[0].match.when[0].in",
+            ),
+            (
+                "/rollouts/0/match",
+                json!({"when": [{"query": "x", "at_least": 2, "at_most": 1}]}),
+                "rollouts[0].match.when[0].at_least",
+            ),
+            (
+                "/rollouts/0/unit/0",
+                json!({"cookie": "a b"}),
+                "rollouts[0].unit[0].cookie",
+            ),
+            (
+                "/rollouts/0/unit/0",
+                json!({"jwt_claim": ""}),
+                "rollouts[0].unit[0].jwt_claim",
+            ),
+            (
+                "/rollouts/0/overrides",
+                json!({"tokens": [{"sha256": "00", "arm": "canary"}]}),
+                "rollouts[0].overrides.tokens[0].sha256",
+            ),
+            (
+                "/rollouts/0/overrides",
+                json!({"tokens": [{"sha256": "00".repeat(32), "arm": "nobody"}]}),
+                "rollouts[0].overrides.tokens[0].arm",
+            ),
         ];
         for (pointer, value, field) in cases {
             let mut document = plan_json();
-            *document.pointer_mut(pointer).unwrap() = value.clone();
+            let (parent, key) = pointer.rsplit_once('/').unwrap();
+            match document.pointer_mut(parent).unwrap() {
+                Value::Array(list) => list[key.parse::<usize>().unwrap()] = value.clone(),
+                object => object[key] = value.clone(),
+            }
             let error = compiled(&document).unwrap_err();
             assert_eq!(&error.field, field, "{error}");
         }

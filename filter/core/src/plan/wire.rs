@@ -66,7 +66,7 @@ pub struct RolloutPlan {
     /// The arm for whatever is not assigned: no unit, outside the ranges, breaker.
     pub baseline: String,
     pub allocation: Vec<BucketRange>,
-    /// Durations in microseconds, ascending, at most 8: requests above each are
+    /// Durations in microseconds, ascending, at most 12: requests above each are
     /// counted by slot, and a unit's first one is listed.
     #[serde(default)]
     pub latency_edges_us: Vec<u64>,
@@ -77,6 +77,8 @@ pub struct RolloutPlan {
     /// outcome of their first request.
     #[serde(default = "all")]
     pub new_unit_share: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overrides: Option<Overrides>,
     #[serde(default)]
     pub sampling: Option<Sampling>,
     #[serde(default)]
@@ -88,13 +90,21 @@ fn all() -> f64 {
 }
 
 /// All that is named must hold; an empty one matches every request.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Match {
     /// The `:authority`, in any case, without regard to a port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path_prefix: Option<String>,
+    /// Matches the whole path, without its query.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_regex: Option<String>,
+    /// None is any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub methods: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub when: Vec<Condition>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,6 +112,59 @@ pub struct Match {
 pub enum UnitSource {
     /// The value of this request header.
     Header(String),
+    Cookie(String),
+    /// A parameter of the query string, decoded.
+    Query(String),
+    /// A claim of the bearer token's payload, which is not verified here.
+    JwtClaim(String),
+}
+
+/// One attribute, by exactly one of the first four, and at most one question; with
+/// none it must be present.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Condition {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub header: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cookie: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwt_claim: Option<String>,
+    #[serde(rename = "in", skip_serializing_if = "Option::is_none")]
+    pub is_in: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
+    /// Matches the whole value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub regex: Option<String>,
+    /// A number, inclusive; with `at_most` a range.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at_least: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<f64>,
+}
+
+/// Lets testers into an arm, whatever rules and weights say. The plan has only
+/// hashes of their tokens, so that nobody learns a token from it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overrides {
+    /// The header in which a tester sends the token.
+    #[serde(default = "override_header")]
+    pub header: String,
+    pub tokens: Vec<OverrideToken>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OverrideToken {
+    /// 64 hex digits: `printf %s TOKEN | sha256sum`.
+    pub sha256: String,
+    pub arm: String,
+}
+
+fn override_header() -> String {
+    "x-serinus-override".to_owned()
 }
 
 /// Buckets `from..to`, of 10,000.

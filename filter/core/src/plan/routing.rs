@@ -1,0 +1,198 @@
+//! From what a plan says about requests to what asks them.
+
+use super::wire;
+use crate::attribute::Attribute;
+use crate::condition::{Check, Condition, Pattern};
+use crate::json::FieldError;
+use crate::matching::{Matcher, without_port};
+use crate::overrides::Overrides;
+
+pub fn matcher(matches: &wire::Match) -> Result<Matcher, FieldError> {
+    if let Some(prefix) = &matches.path_prefix
+        && !prefix.starts_with('/')
+    {
+        return Err(FieldError::new(
+            "match.path_prefix",
+            format!("is `{prefix}`; a path begins with a slash"),
+        ));
+    }
+    if let Some(host) = &matches.host
+        && (host.is_empty() || without_port(host.as_bytes()) != host.as_bytes())
+    {
+        return Err(FieldError::new(
+            "match.host",
+            format!("is `{host}`; a name without a port is right, such as models.example"),
+        ));
+    }
+    let path_regex = matches.path_regex.as_ref();
+    let path_regex = path_regex
+        .map(|text| pattern("match.path_regex", text))
+        .transpose()?;
+    for (index, method) in matches.methods.iter().enumerate() {
+        if method.is_empty() || !method.bytes().all(|byte| byte.is_ascii_uppercase()) {
+            return Err(FieldError::new(
+                format!("match.methods[{index}]"),
+                format!("is `{method}`; a method in upper case is right, such as POST"),
+            ));
+        }
+    }
+    Ok(Matcher {
+        host: matches.host.as_ref().map(|host| host.to_ascii_lowercase()),
+        path_prefix: matches.path_prefix.clone(),
+        path_regex,
+        methods: matches.methods.clone(),
+        when: conditions("match.when", &matches.when)?,
+    })
+}
+
+pub fn conditions(
+    field: &str,
+    conditions: &[wire::Condition],
+) -> Result<Vec<Condition>, FieldError> {
+    conditions
+        .iter()
+        .enumerate()
+        .map(|(index, wire)| condition(&format!("{field}[{index}]"), wire))
+        .collect()
+}
+
+fn condition(field: &str, wire: &wire::Condition) -> Result<Condition, FieldError> {
+    use wire::UnitSource::{Cookie, Header, JwtClaim, Query};
+    let sources = [
+        wire.header.clone().map(Header),
+        wire.cookie.clone().map(Cookie),
+        wire.query.clone().map(Query),
+        wire.jwt_claim.clone().map(JwtClaim),
+    ];
+    let mut sources = sources.into_iter().flatten();
+    let (Some(source), None) = (sources.next(), sources.next()) else {
+        return Err(FieldError::new(
+            field,
+            "names not exactly one of header, cookie, query and jwt_claim",
+        ));
+    };
+    let range = (wire.at_least.is_some() || wire.at_most.is_some()).then_some(Check::Range {
+        at_least: wire.at_least.unwrap_or(f64::NEG_INFINITY),
+        at_most: wire.at_most.unwrap_or(f64::INFINITY),
+    });
+    let regex = wire.regex.as_ref();
+    let regex = regex
+        .map(|text| pattern(&format!("{field}.regex"), text))
+        .transpose()?;
+    let checks = [
+        wire.is_in.clone().map(Check::In),
+        wire.prefix.clone().map(Check::Prefix),
+        regex.map(Check::Pattern),
+        range,
+    ];
+    let mut checks = checks.into_iter().flatten();
+    let (is, None) = (checks.next().unwrap_or(Check::Present), checks.next()) else {
+        return Err(FieldError::new(
+            field,
+            "asks more than one of in, prefix, regex and at_least/at_most; use two conditions",
+        ));
+    };
+    match &is {
+        Check::In(values) if values.is_empty() => {
+            return Err(FieldError::new(
+                format!("{field}.in"),
+                "is empty, so that nothing is in it",
+            ));
+        }
+        Check::Range { at_least, at_most } if !(at_least <= at_most) => {
+            return Err(FieldError::new(
+                format!("{field}.at_least"),
+                format!("is {at_least}, which is above at_most = {at_most}"),
+            ));
+        }
+        _ => {}
+    }
+    Ok(Condition {
+        of: attribute(field, &source)?,
+        is,
+    })
+}
+
+pub fn attribute(field: &str, source: &wire::UnitSource) -> Result<Attribute, FieldError> {
+    use wire::UnitSource::{Cookie, Header, JwtClaim, Query};
+    let named = |kind: &str, name: &str| {
+        if name.is_empty() || name.len() > 256 {
+            return Err(FieldError::new(
+                format!("{field}.{kind}"),
+                "is no name; 1 to 256 bytes are right",
+            ));
+        }
+        Ok(name.to_owned())
+    };
+    Ok(match source {
+        Header(name) => Attribute::Header(header_name(&format!("{field}.header"), name)?),
+        Cookie(name) => {
+            let name = named("cookie", name)?;
+            if !name.bytes().all(is_token) {
+                return Err(FieldError::new(
+                    format!("{field}.cookie"),
+                    format!("`{name}` is no cookie name"),
+                ));
+            }
+            Attribute::Cookie(name)
+        }
+        Query(name) => Attribute::Query(named("query", name)?),
+        JwtClaim(name) => Attribute::Claim(named("jwt_claim", name)?),
+    })
+}
+
+pub fn overrides(
+    wire: &wire::Overrides,
+    arm_index: impl Fn(String, &str) -> Result<usize, FieldError>,
+) -> Result<Overrides, FieldError> {
+    let tokens = wire.tokens.iter().enumerate().map(|(index, token)| {
+        let field = |name: &str| format!("overrides.tokens[{index}].{name}");
+        let hash = sha256(&token.sha256).ok_or_else(|| {
+            FieldError::new(
+                field("sha256"),
+                "is not 64 hex digits; `printf %s TOKEN | sha256sum` prints them",
+            )
+        })?;
+        Ok((hash, arm_index(field("arm"), &token.arm)?))
+    });
+    Ok(Overrides {
+        header: header_name("overrides.header", &wire.header)?,
+        tokens: tokens.collect::<Result<_, FieldError>>()?,
+    })
+}
+
+fn sha256(hex: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    if hex.len() != 64 || !hex.is_ascii() {
+        return None;
+    }
+    for (byte, digits) in bytes.iter_mut().zip(hex.as_bytes().chunks(2)) {
+        let digits = core::str::from_utf8(digits).ok()?;
+        // `from_str_radix` would take a sign.
+        if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return None;
+        }
+        *byte = u8::from_str_radix(digits, 16).ok()?;
+    }
+    Some(bytes)
+}
+
+fn pattern(field: &str, text: &str) -> Result<Pattern, FieldError> {
+    Pattern::new(text).map_err(|problem| FieldError::new(field, problem))
+}
+
+/// Header names are looked up in lower case, as Envoy keeps them.
+fn header_name(field: &str, name: &str) -> Result<String, FieldError> {
+    let plain = name.strip_prefix(':').unwrap_or(name);
+    if plain.is_empty() || plain.len() > 256 || !plain.bytes().all(is_token) {
+        return Err(FieldError::new(
+            field,
+            format!("`{name}` is no header name"),
+        ));
+    }
+    Ok(name.to_ascii_lowercase())
+}
+
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
