@@ -1,7 +1,9 @@
 //! Other users, other keys, other weights: each user is where core says, and the
 //! servers' own counts agree.
 
-use crate::world::{LIMIT, arm_of, canary_after, keys, settled, steady, turn};
+use crate::world::{LIMIT, arm_of, ask_at, canary_after, keys, settled, steady, turn};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 use serinus_tests::lab::{CANARY, Lab, Settings};
 use serinus_tests::load::{Arm, USER_HEADER};
@@ -122,5 +124,96 @@ async fn a_rollout_asks_for_its_own_header_host_and_path() {
         ),
     ] {
         assert_eq!(ask(&lab, &headers).await.unwrap(), arm, "{why}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn units_come_from_cookies_queries_and_claims_and_testers_by_token() {
+    let _turn = turn().await;
+    let lab = Lab::start(&Settings::default()).await.unwrap();
+    let mut spec = steady("sources");
+    spec["match"] = json!({
+        "path_regex": "/v2/models/[a-z]+/infer", "methods": ["POST"],
+        "when": [{"header": "x-tier", "regex": "gold|platinum"}],
+    });
+    spec["unit"] = json!([{"cookie": "uid"}, {"query": "uid"}, {"jwt_claim": "sub"}]);
+    spec["steps"] = json!([{"weights": {CANARY: 50}}]);
+    // The SHA-256 of "abc" (FIPS 180-4, its example).
+    spec["overrides"] = json!({"tokens": [{"arm": CANARY,
+        "sha256": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"}]});
+    lab.judge.create(&spec).await.unwrap();
+    settled(&lab).await.unwrap();
+    let allocation = canary_after(&[50]);
+    let of = |arm: Arm| {
+        let mut keys = keys(100).into_iter();
+        keys.find(|key| arm_of(&allocation, key, "sources") == arm)
+            .unwrap()
+    };
+    let (canary, control) = (of(Arm::Canary), of(Arm::Control));
+    let bearer = |key: &str| {
+        let payload = URL_SAFE_NO_PAD.encode(json!({"sub": key}).to_string());
+        format!("Bearer e30.{payload}.unverified")
+    };
+    let cookie = |key: &str| format!("theme=dark; uid={key}");
+    let gold = ("x-tier", "gold");
+    for (path, headers, arm, why) in [
+        (
+            "",
+            vec![gold, ("cookie", &*cookie(&canary))],
+            Arm::Canary,
+            "cookie",
+        ),
+        (&*format!("?uid={canary}"), vec![gold], Arm::Canary, "query"),
+        (
+            "",
+            vec![gold, ("authorization", &*bearer(&canary))],
+            Arm::Canary,
+            "claim",
+        ),
+        (
+            &*format!("?uid={canary}"),
+            vec![gold, ("cookie", &*cookie(&control))],
+            Arm::Control,
+            "the cookie comes first",
+        ),
+        (
+            "",
+            vec![
+                gold,
+                ("authorization", "Bearer e30.%%%.x"),
+                ("cookie", "uid; =;;"),
+            ],
+            Arm::Control,
+            "nothing that can be read",
+        ),
+        (
+            "",
+            vec![("x-tier", "silver"), ("cookie", &*cookie(&canary))],
+            Arm::Control,
+            "no match",
+        ),
+        (
+            "",
+            vec![
+                gold,
+                ("cookie", &*cookie(&control)),
+                ("x-serinus-override", "abc"),
+            ],
+            Arm::Canary,
+            "a tester's token",
+        ),
+        (
+            "",
+            vec![
+                gold,
+                ("cookie", &*cookie(&control)),
+                ("x-serinus-override", "abd"),
+            ],
+            Arm::Control,
+            "a wrong token",
+        ),
+    ] {
+        let answered = ask_at(&lab, path, &headers).await.unwrap();
+        assert_eq!(answered, arm, "{why}");
     }
 }

@@ -75,8 +75,14 @@ pub fn arm_of(allocation: &Allocation, key: &str, salt: &str) -> Arm {
 
 /// Sends one image with these headers; the version that answered.
 pub async fn ask(lab: &Lab, headers: &[(&str, &str)]) -> Result<Arm> {
+    ask_at(lab, "", headers).await
+}
+
+/// The same, with a query string.
+pub async fn ask_at(lab: &Lab, query: &str, headers: &[(&str, &str)]) -> Result<Arm> {
+    let url = format!("{}/v2/models/{MODEL}/infer{query}", lab.envoy.address());
     let mut request = reqwest::Client::new()
-        .post(format!("{}/v2/models/{MODEL}/infer", lab.envoy.address()))
+        .post(url)
         .body(request_body(&lab.images[0]));
     for (name, value) in headers {
         request = request.header(*name, *value);
