@@ -56,7 +56,7 @@ impl Sampler {
             return None;
         }
         if !worker.samples.admit(sampling.per_second, now_us) {
-            worker.ledger.sampled(rollout, exposure.arm, false);
+            worker.ledger.sampled(rollout, exposure, false);
             return None;
         }
         Some(Self {
@@ -93,11 +93,12 @@ impl Sampler {
             && worker.samples.push(Sample {
                 rollout: rollout.id.clone(),
                 epoch: rollout.epoch,
+                segment: rollout.segment_name(exposure.segment).map(str::to_owned),
                 arm: rollout.arm_name(exposure.arm).to_owned(),
                 unit: exposure.unit,
                 request: STANDARD.encode(self.request.bytes),
                 response: STANDARD.encode(self.response.bytes),
             });
-        worker.ledger.sampled(rollout, exposure.arm, sent);
+        worker.ledger.sampled(rollout, exposure, sent);
     }
 }

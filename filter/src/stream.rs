@@ -53,10 +53,7 @@ impl Stream {
             let plan = worker.plan.clone()?;
             let decision = decision::decide(&plan, &RequestHeaders, &worker.ledger)?;
             let arm = decision.rollout.arm_name(decision.arm).to_owned();
-            let exposure =
-                worker
-                    .ledger
-                    .exposed(&decision.rollout, decision.arm, decision.placement);
+            let exposure = worker.ledger.exposed(&decision);
             if let Some(exposure) = exposure {
                 let started_us = host::now_us();
                 let sampler = (!end_of_stream)

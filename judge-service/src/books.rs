@@ -32,10 +32,13 @@ pub struct Entry {
     units: HashMap<UnitHash, UnitRecord>,
     last_decision: Option<(u64, String)>,
     /// What the pending change must take of this entry.
-    dirty_epochs: BTreeSet<u64>,
+    dirty_sums: BTreeSet<SumsKey>,
     dirty_units: BTreeSet<UnitHash>,
     dirty: bool,
 }
+
+/// An epoch, and a segment or the rest.
+type SumsKey = (u64, Option<String>);
 
 /// What became of a report.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -71,7 +74,7 @@ impl Books {
                 sums: loaded.sums,
                 units: loaded.units.into_iter().collect(),
                 last_decision: loaded.last_decision,
-                dirty_epochs: BTreeSet::new(),
+                dirty_sums: BTreeSet::new(),
                 dirty_units: BTreeSet::new(),
                 dirty: false,
             })
@@ -114,7 +117,7 @@ impl Books {
             sums: Vec::new(),
             units: HashMap::new(),
             last_decision: None,
-            dirty_epochs: BTreeSet::new(),
+            dirty_sums: BTreeSet::new(),
             dirty_units: BTreeSet::new(),
             dirty: true,
         };
@@ -195,8 +198,13 @@ impl Books {
             match arms.flatten() {
                 Some(arms) => parts.push((entry, part, arms)),
                 None => unknown.push(format!(
-                    "rollouts[{index}].epoch: `{}` had no epoch {}",
-                    part.rollout, part.epoch
+                    "rollouts[{index}].epoch: `{}` had no epoch {}{}",
+                    part.rollout,
+                    part.epoch,
+                    part.segment
+                        .as_ref()
+                        .map(|name| format!(" with a segment `{name}`"))
+                        .unwrap_or_default(),
                 )),
             }
         }
@@ -333,14 +341,15 @@ impl Entry {
                 .cloned()
                 .collect(),
             new_users: self
-                .rollout
-                .epochs
+                .sums
                 .iter()
-                .filter_map(|epoch| {
-                    let sums = self.sums.iter().find(|sums| sums.epoch == epoch.epoch)?;
+                .filter_map(|sums| {
+                    let mut epochs = self.rollout.epochs.iter();
+                    let epoch = epochs.find(|epoch| epoch.epoch == sums.epoch)?;
                     Some(NewUsers {
-                        epoch: epoch.epoch,
-                        weights: epoch.weights.clone(),
+                        epoch: sums.epoch,
+                        segment: sums.segment.clone(),
+                        weights: epoch.weights_of(sums.segment.as_deref())?.to_vec(),
                         counts: sums.arms.iter().map(|arm| arm.firsts.new_users).collect(),
                     })
                 })
@@ -349,15 +358,23 @@ impl Entry {
     }
 
     /// Counts how a sampled answer compared with the model.
-    pub fn compared(&mut self, epoch: u64, arm: usize, unit: UnitHash, agrees: bool) {
+    pub fn compared(
+        &mut self,
+        epoch: u64,
+        segment: Option<&str>,
+        arm: usize,
+        unit: UnitHash,
+        agrees: bool,
+    ) {
+        if !self.knows(epoch, segment) {
+            return;
+        }
         let record = self.units.entry(unit).or_default();
         let sampled = mark(&mut record.sampled, epoch);
         let mismatched = (!agrees)
             .then(|| mark(&mut record.mismatched, epoch))
             .flatten();
-        let Some(sums) = self.sums.iter_mut().find(|sums| sums.epoch == epoch) else {
-            return;
-        };
+        let sums = sums_mut(&mut self.sums, epoch, segment, self.rollout.spec.arms.len());
         let Some(arm) = sums.arms.get_mut(arm) else {
             return;
         };
@@ -371,15 +388,22 @@ impl Entry {
         }
         if sampled.is_some() || mismatched.is_some() {
             self.dirty_units.insert(unit);
-            self.dirty_epochs.insert(epoch);
+            self.dirty_sums.insert((epoch, segment.map(str::to_owned)));
         }
+    }
+
+    /// Whether this rollout had that epoch, and has that segment.
+    fn knows(&self, epoch: u64, segment: Option<&str>) -> bool {
+        let mut segments = self.rollout.spec.segments.iter();
+        self.rollout.epochs.iter().any(|known| known.epoch == epoch)
+            && segment.is_none_or(|name| segments.any(|known| known.name == name))
     }
 
     /// For each arm of a report its index in the spec; `None` for an epoch that
     /// this rollout did not have.
     fn arms_of(&self, index: usize, part: &RolloutReport) -> Result<Option<Vec<usize>>, Refusal> {
         let malformed = |field: String, problem: String| Refusal::Malformed { field, problem };
-        if !self.sums.iter().any(|sums| sums.epoch == part.epoch) {
+        if !self.knows(part.epoch, part.segment.as_deref()) {
             return Ok(None);
         }
         let mut arms = Vec::with_capacity(part.arms.len());
@@ -417,9 +441,8 @@ impl Entry {
     /// Adds a report's part; `arms` maps its arms to those of the spec.
     fn add(&mut self, part: &RolloutReport, arms: &[usize]) {
         let epoch = part.epoch;
-        let Some(sums) = self.sums.iter_mut().find(|sums| sums.epoch == epoch) else {
-            return;
-        };
+        let segment = part.segment.as_deref();
+        let sums = sums_mut(&mut self.sums, epoch, segment, self.rollout.spec.arms.len());
         for (report, &arm) in part.arms.iter().zip(arms) {
             let Some(arm) = sums.arms.get_mut(arm) else {
                 continue;
@@ -503,16 +526,16 @@ impl Entry {
                 }
             }
         }
-        self.dirty_epochs.insert(epoch);
+        self.dirty_sums.insert((epoch, part.segment.clone()));
     }
 
-    /// Every epoch has its sums from its start on, so that a report can name it.
+    /// Every epoch has its sums from its start on; its segments', when they have any.
     fn open_epochs(&mut self) {
         let arms = self.rollout.spec.arms.len();
         for epoch in &self.rollout.epochs {
             if !self.sums.iter().any(|sums| sums.epoch == epoch.epoch) {
                 self.sums.push(EpochSums::new(epoch.epoch, arms));
-                self.dirty_epochs.insert(epoch.epoch);
+                self.dirty_sums.insert((epoch.epoch, None));
             }
         }
     }
@@ -524,8 +547,9 @@ impl Entry {
                 .rollouts
                 .push((self.rollout.clone(), self.identity_key.clone()));
         }
-        for epoch in core::mem::take(&mut self.dirty_epochs) {
-            if let Some(sums) = self.sums.iter().find(|sums| sums.epoch == epoch) {
+        for (epoch, segment) in core::mem::take(&mut self.dirty_sums) {
+            let mut sums = self.sums.iter();
+            if let Some(sums) = sums.find(|sums| sums.is_of(epoch, segment.as_deref())) {
                 change.sums.push((id.clone(), sums.clone()));
             }
         }
@@ -535,6 +559,26 @@ impl Entry {
             }
         }
     }
+}
+
+/// The sums of a segment in an epoch; they are made when they are not there.
+fn sums_mut<'sums>(
+    sums: &'sums mut Vec<EpochSums>,
+    epoch: u64,
+    segment: Option<&str>,
+    arms: usize,
+) -> &'sums mut EpochSums {
+    let found = sums.iter().position(|sums| sums.is_of(epoch, segment));
+    let index = found.unwrap_or(sums.len());
+    if found.is_none() {
+        sums.push(EpochSums {
+            segment: segment.map(str::to_owned),
+            ..EpochSums::new(epoch, arms)
+        });
+    }
+    // The index is that of an element just found or pushed.
+    #[allow(clippy::indexing_slicing)]
+    &mut sums[index]
 }
 
 /// The first events of the arm that a report's list names.

@@ -2,6 +2,7 @@
 
 use crate::bucket;
 use crate::identity::UnitHash;
+use crate::plan::compiled::SegmentTo;
 use crate::plan::{CompiledPlan, CompiledRollout};
 use crate::request::{Reader, Request};
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,8 @@ pub enum Fallback {
     Breaker,
     /// A tester's token picked the arm.
     Override,
+    /// The request's segment goes to one arm as a whole.
+    Rule,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +37,8 @@ pub enum Placement {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decision {
     pub rollout: Rc<CompiledRollout>,
+    /// Index of the segment that the request is in; `None` for the rest.
+    pub segment: Option<usize>,
     pub arm: usize,
     pub placement: Placement,
 }
@@ -57,35 +62,49 @@ pub fn decide(
         .rollouts
         .iter()
         .find(|rollout| rollout.matcher.matches(&request))?;
-    let (arm, placement) = assign(rollout, &request, breakers);
+    let segment = rollout
+        .segments
+        .iter()
+        .position(|segment| segment.when.iter().all(|when| when.holds(&request)));
+    let (arm, placement) = assign(rollout, segment, &request, breakers.tripped(rollout));
     Some(Decision {
         rollout: Rc::clone(rollout),
+        segment,
         arm,
         placement,
     })
 }
 
+/// Overrides before segments, segments before weights.
 fn assign(
     rollout: &CompiledRollout,
+    segment: Option<usize>,
     request: &Reader<'_>,
-    breakers: &impl Breakers,
+    tripped: Option<usize>,
 ) -> (usize, Placement) {
     let overridden = rollout.overrides.as_ref();
     if let Some(arm) = overridden.and_then(|overrides| overrides.arm(request)) {
         return (arm, Placement::Fallback(Fallback::Override));
     }
     let fallback = |cause| (rollout.baseline, Placement::Fallback(cause));
+    let segment = segment.and_then(|index| rollout.segments.get(index));
+    let allocation = match segment.map(|segment| &segment.to) {
+        None => &rollout.allocation,
+        Some(SegmentTo::Split(allocation)) => allocation,
+        Some(SegmentTo::Arm(arm)) if tripped == Some(*arm) => return fallback(Fallback::Breaker),
+        Some(SegmentTo::Arm(arm)) => return (*arm, Placement::Fallback(Fallback::Rule)),
+    };
     let unit = rollout.unit.iter().find_map(|source| source.read(request));
     let Some(unit) = unit else {
         return fallback(Fallback::NoUnit);
     };
     let place = bucket::place(&unit, &rollout.salt);
-    let Some(arm) = rollout.allocation.arm(place.bucket) else {
+    let Some(arm) = allocation.arm(place.bucket) else {
         return fallback(Fallback::Outside);
     };
     // Once one arm is out, its users are on the baseline: no arm of the rollout
     // is a fair sample any more, so all of them leave the test here.
-    match breakers.tripped(rollout) {
+    match tripped {
         Some(tripped) if tripped == arm => fallback(Fallback::Breaker),
         Some(_) => (arm, Placement::Fallback(Fallback::Breaker)),
         None => (
@@ -230,5 +249,40 @@ mod tests {
         assert_eq!(of("/", "u=a").placement, by_query.placement);
         assert_ne!(of("/", "u=b").placement, by_query.placement);
         assert_eq!(of("/", "").placement, Placement::Fallback(Fallback::NoUnit));
+    }
+
+    #[test]
+    fn gold_goes_here_platinum_there_and_the_rest_by_weights() {
+        let mut document = plan_json();
+        document["rollouts"][0]["segments"] = json!([
+            {"name": "gold", "when": [{"header": "x-card", "in": ["gold"]}], "arm": "control"},
+            {"name": "platinum", "when": [{"header": "x-card", "in": ["platinum"]}], "arm": "canary"},
+            {"name": "silver", "when": [{"header": "x-card", "prefix": "s"}],
+             "allocation": [{"from": 0, "to": 10_000, "arm": "canary"}]},
+        ]);
+        let plan = compiled(&document).unwrap();
+        let decided = |card: &str, arm: usize, tripped| {
+            let unit = in_arm(&plan, arm);
+            let headers = [
+                (":path", "/v2/models/digits".as_bytes()),
+                ("x-card", card.as_bytes()),
+                ("x-user-id", unit.as_bytes()),
+            ];
+            let decision = decide(&plan, &Fake::new(headers), &Tripped(tripped)).unwrap();
+            (decision.segment, decision.arm, decision.placement)
+        };
+        let rule = Placement::Fallback(Fallback::Rule);
+        let breaker = Placement::Fallback(Fallback::Breaker);
+        assert_eq!(decided("gold", 1, None), (Some(0), 0, rule));
+        assert_eq!(decided("platinum", 0, None), (Some(1), 1, rule));
+        assert_eq!(decided("platinum", 0, Some(1)), (Some(1), 0, breaker));
+        let (segment, arm, placement) = decided("silver", 0, None);
+        assert_eq!((segment, arm), (Some(2), 1));
+        assert!(matches!(placement, Placement::Randomised { .. }));
+        for arm in [0, 1] {
+            let (segment, found, placement) = decided("bronze", arm, None);
+            assert_eq!((segment, found), (None, arm));
+            assert!(matches!(placement, Placement::Randomised { .. }));
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! is bounded by the plan (rollouts x arms x slots) and by [`crate::memory`].
 
 use crate::breaker::Breaker;
-use crate::decision::{Breakers, Fallback, Placement};
+use crate::decision::{Breakers, Decision, Fallback, Placement};
 use crate::histogram;
 use crate::identity::UnitHash;
 use crate::memory::FirstEvents;
@@ -45,6 +45,7 @@ pub enum Ending {
 /// One randomised request in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exposure {
+    pub segment: Option<usize>,
     pub arm: usize,
     pub unit: UnitHash,
     pub slot: u8,
@@ -56,15 +57,24 @@ pub struct Exposure {
 struct RolloutLedger {
     id: String,
     epoch: u64,
-    arms: Vec<ArmSums>,
     memory: FirstEvents,
     breaker: Breaker,
+    trip_to_report: Option<BreakerReport>,
+    /// Those that had a request, in the order in which they first had one.
+    segments: Vec<SegmentLedger>,
+}
+
+/// The sums of one segment, or of the rest.
+#[derive(Debug)]
+struct SegmentLedger {
+    index: Option<usize>,
+    name: Option<String>,
+    arms: Vec<ArmSums>,
     new_units: Vec<NewUnit>,
     first_outcomes: Vec<FirstOutcome>,
     first_errors: Vec<FirstError>,
     first_slow: Vec<FirstSlow>,
     fallbacks: BTreeMap<Fallback, u64>,
-    trip_to_report: Option<BreakerReport>,
     /// Whether anything was counted since the last freeze.
     touched: bool,
 }
@@ -110,28 +120,31 @@ impl Ledger {
 
     /// Counts a decision, and says what to remember until the request ends;
     /// `None` for one that is not randomised.
-    pub fn exposed(
-        &mut self,
-        rollout: &CompiledRollout,
-        arm: usize,
-        placement: Placement,
-    ) -> Option<Exposure> {
+    pub fn exposed(&mut self, decision: &Decision) -> Option<Exposure> {
+        let Decision {
+            ref rollout,
+            segment,
+            arm,
+            placement,
+        } = *decision;
         let ledger = self.rollout(rollout);
-        ledger.touched = true;
         match placement {
             Placement::Fallback(cause) => {
-                *ledger.fallbacks.entry(cause).or_default() += 1;
+                let sums = ledger.segment(rollout, segment);
+                *sums.fallbacks.entry(cause).or_default() += 1;
                 None
             }
             Placement::Randomised { unit, slot } => {
                 let first = ledger.memory.exposed(unit, rollout.new_unit_share);
+                let sums = ledger.segment(rollout, segment);
                 if first {
-                    ledger.new_units.push(NewUnit(unit, arm_index(arm)));
+                    sums.new_units.push(NewUnit(unit, arm_index(arm)));
                 }
-                if let Some(sums) = ledger.slot(arm, slot) {
+                if let Some(sums) = sums.slot(arm, slot) {
                     sums.exposures += 1;
                 }
                 Some(Exposure {
+                    segment,
                     arm,
                     unit,
                     slot,
@@ -151,31 +164,24 @@ impl Ledger {
         now_us: u64,
     ) -> bool {
         let ledger = self.rollout(rollout);
-        ledger.touched = true;
-        match ending {
-            Ending::Finished { error, duration_us } => {
-                ledger.finished(rollout, exposure, error, duration_us, now_us)
-            }
-            Ending::LocalReply => {
-                if let Some(arm) = ledger.arms.get_mut(exposure.arm) {
-                    arm.local_replies += 1;
-                }
-                false
-            }
-            Ending::Disconnected => {
-                if let Some(arm) = ledger.arms.get_mut(exposure.arm) {
-                    arm.disconnects += 1;
-                }
-                false
+        if let Ending::Finished { error, duration_us } = ending {
+            return ledger.finished(rollout, exposure, error, duration_us, now_us);
+        }
+        let sums = ledger.segment(rollout, exposure.segment);
+        if let Some(arm) = sums.arms.get_mut(exposure.arm) {
+            match ending {
+                Ending::LocalReply => arm.local_replies += 1,
+                Ending::Disconnected => arm.disconnects += 1,
+                Ending::Finished { .. } => {}
             }
         }
+        false
     }
 
     /// Counts a chosen sample as sent or dropped.
-    pub fn sampled(&mut self, rollout: &CompiledRollout, arm: usize, sent: bool) {
-        let ledger = self.rollout(rollout);
-        ledger.touched = true;
-        if let Some(arm) = ledger.arms.get_mut(arm) {
+    pub fn sampled(&mut self, rollout: &CompiledRollout, exposure: Exposure, sent: bool) {
+        let sums = self.rollout(rollout).segment(rollout, exposure.segment);
+        if let Some(arm) = sums.arms.get_mut(exposure.arm) {
             *(if sent {
                 &mut arm.samples_sent
             } else {
@@ -208,12 +214,11 @@ impl Ledger {
         let rollouts: Vec<RolloutReport> = self
             .rollouts
             .iter_mut()
-            .filter(|ledger| ledger.touched)
-            .map(RolloutLedger::take_report)
+            .flat_map(RolloutLedger::take_reports)
             .collect();
         // Epochs that no plan names any more are let go once they are reported.
         self.rollouts.retain(|ledger| {
-            ledger.touched
+            ledger.segments.iter().any(|segment| segment.touched)
                 || plan.is_some_and(|plan| {
                     plan.rollouts
                         .iter()
@@ -272,21 +277,28 @@ impl RolloutLedger {
         Self {
             id: rollout.id.clone(),
             epoch: rollout.epoch,
-            arms: rollout.arms.iter().map(|name| ArmSums::new(name)).collect(),
             memory: FirstEvents::default(),
             breaker: Breaker::default(),
-            new_units: Vec::new(),
-            first_outcomes: Vec::new(),
-            first_errors: Vec::new(),
-            first_slow: Vec::new(),
-            fallbacks: BTreeMap::new(),
             trip_to_report: None,
-            touched: false,
+            segments: Vec::new(),
         }
     }
 
-    fn slot(&mut self, arm: usize, slot: u8) -> Option<&mut SlotSums> {
-        self.arms.get_mut(arm)?.slots.get_mut(usize::from(slot))
+    /// The sums of a segment, which are touched by asking for them.
+    fn segment(&mut self, rollout: &CompiledRollout, index: Option<usize>) -> &mut SegmentLedger {
+        let found = self
+            .segments
+            .iter()
+            .position(|segment| segment.index == index);
+        let position = found.unwrap_or(self.segments.len());
+        if found.is_none() {
+            self.segments.push(SegmentLedger::new(rollout, index));
+        }
+        // The position is that of an element just found or pushed.
+        #[allow(clippy::indexing_slicing)]
+        let segment = &mut self.segments[position];
+        segment.touched = true;
+        segment
     }
 
     fn finished(
@@ -298,6 +310,7 @@ impl RolloutLedger {
         now_us: u64,
     ) -> bool {
         let Exposure {
+            segment,
             arm,
             unit,
             slot,
@@ -308,6 +321,77 @@ impl RolloutLedger {
             .iter()
             .take_while(|&&edge| duration_us > edge)
             .count();
+        let share = rollout.event_share;
+        let first_error = error && self.memory.failed(unit, share);
+        // At most MAX_EDGES, which fits.
+        let first_slow = !error && self.memory.slowed(unit, share, level as u8);
+
+        let sums = self.segment(rollout, segment);
+        sums.finished(arm, slot, error, duration_us, level);
+        let index = arm_index(arm);
+        if first {
+            sums.first_outcomes.push(FirstOutcome(unit, index, error));
+        }
+        if first_error {
+            sums.first_errors.push(FirstError(unit, index));
+        }
+        if first_slow {
+            sums.first_slow.push(FirstSlow(unit, index, level as u8));
+        }
+        let Some(settings) = &rollout.breaker else {
+            return false;
+        };
+        let trip = self
+            .breaker
+            .finished(settings, rollout.baseline, arm, error, now_us);
+        if let Some(trip) = trip {
+            self.trip_to_report = Some(BreakerReport {
+                arm: rollout.arm_name(trip.arm).to_owned(),
+                finished: trip.finished,
+                errors: trip.errors,
+            });
+        }
+        trip.is_some()
+    }
+
+    /// A part for each segment that was touched; a trip goes with the first.
+    fn take_reports(&mut self) -> Vec<RolloutReport> {
+        let touched = self.segments.iter_mut().filter(|segment| segment.touched);
+        touched
+            .map(|segment| RolloutReport {
+                rollout: self.id.clone(),
+                epoch: self.epoch,
+                breaker: self.trip_to_report.take(),
+                ..segment.take_report()
+            })
+            .collect()
+    }
+}
+
+// === impl SegmentLedger ===
+
+impl SegmentLedger {
+    fn new(rollout: &CompiledRollout, index: Option<usize>) -> Self {
+        let segment = index.and_then(|index| rollout.segments.get(index));
+        Self {
+            index,
+            name: segment.map(|segment| segment.name.clone()),
+            arms: rollout.arms.iter().map(|name| ArmSums::new(name)).collect(),
+            new_units: Vec::new(),
+            first_outcomes: Vec::new(),
+            first_errors: Vec::new(),
+            first_slow: Vec::new(),
+            fallbacks: BTreeMap::new(),
+            touched: false,
+        }
+    }
+
+    fn slot(&mut self, arm: usize, slot: u8) -> Option<&mut SlotSums> {
+        self.arms.get_mut(arm)?.slots.get_mut(usize::from(slot))
+    }
+
+    /// `level`: latency edges exceeded.
+    fn finished(&mut self, arm: usize, slot: u8, error: bool, duration_us: u64, level: usize) {
         if let Some(sums) = self.slot(arm, slot) {
             sums.finished += 1;
             if error {
@@ -326,46 +410,18 @@ impl RolloutLedger {
         {
             *count += 1;
         }
-        let share = rollout.event_share;
-        let index = arm_index(arm);
-        if first {
-            self.first_outcomes.push(FirstOutcome(unit, index, error));
-        }
-        if error && self.memory.failed(unit, share) {
-            self.first_errors.push(FirstError(unit, index));
-        }
-        // At most MAX_EDGES, which fits.
-        let level = level as u8;
-        if !error && self.memory.slowed(unit, share, level) {
-            self.first_slow.push(FirstSlow(unit, index, level));
-        }
-        let Some(settings) = &rollout.breaker else {
-            return false;
-        };
-        let trip = self
-            .breaker
-            .finished(settings, rollout.baseline, arm, error, now_us);
-        if let Some(trip) = trip {
-            self.trip_to_report = Some(BreakerReport {
-                arm: rollout.arm_name(trip.arm).to_owned(),
-                finished: trip.finished,
-                errors: trip.errors,
-            });
-        }
-        trip.is_some()
     }
 
     fn take_report(&mut self) -> RolloutReport {
         let report = RolloutReport {
-            rollout: self.id.clone(),
-            epoch: self.epoch,
+            segment: self.name.clone(),
             arms: self.arms.iter_mut().map(ArmSums::take_report).collect(),
             new_units: take(&mut self.new_units),
             first_outcomes: take(&mut self.first_outcomes),
             first_errors: take(&mut self.first_errors),
             first_slow: take(&mut self.first_slow),
             fallbacks: core::mem::take(&mut self.fallbacks),
-            breaker: self.trip_to_report.take(),
+            ..RolloutReport::default()
         };
         self.touched = !(self.new_units.is_empty()
             && self.first_outcomes.is_empty()
@@ -447,6 +503,20 @@ mod tests {
         Ending::Finished { error, duration_us }
     }
 
+    fn exposed(
+        ledger: &mut Ledger,
+        rollout: &std::rc::Rc<CompiledRollout>,
+        arm: usize,
+        placement: Placement,
+    ) -> Option<Exposure> {
+        ledger.exposed(&Decision {
+            rollout: std::rc::Rc::clone(rollout),
+            segment: None,
+            arm,
+            placement,
+        })
+    }
+
     fn read(frozen: &Frozen) -> Report {
         serde_json::from_slice(&frozen.bytes).unwrap()
     }
@@ -464,13 +534,17 @@ mod tests {
             (false, 2500),
             (false, 1),
         ] {
-            let exposure = ledger.exposed(rollout, 1, UNIT).unwrap();
+            let exposure = exposed(&mut ledger, rollout, 1, UNIT).unwrap();
             ledger.ended(rollout, exposure, finished(error, duration), 0);
         }
         assert!(
-            ledger
-                .exposed(rollout, 0, Placement::Fallback(Fallback::NoUnit))
-                .is_none()
+            exposed(
+                &mut ledger,
+                rollout,
+                0,
+                Placement::Fallback(Fallback::NoUnit)
+            )
+            .is_none()
         );
         let report = read(ledger.report(Some(&plan)).unwrap());
         assert_eq!(report.sequence, 1);
@@ -497,9 +571,9 @@ mod tests {
         let plan = compiled(&plan_json()).unwrap();
         let rollout = &plan.rollouts[0];
         let mut ledger = Ledger::new("5e".repeat(16));
-        ledger.exposed(rollout, 0, UNIT);
+        exposed(&mut ledger, rollout, 0, UNIT);
         let first = ledger.report(Some(&plan)).unwrap().clone();
-        ledger.exposed(rollout, 0, UNIT);
+        exposed(&mut ledger, rollout, 0, UNIT);
         assert_eq!(ledger.report(Some(&plan)), Some(&first));
         ledger.acknowledged(7);
         assert_eq!(ledger.report(Some(&plan)), Some(&first));
@@ -519,7 +593,7 @@ mod tests {
         document["rollouts"][0]["epoch"] = json!(4);
         let new = compiled(&document).unwrap();
         let mut ledger = Ledger::new("5e".repeat(16));
-        let exposure = ledger.exposed(&old.rollouts[0], 1, UNIT).unwrap();
+        let exposure = exposed(&mut ledger, &old.rollouts[0], 1, UNIT).unwrap();
         let report = read(ledger.report(Some(&new)).unwrap());
         assert_eq!(report.rollouts[0].epoch, 3);
         ledger.acknowledged(1);
@@ -540,7 +614,12 @@ mod tests {
         let rollout = &plan.rollouts[0];
         let mut ledger = Ledger::new("5e".repeat(16));
         for unit in 0..LIST_LIMIT as u64 + 10 {
-            ledger.exposed(rollout, 0, Placement::Randomised { unit, slot: 0 });
+            exposed(
+                &mut ledger,
+                rollout,
+                0,
+                Placement::Randomised { unit, slot: 0 },
+            );
         }
         let first = read(ledger.report(Some(&plan)).unwrap());
         assert_eq!(first.rollouts[0].new_units.len(), LIST_LIMIT);
@@ -558,7 +637,7 @@ mod tests {
         for unit in 0..40 {
             let placement = Placement::Randomised { unit, slot: 0 };
             let arm = (unit % 2) as usize;
-            let exposure = ledger.exposed(rollout, arm, placement).unwrap();
+            let exposure = exposed(&mut ledger, rollout, arm, placement).unwrap();
             trips += u32::from(ledger.ended(rollout, exposure, finished(arm == 1, 1), unit));
         }
         assert_eq!(trips, 1);
@@ -568,5 +647,41 @@ mod tests {
             report.rollouts[0].breaker.as_ref().map(|trip| &*trip.arm),
             Some("canary")
         );
+    }
+
+    #[test]
+    fn each_segment_has_a_part_of_its_own_and_a_user_is_first_once() {
+        let mut document = plan_json();
+        document["rollouts"][0]["segments"] = json!([
+            {"name": "gold", "when": [{"header": "x"}], "arm": "canary"}]);
+        let plan = compiled(&document).unwrap();
+        let mut ledger = Ledger::new("5e".repeat(16));
+        for segment in [None, Some(0)] {
+            let decision = Decision {
+                rollout: std::rc::Rc::clone(&plan.rollouts[0]),
+                segment,
+                arm: 1,
+                placement: UNIT,
+            };
+            let exposure = ledger.exposed(&decision).unwrap();
+            ledger.ended(&plan.rollouts[0], exposure, finished(true, 5), 0);
+            ledger.sampled(&plan.rollouts[0], exposure, true);
+        }
+        let report = read(ledger.report(Some(&plan)).unwrap());
+        let parts: Vec<_> = report
+            .rollouts
+            .iter()
+            .map(|part| {
+                let arm = &part.arms[1];
+                let firsts = part.new_units.len() + part.first_errors.len();
+                (
+                    part.segment.as_deref(),
+                    arm.slots[0].3,
+                    arm.samples_sent,
+                    firsts,
+                )
+            })
+            .collect();
+        assert_eq!(parts, [(None, 1, 1, 2), (Some("gold"), 1, 1, 0)]);
     }
 }

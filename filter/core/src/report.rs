@@ -31,11 +31,14 @@ pub struct Report {
     pub rollouts: Vec<RolloutReport>,
 }
 
-/// Sums of one rollout in one epoch. The lists name an arm by its index in `arms`.
+/// Sums of one rollout in one epoch and segment. The lists name an arm by its index in `arms`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct RolloutReport {
     pub rollout: String,
     pub epoch: u64,
+    /// The segment that all of this is of; `None` for the rest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segment: Option<String>,
     pub arms: Vec<ArmReport>,
     /// Units that appeared, when their arm was decided.
     #[serde(default)]

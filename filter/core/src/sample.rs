@@ -22,6 +22,9 @@ pub struct SampleBatch {
 pub struct Sample {
     pub rollout: String,
     pub epoch: u64,
+    /// `None` for a request that is in no segment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segment: Option<String>,
     pub arm: String,
     pub unit: UnitHash,
     /// Body of the request, base64.
@@ -92,6 +95,7 @@ mod tests {
         Sample {
             rollout: "r".to_owned(),
             epoch: 1,
+            segment: None,
             arm: "canary".to_owned(),
             unit: 1,
             request: "x".repeat(size),

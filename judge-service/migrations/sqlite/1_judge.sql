@@ -15,8 +15,10 @@ CREATE TABLE rollouts (
 CREATE TABLE sums (
     rollout TEXT NOT NULL REFERENCES rollouts (id) ON DELETE CASCADE,
     epoch INTEGER NOT NULL,
+    -- Empty for the requests that are in no segment, which no name is.
+    segment TEXT NOT NULL,
     document TEXT NOT NULL,
-    PRIMARY KEY (rollout, epoch)
+    PRIMARY KEY (rollout, epoch, segment)
 );
 
 -- `unit` is the 64-bit pseudonym, as a signed number.

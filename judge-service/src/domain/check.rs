@@ -1,6 +1,6 @@
 //! Whether a spec makes sense, with errors that name the field.
 
-use super::spec::{RolloutSpec, Step};
+use super::spec::{RolloutSpec, Segment, Step};
 use serinus_core::allocation::AllocationError;
 use serinus_core::bucket::BUCKETS;
 use serinus_core::json::FieldError;
@@ -43,6 +43,11 @@ pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
     for (index, step) in spec.steps.iter().enumerate() {
         weights(spec, step).map_err(|error| {
             FieldError::new(format!("steps[{index}].{}", error.field), error.problem)
+        })?;
+    }
+    for (index, segment) in spec.segments.iter().enumerate() {
+        check_segment(spec, segment).map_err(|error| {
+            FieldError::new(format!("segments[{index}].{}", error.field), error.problem)
         })?;
     }
     within("holdback_percent", spec.holdback_percent, 0.0, 50.0)?;
@@ -153,6 +158,26 @@ pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
         0.0,
         1.0,
     )
+}
+
+/// What the compiled plan does not tell: it has no weights.
+fn check_segment(spec: &RolloutSpec, segment: &Segment) -> Result<(), FieldError> {
+    match (&segment.arm, &segment.weights) {
+        (Some(_), Some(_)) => Err(FieldError::new(
+            "weights",
+            "stand beside `arm`; one of the two is right",
+        )),
+        (Some(arm), None) if !spec.arms.iter().any(|known| known.name == *arm) => {
+            Err(unknown_arm("arm", arm, spec))
+        }
+        (None, Some(own)) => {
+            let own = Step {
+                weights: own.clone(),
+            };
+            weights(spec, &own).map(drop)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A step's weights in buckets, in the order of the arms; the baseline has the rest.
@@ -343,6 +368,26 @@ pub(crate) mod tests {
             ),
             ("/deadline", json!({"seconds": 10}), "deadline.seconds"),
             ("/deadline", json!({"then": "explode"}), "deadline.then"),
+            (
+                "/segments",
+                json!([{"name": "gold", "when": [], "arm": "nobody"}]),
+                "segments[0].arm",
+            ),
+            (
+                "/segments",
+                json!([{"name": "gold", "when": [], "arm": "canary", "weights": {"canary": 1}}]),
+                "segments[0].weights",
+            ),
+            (
+                "/segments",
+                json!([{"name": "gold", "when": [], "weights": {"canry": 1}}]),
+                "segments[0].weights.canry",
+            ),
+            (
+                "/segments",
+                json!([{"name": "gold", "when": [{"header": "x", "is": 1}]}]),
+                "segments[0].when[0].is",
+            ),
         ];
         for (pointer, value, field) in cases {
             let mut document = spec_json();

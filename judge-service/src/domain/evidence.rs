@@ -13,7 +13,7 @@ pub struct Bundle {
     pub version: u32,
     pub now_ms: Millis,
     pub rollout: Rollout,
-    /// Of the current step's epochs.
+    /// Of the current step's epochs and their segments.
     pub sums: Vec<EpochSums>,
     /// New users of every epoch since the start, for the sample ratio.
     pub new_users: Vec<NewUsers>,
@@ -22,6 +22,8 @@ pub struct Bundle {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewUsers {
     pub epoch: u64,
+    #[serde(default)]
+    pub segment: Option<String>,
     /// Buckets of each arm.
     pub weights: Vec<u16>,
     pub counts: Vec<u64>,
@@ -64,6 +66,9 @@ pub enum Metric {
 pub struct MetricEvidence {
     pub metric: Metric,
     pub arm: String,
+    /// Evidence of one segment alone; it only rolls back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segment: Option<String>,
     pub arm_rate: Option<f64>,
     pub control_rate: Option<f64>,
     /// Of the rates, arm less control.

@@ -1,7 +1,7 @@
 //! From rollouts to the plan that workers route by.
 
 use super::rollout::{Phase, Rollout};
-use serinus_core::plan::wire::{self, BucketRange, Plan, Revision, RolloutPlan};
+use serinus_core::plan::wire::{self, BucketRange, Plan, Revision, RolloutPlan, SegmentPlan};
 
 /// A rollout with the secret of its users' pseudonyms, which no record of a
 /// decision may contain.
@@ -42,6 +42,28 @@ fn rollout_plan(keyed: Keyed<'_>) -> RolloutPlan {
     let held_back = rollout.phase == Phase::Promoted && spec.holdback_percent > 0.0;
     let tested = rollout.phase.is_live() || held_back;
     let share = if tested { 1.0 } else { 0.0 };
+    let ranges = |allocation: &[(u16, u16, usize)]| -> Vec<BucketRange> {
+        let range = |&(from, to, index): &_| BucketRange {
+            from,
+            to,
+            arm: arm(index),
+        };
+        allocation.iter().map(range).collect()
+    };
+    let taken_back = matches!(rollout.phase, Phase::RolledBack | Phase::Aborted);
+    let segments = spec
+        .segments
+        .iter()
+        .filter(|_| !taken_back)
+        .map(|segment| SegmentPlan {
+            name: segment.name.clone(),
+            when: segment.when.clone(),
+            arm: segment.arm.clone(),
+            allocation: epoch
+                .and_then(|epoch| epoch.split(&segment.name))
+                .map_or_else(Vec::new, |split| ranges(&split.allocation)),
+        })
+        .collect();
     RolloutPlan {
         id: spec.id.clone(),
         epoch: epoch.map_or(0, |epoch| epoch.epoch),
@@ -51,15 +73,8 @@ fn rollout_plan(keyed: Keyed<'_>) -> RolloutPlan {
         identity_key: identity_key.to_owned(),
         arms: spec.arms.iter().map(|arm| arm.name.clone()).collect(),
         baseline: rollout.baseline.clone(),
-        allocation: epoch
-            .into_iter()
-            .flat_map(|epoch| &epoch.allocation)
-            .map(|&(from, to, index)| BucketRange {
-                from,
-                to,
-                arm: arm(index),
-            })
-            .collect(),
+        allocation: epoch.map_or_else(Vec::new, |epoch| ranges(&epoch.allocation)),
+        segments,
         latency_edges_us: epoch
             .and_then(|epoch| epoch.thresholds.as_ref())
             .map(|thresholds| thresholds.edges_us.clone())

@@ -2,7 +2,7 @@
 
 use super::Millis;
 use super::check::weights;
-use super::spec::RolloutSpec;
+use super::spec::{RolloutSpec, Step};
 use serde::{Deserialize, Serialize};
 use serinus_core::allocation::{Allocation, Range};
 use serinus_core::bucket::BUCKETS;
@@ -48,8 +48,19 @@ pub struct Epoch {
     pub allocation: Vec<(u16, u16, usize)>,
     /// Buckets of each arm.
     pub weights: Vec<u16>,
+    /// Of the segments that are split by weights; none once it is taken back.
+    #[serde(default)]
+    pub segments: Vec<SegmentSplit>,
     /// `None` while latency is being learned.
     pub thresholds: Option<Thresholds>,
+}
+
+/// How one segment is split, as the whole epoch is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SegmentSplit {
+    pub name: String,
+    pub allocation: Vec<(u16, u16, usize)>,
+    pub weights: Vec<u16>,
 }
 
 /// Latency edges in microseconds, ascending, and what each is for.
@@ -98,6 +109,25 @@ impl Phase {
     #[must_use]
     pub fn is_live(self) -> bool {
         matches!(self, Self::Running | Self::Paused)
+    }
+}
+
+// === impl Epoch ===
+
+impl Epoch {
+    /// Buckets of each arm in a segment, or in the rest; `None` for a segment that
+    /// is not split by weights.
+    #[must_use]
+    pub fn weights_of(&self, segment: Option<&str>) -> Option<&[u16]> {
+        match segment {
+            None => Some(&self.weights),
+            Some(name) => self.split(name).map(|split| split.weights.as_slice()),
+        }
+    }
+
+    #[must_use]
+    pub fn split(&self, segment: &str) -> Option<&SegmentSplit> {
+        self.segments.iter().find(|split| split.name == segment)
     }
 }
 
@@ -166,13 +196,23 @@ impl Rollout {
         };
         let weights = weights(&self.spec, wanted)?;
         let control = self.control_index();
-        let allocation = self
-            .allocation()
-            .rebalanced(&weights)
-            .map_err(|error| FieldError::new("weights", error.to_string()))?;
+        let rebalanced = |from: Allocation, weights: &[u16]| {
+            from.rebalanced(weights)
+                .map_err(|error| FieldError::new("weights", error.to_string()))
+        };
+        let allocation = rebalanced(self.allocation(), &weights)?;
+        let mut segments = Vec::new();
+        for segment in self.spec.segments.iter().filter(|own| own.arm.is_none()) {
+            let own = segment.weights.as_ref().map(|own| Step {
+                weights: own.clone(),
+            });
+            let weights = super::check::weights(&self.spec, own.as_ref().unwrap_or(wanted))?;
+            let allocation = rebalanced(self.allocation_of(&segment.name), &weights)?;
+            segments.push((segment.name.clone(), allocation));
+        }
         self.step = step;
         self.step_since_ms = now;
-        self.push_epoch(allocation, None, now);
+        self.push_epoch(allocation, segments, None, now);
         let rest = weights.get(control).copied().unwrap_or_default();
         if f64::from(rest) <= self.spec.holdback_percent * 100.0 {
             let winner = weights
@@ -189,13 +229,23 @@ impl Rollout {
 
     /// The latency thresholds of the step are learned.
     pub fn learned(&mut self, thresholds: Thresholds, now: Millis) {
-        self.push_epoch(self.allocation(), Some(thresholds), now);
+        self.push_epoch(
+            self.allocation(),
+            self.allocations_of_segments(),
+            Some(thresholds),
+            now,
+        );
     }
 
     /// Starts the processes anew within the step.
     pub fn restart_processes(&mut self, now: Millis) {
         let thresholds = self.epoch().and_then(|epoch| epoch.thresholds.clone());
-        self.push_epoch(self.allocation(), thresholds, now);
+        self.push_epoch(
+            self.allocation(),
+            self.allocations_of_segments(),
+            thresholds,
+            now,
+        );
     }
 
     /// Everything back to the baseline of the spec; `phase` is `RolledBack` or `Aborted`.
@@ -209,7 +259,7 @@ impl Rollout {
             .rebalanced(&weights)
             .unwrap_or_else(|_| Allocation::whole(control));
         self.baseline = self.spec.baseline().to_owned();
-        self.push_epoch(allocation, None, now);
+        self.push_epoch(allocation, Vec::new(), None, now);
         self.set_phase(phase, now);
     }
 
@@ -219,34 +269,71 @@ impl Rollout {
     }
 
     fn allocation(&self) -> Allocation {
-        let whole = || Allocation::whole(self.control_index());
-        self.epoch().map_or_else(whole, |epoch| {
-            let ranges: Vec<Range> = epoch
-                .allocation
-                .iter()
-                .map(|&(from, to, arm)| Range { from, to, arm })
-                .collect();
-            Allocation::new(&ranges).unwrap_or_else(|_| whole())
-        })
+        self.restored(self.epoch().map(|epoch| epoch.allocation.as_slice()))
     }
 
-    fn push_epoch(&mut self, allocation: Allocation, thresholds: Option<Thresholds>, now: Millis) {
+    fn allocation_of(&self, segment: &str) -> Allocation {
+        let split = self.epoch().and_then(|epoch| epoch.split(segment));
+        self.restored(split.map(|split| split.allocation.as_slice()))
+    }
+
+    fn allocations_of_segments(&self) -> Vec<(String, Allocation)> {
+        let segments = self.epoch().into_iter().flat_map(|epoch| &epoch.segments);
+        segments
+            .map(|split| (split.name.clone(), self.restored(Some(&split.allocation))))
+            .collect()
+    }
+
+    /// Before the first epoch everything is control's.
+    fn restored(&self, ranges: Option<&[(u16, u16, usize)]>) -> Allocation {
+        let ranges = ranges.map(|ranges| {
+            ranges
+                .iter()
+                .map(|&(from, to, arm)| Range { from, to, arm })
+                .collect::<Vec<_>>()
+        });
+        ranges
+            .and_then(|ranges| Allocation::new(&ranges).ok())
+            .unwrap_or_else(|| Allocation::whole(self.control_index()))
+    }
+
+    fn push_epoch(
+        &mut self,
+        allocation: Allocation,
+        segments: Vec<(String, Allocation)>,
+        thresholds: Option<Thresholds>,
+        now: Millis,
+    ) {
         let epoch = self.epoch().map_or(1, |epoch| epoch.epoch + 1);
+        let arms = self.spec.arms.len();
         self.epochs.push(Epoch {
             epoch,
             step: self.step,
             started_ms: now,
-            weights: (0..self.spec.arms.len())
-                .map(|arm| allocation.buckets_of(arm))
-                .collect(),
-            allocation: allocation
-                .ranges()
-                .iter()
-                .map(|r| (r.from, r.to, r.arm))
+            weights: weights_in(&allocation, arms),
+            allocation: ranges_in(&allocation),
+            segments: segments
+                .into_iter()
+                .map(|(name, allocation)| SegmentSplit {
+                    name,
+                    weights: weights_in(&allocation, arms),
+                    allocation: ranges_in(&allocation),
+                })
                 .collect(),
             thresholds,
         });
     }
+}
+
+fn weights_in(allocation: &Allocation, arms: usize) -> Vec<u16> {
+    (0..arms).map(|arm| allocation.buckets_of(arm)).collect()
+}
+
+fn ranges_in(allocation: &Allocation) -> Vec<(u16, u16, usize)> {
+    let ranges = allocation.ranges().iter();
+    ranges
+        .map(|range| (range.from, range.to, range.arm))
+        .collect()
 }
 
 #[cfg(test)]
@@ -278,6 +365,33 @@ pub(crate) mod tests {
         );
         assert_eq!(rollout.epoch().unwrap().epoch, 4);
         assert!(rollout.enter_step(4, 3_000).is_err());
+    }
+
+    #[test]
+    fn a_segment_has_weights_of_its_own_or_those_of_the_step() {
+        let mut document = spec_json();
+        let when = serde_json::json!([{"header": "x-card"}]);
+        document["segments"] = serde_json::json!([
+            {"name": "half", "when": when, "weights": {"canary": 50}},
+            {"name": "gold", "when": when, "arm": "control"},
+            {"name": "same", "when": when},
+        ]);
+        let mut rollout = Rollout::start(spec(&document).unwrap(), BTreeMap::new(), 1_000).unwrap();
+        let weights = |rollout: &Rollout, segment| {
+            let epoch = rollout.epoch().unwrap();
+            epoch.weights_of(segment).map(<[u16]>::to_vec)
+        };
+        for (step, canary) in [(0, 1_000), (1, 2_500)] {
+            rollout.enter_step(step, 2_000).unwrap();
+            rollout.restart_processes(2_500);
+            let of_step = Some(vec![10_000 - canary, canary]);
+            assert_eq!(weights(&rollout, None), of_step);
+            assert_eq!(weights(&rollout, Some("same")), of_step);
+            assert_eq!(weights(&rollout, Some("half")), Some(vec![5_000, 5_000]));
+            assert_eq!(weights(&rollout, Some("gold")), None);
+        }
+        rollout.take_back(Phase::RolledBack, 3_000);
+        assert_eq!(weights(&rollout, Some("half")), None, "all are control's");
     }
 
     #[test]

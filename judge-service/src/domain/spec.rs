@@ -4,7 +4,7 @@
 //! thing; their sources are in the documentation of the statistics.
 
 use serde::{Deserialize, Serialize};
-use serinus_core::plan::wire::{Breaker, Match, Overrides, Sampling, UnitSource};
+use serinus_core::plan::wire::{Breaker, Condition, Match, Overrides, Sampling, UnitSource};
 use std::collections::BTreeMap;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -17,6 +17,10 @@ pub struct RolloutSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub salt: Option<String>,
     pub arms: Vec<Arm>,
+    /// Key splits: the first whose conditions hold has a request; the rest goes by
+    /// the steps' weights.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub segments: Vec<Segment>,
     /// The arm that all others are compared with. Default: the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<String>,
@@ -54,6 +58,20 @@ pub struct Arm {
     /// Path of the model's description, below the judge's models folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+}
+
+/// Requests that go to one arm, or by weights of their own through all steps; with
+/// neither they go by the steps' weights, and are judged by themselves too.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Segment {
+    pub name: String,
+    /// All must hold.
+    pub when: Vec<Condition>,
+    /// All its requests, while the rollout is not taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arm: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<BTreeMap<String, f64>>,
 }
 
 /// Percent of users for each arm but the baseline, which has the rest.

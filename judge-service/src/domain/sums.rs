@@ -1,4 +1,4 @@
-//! Everything counted in one epoch of a rollout.
+//! Everything counted in one epoch and segment of a rollout.
 
 use serde::{Deserialize, Serialize};
 use serinus_core::bucket::SLOTS;
@@ -9,6 +9,9 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EpochSums {
     pub epoch: u64,
+    /// `None` for the requests that are in no segment.
+    #[serde(default)]
+    pub segment: Option<String>,
     /// In the order of the spec's arms.
     pub arms: Vec<ArmSums>,
     /// Breakers that opened on workers.
@@ -68,14 +71,21 @@ pub struct Trip {
 // === impl EpochSums ===
 
 impl EpochSums {
+    /// Nothing counted yet, outside all segments.
     #[must_use]
     pub fn new(epoch: u64, arms: usize) -> Self {
         Self {
             epoch,
+            segment: None,
             arms: (0..arms).map(|_| ArmSums::default()).collect(),
             trips: Vec::new(),
             fallbacks: BTreeMap::new(),
         }
+    }
+
+    #[must_use]
+    pub fn is_of(&self, epoch: u64, segment: Option<&str>) -> bool {
+        self.epoch == epoch && self.segment.as_deref() == segment
     }
 }
 
@@ -112,11 +122,6 @@ impl ArmSums {
             .zip(&self.errors)
             .map(|(finished, errors)| finished.saturating_sub(*errors))
             .collect()
-    }
-
-    #[must_use]
-    pub fn answers_counted(&self) -> u64 {
-        self.histogram.values().sum()
     }
 }
 

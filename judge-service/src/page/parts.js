@@ -239,7 +239,8 @@ const interval = (m) => (m.lower == null && m.upper == null ? "too few events"
   : `${m.lower == null ? "−∞" : words.points(m.lower)} to\u00a0${m.upper == null ? "∞" : words.points(m.upper)}`);
 
 export function metrics(rollout, series, decisions, now) {
-  const found = rollout.evaluation?.metrics ?? [];
+  // Segments only roll back, and then the reasons name them.
+  const found = (rollout.evaluation?.metrics ?? []).filter((metric) => !metric.segment);
   if (found.length === 0) {
     return [h("p", { class: "soft" }, rollout.warming_up ? "The judge learns control’s latency first." : "Nothing has been measured yet.")];
   }

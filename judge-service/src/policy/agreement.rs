@@ -10,15 +10,20 @@ use serinus_stats::{absolute, restart};
 /// When control itself surely disagrees more often, the reference is unusable.
 const CONTROL_UNUSABLE: f64 = 0.2;
 
+/// Whether both arms have a model to ask.
+pub fn is_judged(comparison: &Comparison<'_>) -> bool {
+    let arms = &comparison.rollout.spec.arms;
+    let has_model = |arm: usize| arms.get(arm).is_some_and(|arm| arm.model.is_some());
+    has_model(comparison.arm) && has_model(comparison.control)
+}
+
 /// `None` when either arm has no model.
 pub fn evidence(
     comparison: &Comparison<'_>,
     rollback_alpha: f64,
     promotion_alpha: f64,
 ) -> Option<MetricEvidence> {
-    let arms = &comparison.rollout.spec.arms;
-    let has_model = |arm: usize| arms.get(arm).is_some_and(|arm| arm.model.is_some());
-    if !(has_model(comparison.arm) && has_model(comparison.control)) {
+    if !is_judged(comparison) {
         return None;
     }
     let guardrail = &comparison.rollout.spec.guardrails.agreement;
@@ -65,6 +70,7 @@ pub fn evidence(
     Some(MetricEvidence {
         metric: Metric::Agreement,
         arm: name.to_owned(),
+        segment: comparison.segment.map(str::to_owned),
         arm_rate: rate(arm),
         control_rate: rate(control),
         difference: gap,

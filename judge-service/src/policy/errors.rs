@@ -58,6 +58,7 @@ pub fn evidence(
     MetricEvidence {
         metric: Metric::Errors,
         arm: comparison.arm_name().to_owned(),
+        segment: comparison.segment.map(str::to_owned),
         arm_rate: shown.as_ref().map(|shown| shown.canary_rate),
         control_rate: shown.as_ref().map(|shown| shown.control_rate),
         difference: gap,

@@ -15,10 +15,24 @@ pub fn judge(bundle: &Bundle) -> Verdict {
         .filter(|&arm| arm != control)
         .map(|arm| Comparison::new(bundle, arm))
         .collect();
-    let metrics: Vec<MetricEvidence> = comparisons
-        .iter()
-        .flat_map(|comparison| guardrails(comparison, comparisons.len()))
+    let segments: Vec<&str> = rollout
+        .epoch()
+        .into_iter()
+        .flat_map(|epoch| &epoch.segments)
+        .map(|split| split.name.as_str())
         .collect();
+    // Half of a rollout's alpha is for the whole and half for its segments; without
+    // segments the whole has all of it.
+    let whole = if segments.is_empty() { 1.0 } else { 0.5 };
+    let mut metrics: Vec<MetricEvidence> = comparisons
+        .iter()
+        .flat_map(|comparison| guardrails(comparison, whole / comparisons.len() as f64))
+        .collect();
+    for segment in &segments {
+        let part = (1.0 - whole) / segments.len() as f64 / comparisons.len() as f64;
+        let alone = comparisons.iter().map(|whole| whole.in_segment(segment));
+        metrics.extend(alone.flat_map(|comparison| harm_in_segment(&comparison, part)));
+    }
     let srm = sample_ratio(bundle);
     let (action, reasons) = decide(bundle, &comparisons, &metrics, &srm);
     Verdict {
@@ -30,20 +44,40 @@ pub fn judge(bundle: &Bundle) -> Verdict {
     }
 }
 
-/// The guardrails of one arm. A rollout's alpha is shared by its arms and, within
-/// an arm, by the guardrails that can roll back; nothing is spent on looks.
-fn guardrails(comparison: &Comparison<'_>, arms: usize) -> Vec<MetricEvidence> {
+/// The guardrails of one arm, which share `part` of the rollout's alpha; nothing is
+/// spent on looks.
+fn guardrails(comparison: &Comparison<'_>, part: f64) -> Vec<MetricEvidence> {
+    let promotion = comparison.rollout.spec.alpha.promotion;
+    let mut metrics = rolling_back(comparison, part);
+    metrics.extend(latency::promotion(comparison, promotion));
+    metrics
+}
+
+/// The guardrails that can roll back; an equal share of alpha for each.
+fn rolling_back(comparison: &Comparison<'_>, part: f64) -> Vec<MetricEvidence> {
     let alpha = &comparison.rollout.spec.alpha;
-    let judged = if agreement::evidence(comparison, 0.5, 0.5).is_some() {
+    let judged = if agreement::is_judged(comparison) {
         3.0
     } else {
         2.0
     };
-    let rollback = alpha.rollback / arms.max(1) as f64 / judged;
+    let rollback = alpha.rollback * part / judged;
     let mut metrics = vec![errors::evidence(comparison, rollback, alpha.promotion)];
     metrics.extend(latency::tail(comparison, rollback));
-    metrics.extend(latency::promotion(comparison, alpha.promotion));
     metrics.extend(agreement::evidence(comparison, rollback, alpha.promotion));
+    metrics
+}
+
+/// A segment has a voice against the arm and none for it: it would seldom have
+/// enough events to promote.
+fn harm_in_segment(comparison: &Comparison<'_>, part: f64) -> Vec<MetricEvidence> {
+    let mut metrics = rolling_back(comparison, part);
+    for metric in &mut metrics {
+        metric.within_margin = None;
+        if let Some(segment) = comparison.segment {
+            metric.words = format!("in segment {segment}: {}", metric.words);
+        }
+    }
     metrics
 }
 
@@ -92,7 +126,7 @@ fn decide(
             )],
         );
     }
-    let tripped = trips(comparisons);
+    let tripped = trips(bundle);
     if rollout.phase.is_live() && !tripped.is_empty() {
         return (Action::RollBack, tripped);
     }
@@ -152,14 +186,11 @@ fn promoted_words(rollout: &Rollout) -> String {
     }
 }
 
-fn trips(comparisons: &[Comparison<'_>]) -> Vec<String> {
-    let Some(comparison) = comparisons.first() else {
-        return Vec::new();
-    };
-    comparison
-        .epochs
+fn trips(bundle: &Bundle) -> Vec<String> {
+    bundle
+        .sums
         .iter()
-        .flat_map(|view| &view.sums.trips)
+        .flat_map(|sums| &sums.trips)
         .map(|trip| {
             format!(
                 "a worker's breaker took {}'s users back by itself: {} of the last {} requests on {} failed, and not on {}",
@@ -167,7 +198,7 @@ fn trips(comparisons: &[Comparison<'_>]) -> Vec<String> {
                 trip.errors,
                 trip.finished,
                 trip.arm,
-                comparison.rollout.spec.baseline(),
+                bundle.rollout.spec.baseline(),
             )
         })
         .collect()

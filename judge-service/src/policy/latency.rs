@@ -67,6 +67,7 @@ pub fn tail(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<MetricEv
     Some(MetricEvidence {
         metric: Metric::Latency,
         arm: comparison.arm_name().to_owned(),
+        segment: comparison.segment.map(str::to_owned),
         arm_rate: shown.as_ref().map(|shown| shown.canary_rate),
         control_rate: shown.as_ref().map(|shown| shown.control_rate),
         difference: shown.as_ref().map(|shown| shown.estimate),
@@ -138,6 +139,7 @@ fn quantile(
             Metric::LatencyP95
         },
         arm: arm.to_owned(),
+        segment: comparison.segment.map(str::to_owned),
         arm_rate: shown.as_ref().map(|shown| shown.canary_rate),
         control_rate: shown.as_ref().map(|shown| shown.control_rate),
         difference: shown.as_ref().map(|shown| shown.estimate),

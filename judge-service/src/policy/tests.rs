@@ -6,7 +6,7 @@ use crate::domain::check::tests::{spec, spec_json};
 use crate::domain::evidence::NewUsers;
 use crate::domain::rollout::{EdgePair, PromotionEdge, Rollout, Thresholds};
 use crate::domain::sums::{EpochSums, Outcomes, Trip};
-use crate::domain::{Action, Bundle, Phase, Verdict, evidence};
+use crate::domain::{Action, Bundle, Metric, Phase, Verdict, evidence};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -173,6 +173,7 @@ impl Situation {
             .unwrap_or([self.control.users, self.canary.users]);
         let new_users = vec![NewUsers {
             epoch: epoch.epoch,
+            segment: None,
             weights: epoch.weights.clone(),
             counts: counts.to_vec(),
         }];
@@ -442,4 +443,72 @@ fn the_same_bundle_gives_the_same_verdict_through_json() {
             serde_json::to_string(&judge(&bundle)).unwrap()
         );
     }
+}
+
+/// A rollout at 90/10 whose gold segment is split 50/50, with these arms in it.
+fn with_gold(control: Arm, canary: Arm) -> Bundle {
+    let segments = json!({"segments": [
+        {"name": "gold", "when": [{"header": "x-card"}], "weights": {"canary": 50}}]});
+    let mut bundle = situation_of(&segments, GOOD.of(90_000), GOOD.of(10_000)).bundle();
+    let epoch = bundle.rollout.epoch().unwrap();
+    let mut sums = EpochSums {
+        segment: Some("gold".to_owned()),
+        ..EpochSums::new(epoch.epoch, 2)
+    };
+    fill(&mut sums, 0, control);
+    fill(&mut sums, 1, canary);
+    bundle.new_users.push(NewUsers {
+        epoch: epoch.epoch,
+        segment: Some("gold".to_owned()),
+        weights: epoch.weights_of(Some("gold")).unwrap().to_vec(),
+        counts: vec![control.users, canary.users],
+    });
+    bundle.sums.push(sums);
+    bundle
+}
+
+#[test]
+fn a_segment_is_judged_by_its_own_weights() {
+    let good = judge(&with_gold(GOOD.of(5_000), GOOD.of(5_000)));
+    assert_eq!(good.action, Action::Promote, "{:#?}", good.reasons);
+    assert!(!good.srm.alarm, "half of gold is half of gold");
+    // Gold fails twenty times as often, in both arms: pooled, canary would seem to
+    // fail three times as often as control.
+    let hard = GOOD.of(5_000).errors(0.1);
+    let verdict = judge(&with_gold(hard, hard));
+    let errors = &verdict.metrics[0];
+    assert_eq!(errors.metric, Metric::Errors);
+    assert!(
+        !errors.harmed && verdict.action != Action::RollBack,
+        "{verdict:#?}"
+    );
+    assert!(errors.difference.unwrap().abs() < 1e-3, "{errors:#?}");
+}
+
+#[test]
+fn harm_in_a_small_segment_takes_the_rollout_back_and_names_it() {
+    let verdict = judge(&with_gold(GOOD.of(500), GOOD.of(500).errors(0.1)));
+    assert_eq!(verdict.action, Action::RollBack);
+    let named = verdict.reasons.iter().any(|words| {
+        words.starts_with("in segment gold: ") && words.contains("which has 50% of users")
+    });
+    assert!(named, "{:#?}", verdict.reasons);
+    let segments = verdict
+        .metrics
+        .iter()
+        .filter(|metric| metric.segment.is_some());
+    assert!(segments.clone().count() >= 2);
+    assert!(
+        segments
+            .into_iter()
+            .all(|metric| metric.within_margin.is_none())
+    );
+}
+
+#[test]
+fn the_whole_has_half_of_alpha_when_there_are_segments() {
+    let threshold = |verdict: &Verdict| verdict.metrics[0].harm_threshold.unwrap();
+    let without = threshold(&good().judge());
+    let with = threshold(&judge(&with_gold(GOOD, GOOD)));
+    assert!((with - without - core::f64::consts::LN_2).abs() < 1e-9);
 }

@@ -2,10 +2,11 @@
 
 use crate::domain::rollout::{EdgePair, PromotionEdge, Thresholds};
 use crate::domain::spec::RolloutSpec;
-use crate::domain::sums::{EpochSums, dense};
+use crate::domain::sums::dense;
 use crate::domain::{Epoch, Millis};
 use serinus_core::histogram;
 use serinus_core::plan::compiled::MAX_EDGES;
+use std::collections::BTreeMap;
 
 /// The quantiles of control whose crossing is evidence of harm.
 const TAIL: [f64; 5] = [0.5, 0.9, 0.95, 0.99, 0.999];
@@ -17,22 +18,22 @@ const PROMOTION: [u32; 2] = [50, 95];
 /// the step is twice as old.
 const FIRST_RESTART_MS: Millis = 60_000;
 
-/// The thresholds, when control has answered often and long enough.
+/// The thresholds, when control has answered often and long enough: its answers
+/// of all segments, by bucket of duration.
 #[must_use]
 pub fn learn(
     spec: &RolloutSpec,
     epoch: &Epoch,
-    sums: &EpochSums,
-    control: usize,
+    control_answers: &BTreeMap<u16, u64>,
     now: Millis,
 ) -> Option<Thresholds> {
-    let control = sums.arms.get(control)?;
+    let answers: u64 = control_answers.values().sum();
     let warm = now.saturating_sub(epoch.started_ms) as f64 >= spec.warm_up.seconds * 1_000.0
-        && control.answers_counted() >= spec.warm_up.requests;
+        && answers >= spec.warm_up.requests;
     if epoch.thresholds.is_some() || !warm {
         return None;
     }
-    let counts = dense(&control.histogram);
+    let counts = dense(control_answers);
     let at = |quantile: f64| {
         histogram::quantile(&counts, quantile)
             .unwrap_or_default()
@@ -100,17 +101,17 @@ mod tests {
     #[test]
     fn learns_when_control_is_warm() {
         let mut rollout = rollout();
-        let mut sums = EpochSums::new(1, 2);
-        let learn = |rollout: &crate::domain::Rollout, sums: &EpochSums, now| {
-            learn(&rollout.spec, rollout.epoch().unwrap(), sums, 0, now)
+        let mut answers = BTreeMap::new();
+        let learn = |rollout: &crate::domain::Rollout, answers: &BTreeMap<u16, u64>, now| {
+            learn(&rollout.spec, rollout.epoch().unwrap(), answers, now)
         };
-        assert_eq!(learn(&rollout, &sums, 99_000), None, "nothing counted");
+        assert_eq!(learn(&rollout, &answers, 99_000), None, "nothing counted");
         for micros in 1..=1_000u64 {
             let bucket = histogram::bucket_of(micros * 10) as u16;
-            *sums.arms[0].histogram.entry(bucket).or_default() += 1;
+            *answers.entry(bucket).or_default() += 1;
         }
-        assert_eq!(learn(&rollout, &sums, 5_999), None, "too early");
-        let thresholds = learn(&rollout, &sums, 6_000).unwrap();
+        assert_eq!(learn(&rollout, &answers, 5_999), None, "too early");
+        let thresholds = learn(&rollout, &answers, 6_000).unwrap();
         assert!(thresholds.edges_us.is_sorted() && thresholds.edges_us.len() <= MAX_EDGES);
         let edge = |index: usize| thresholds.edges_us[index];
         let p50 = &thresholds.promotion[0];
@@ -125,7 +126,7 @@ mod tests {
             (edge(tolerated.control) as f64 * 1.1) as u64
         );
         rollout.learned(thresholds, 6_000);
-        assert_eq!(learn(&rollout, &sums, 7_000), None, "once a step");
+        assert_eq!(learn(&rollout, &answers, 7_000), None, "once a step");
         assert!(!restart_is_due(rollout.step_epochs(), 65_999));
         assert!(restart_is_due(rollout.step_epochs(), 66_000));
         rollout.restart_processes(66_000);

@@ -4,10 +4,12 @@ use crate::domain::sums::{ArmSums, EpochSums};
 use crate::domain::{Bundle, Epoch, Rollout};
 use serinus_stats::ratio::LabelCounts;
 
-/// One epoch of the current step with what was counted in it.
+/// One epoch of the current step and one segment, or the rest, with what was
+/// counted in it: users in it were split by one set of weights.
 #[derive(Clone, Copy)]
 pub struct EpochView<'a> {
     pub epoch: &'a Epoch,
+    pub weights: &'a [u16],
     pub sums: &'a EpochSums,
 }
 
@@ -24,25 +26,48 @@ pub struct Comparison<'a> {
     pub rollout: &'a Rollout,
     pub arm: usize,
     pub control: usize,
+    /// The segment that alone is compared; `None` for the whole.
+    pub segment: Option<&'a str>,
     pub epochs: Vec<EpochView<'a>>,
 }
 
 impl<'a> Comparison<'a> {
     pub fn new(bundle: &'a Bundle, arm: usize) -> Self {
+        let control = bundle.rollout.control_index();
         let epochs = bundle
             .rollout
             .step_epochs()
-            .filter_map(|epoch| {
-                let sums = bundle.sums.iter().find(|sums| sums.epoch == epoch.epoch)?;
-                Some(EpochView { epoch, sums })
+            .flat_map(|epoch| {
+                let sums = bundle.sums.iter();
+                sums.filter(|sums| sums.epoch == epoch.epoch)
+                    .filter_map(|sums| {
+                        let weights = epoch.weights_of(sums.segment.as_deref())?;
+                        let has_users = |arm| weights.get(arm).is_some_and(|&weight| weight > 0);
+                        (has_users(arm) || has_users(control)).then_some(EpochView {
+                            epoch,
+                            weights,
+                            sums,
+                        })
+                    })
             })
             .collect();
         Self {
             rollout: &bundle.rollout,
             arm,
-            control: bundle.rollout.control_index(),
+            control,
+            segment: None,
             epochs,
         }
+    }
+
+    /// The same comparison in one segment alone.
+    pub fn in_segment(&self, segment: &'a str) -> Self {
+        let mut alone = self.clone();
+        alone.segment = Some(segment);
+        alone
+            .epochs
+            .retain(|view| view.sums.segment.as_deref() == Some(segment));
+        alone
     }
 
     pub fn arm_name(&self) -> &'a str {
@@ -62,12 +87,12 @@ impl<'a> Comparison<'a> {
         learned
     }
 
-    /// Percent of all users that the arm has now.
+    /// Percent of the compared users that the arm has now.
     pub fn arm_percent(&self) -> f64 {
         let epoch = self.rollout.epoch();
         f64::from(
             epoch
-                .and_then(|epoch| epoch.weights.get(self.arm))
+                .and_then(|epoch| epoch.weights_of(self.segment)?.get(self.arm))
                 .copied()
                 .unwrap_or_default(),
         ) / 100.0
@@ -91,10 +116,11 @@ impl<'a> Comparison<'a> {
 
     /// For each process (an epoch's start): users with a first event since, by epoch.
     pub fn labels(&self, since: impl Fn(Side, &ArmSums, u64) -> u64) -> Vec<Vec<LabelCounts>> {
-        self.epochs
-            .iter()
+        let mut starts: Vec<u64> = self.epochs.iter().map(|view| view.epoch.epoch).collect();
+        starts.dedup();
+        starts
+            .into_iter()
             .map(|start| {
-                let start = start.epoch.epoch;
                 self.epochs
                     .iter()
                     .filter(|view| view.epoch.epoch >= start)
@@ -112,7 +138,7 @@ impl<'a> Comparison<'a> {
                         };
                         let in_arm = count(Side::Arm);
                         LabelCounts {
-                            share: self.share(view.epoch),
+                            share: self.share(view.weights),
                             with_event: in_arm + count(Side::Control),
                             in_arm,
                         }
@@ -123,8 +149,8 @@ impl<'a> Comparison<'a> {
     }
 
     /// The arm's share of the users that it and control have.
-    fn share(&self, epoch: &Epoch) -> f64 {
-        let weight = |arm: usize| f64::from(epoch.weights.get(arm).copied().unwrap_or_default());
+    fn share(&self, weights: &[u16]) -> f64 {
+        let weight = |arm: usize| f64::from(weights.get(arm).copied().unwrap_or_default());
         weight(self.arm) / (weight(self.arm) + weight(self.control))
     }
 }

@@ -6,6 +6,7 @@ use crate::books::{Books, Entry, Made};
 use crate::domain::decision::{By, Deed, Evidence};
 use crate::domain::{Action, Bundle, Phase, Rollout, Verdict};
 use crate::policy::{self, thresholds};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -101,10 +102,15 @@ fn measure(entry: &mut Entry, now: u64) -> bool {
     let Some(epoch) = entry.rollout.epoch() else {
         return false;
     };
-    let sums = entry.sums().iter().find(|sums| sums.epoch == epoch.epoch);
-    if let Some(learned) =
-        sums.and_then(|sums| thresholds::learn(&entry.rollout.spec, epoch, sums, control, now))
-    {
+    let mut answers = BTreeMap::new();
+    let sums = entry.sums().iter();
+    for sums in sums.filter(|sums| sums.epoch == epoch.epoch) {
+        let histogram = sums.arms.get(control).map(|arm| &arm.histogram);
+        for (&bucket, count) in histogram.into_iter().flatten() {
+            *answers.entry(bucket).or_default() += count;
+        }
+    }
+    if let Some(learned) = thresholds::learn(&entry.rollout.spec, epoch, &answers, now) {
         entry.rollout.learned(learned, now);
         return true;
     }

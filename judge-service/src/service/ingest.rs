@@ -24,6 +24,7 @@ pub(super) enum Ingest {
 pub(super) struct Comparison {
     pub rollout: String,
     pub epoch: u64,
+    pub segment: Option<String>,
     pub arm: String,
     pub unit: UnitHash,
     pub agrees: bool,
@@ -78,7 +79,8 @@ impl Service {
                     if let Some(entry) = books.entry_mut(&found.rollout)
                         && let Some(arm) = entry.rollout.arm_index(&found.arm)
                     {
-                        entry.compared(found.epoch, arm, found.unit, found.agrees);
+                        let segment = found.segment.as_deref();
+                        entry.compared(found.epoch, segment, arm, found.unit, found.agrees);
                     }
                 }
             }

@@ -111,6 +111,7 @@ impl Live {
                 metrics: verdict
                     .metrics
                     .iter()
+                    .filter(|metric| metric.segment.is_none())
                     .map(|metric| PointMetric {
                         metric: metric.metric,
                         arm: metric.arm.clone(),

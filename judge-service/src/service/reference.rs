@@ -141,6 +141,7 @@ fn run(service: &Weak<Service>, work: &Receiver<Work>) {
                 let found = Ingest::Comparison(Comparison {
                     rollout: work.sample.rollout,
                     epoch: work.sample.epoch,
+                    segment: work.sample.segment,
                     arm: work.sample.arm,
                     unit: work.sample.unit,
                     agrees: comparison.agrees,

@@ -6,7 +6,7 @@ use super::live::{Counters, Example, Point};
 use crate::books::Entry;
 use crate::domain::spec::{RolloutSpec, Step};
 use crate::domain::sums::{ArmSums, Firsts, dense};
-use crate::domain::{Millis, Phase, Verdict};
+use crate::domain::{EpochSums, Millis, Phase, Verdict};
 use serde::Serialize;
 use serinus_core::histogram;
 
@@ -23,7 +23,9 @@ pub struct Status {
     pub warming_up: bool,
     pub baseline: String,
     pub arms: Vec<ArmStatus>,
+    /// Over all segments and the rest.
     pub traffic: Vec<Traffic>,
+    pub segments: Vec<SegmentStatus>,
     pub evaluation: Option<Verdict>,
     /// What a person should know and no verdict rests on.
     pub notices: Vec<String>,
@@ -39,6 +41,19 @@ pub struct ArmStatus {
     pub weight: f64,
     pub model: Option<String>,
     pub sha256: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct SegmentStatus {
+    pub name: String,
+    /// The arm that has all its requests.
+    pub arm: Option<String>,
+    /// Or else the percent of its users for each arm now, in the order of `arms`;
+    /// nothing once the rollout is taken back.
+    pub weights: Option<Vec<f64>>,
+    /// Requests that went by the segment's rule, which are not randomised.
+    pub by_rule: u64,
+    pub traffic: Vec<Traffic>,
 }
 
 /// One arm since the rollout began.
@@ -142,6 +157,7 @@ impl Service {
             baseline: rollout.baseline.clone(),
             arms,
             traffic: traffic(entry),
+            segments: segments(entry),
             evaluation,
             notices,
             delivery: self.delivery().convergence(self.now()),
@@ -150,15 +166,43 @@ impl Service {
     }
 }
 
+fn segments(entry: &Entry) -> Vec<SegmentStatus> {
+    let percent = |&weight: &u16| f64::from(weight) / 100.0;
+    let rollout = &entry.rollout;
+    let specs = rollout.spec.segments.iter();
+    specs
+        .map(|segment| {
+            let name = segment.name.as_str();
+            let weights = rollout
+                .epoch()
+                .and_then(|epoch| epoch.weights_of(Some(name)));
+            let sums = || {
+                let of_segment = |sums: &&EpochSums| sums.segment.as_deref() == Some(name);
+                entry.sums().iter().filter(of_segment)
+            };
+            SegmentStatus {
+                name: name.to_owned(),
+                arm: segment.arm.clone(),
+                weights: weights.map(|weights| weights.iter().map(percent).collect()),
+                by_rule: sums().filter_map(|sums| sums.fallbacks.get("rule")).sum(),
+                traffic: traffic_in(entry, sums),
+            }
+        })
+        .collect()
+}
+
 pub(super) fn traffic(entry: &Entry) -> Vec<Traffic> {
+    traffic_in(entry, || entry.sums().iter())
+}
+
+fn traffic_in<'a, I: Iterator<Item = &'a EpochSums>>(
+    entry: &'a Entry,
+    all: impl Fn() -> I,
+) -> Vec<Traffic> {
     (0..)
         .zip(&entry.rollout.spec.arms)
         .map(|(index, arm)| {
-            let sums: Vec<&ArmSums> = entry
-                .sums()
-                .iter()
-                .filter_map(|sums| sums.arms.get(index))
-                .collect();
+            let sums: Vec<&ArmSums> = all().filter_map(|sums| sums.arms.get(index)).collect();
             let total = |of: fn(&ArmSums) -> u64| sums.iter().map(|sums| of(sums)).sum();
             let mut durations = vec![0u64; histogram::BUCKETS];
             for sums in &sums {

@@ -128,11 +128,12 @@ impl Store for Sqlite {
         }
         for (rollout, sums) in &change.sums {
             sqlx::query(
-                "INSERT INTO sums (rollout, epoch, document) VALUES (?, ?, ?)
-                 ON CONFLICT (rollout, epoch) DO UPDATE SET document = excluded.document",
+                "INSERT INTO sums (rollout, epoch, segment, document) VALUES (?, ?, ?, ?)
+                 ON CONFLICT (rollout, epoch, segment) DO UPDATE SET document = excluded.document",
             )
             .bind(rollout)
             .bind(signed(sums.epoch))
+            .bind(sums.segment.as_deref().unwrap_or_default())
             .bind(json("sums", sums)?)
             .execute(&mut *transaction)
             .await?;
@@ -214,10 +215,11 @@ impl Store for Sqlite {
 
 impl Sqlite {
     async fn sums(&self, rollout: &str) -> Result<Vec<crate::domain::EpochSums>, StoreError> {
-        let rows = sqlx::query("SELECT document FROM sums WHERE rollout = ? ORDER BY epoch")
-            .bind(rollout)
-            .fetch_all(&self.pool)
-            .await?;
+        let rows =
+            sqlx::query("SELECT document FROM sums WHERE rollout = ? ORDER BY epoch, segment")
+                .bind(rollout)
+                .fetch_all(&self.pool)
+                .await?;
         rows.iter()
             .map(|row| document(&format!("sums of {rollout}"), row.try_get("document")?))
             .collect()

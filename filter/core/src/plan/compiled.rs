@@ -5,6 +5,7 @@ use super::wire::{self, Plan, Revision, RolloutPlan};
 use crate::allocation::{Allocation, AllocationError, Range};
 use crate::attribute::Attribute;
 use crate::breaker;
+use crate::condition::Condition;
 use crate::identity::{IdentityKey, Share};
 use crate::json::FieldError;
 use crate::matching::Matcher;
@@ -17,6 +18,7 @@ use std::rc::Rc;
 pub const MAX_EDGES: usize = 12;
 pub const MAX_ARMS: usize = 16;
 pub const MAX_ROLLOUTS: usize = 256;
+pub const MAX_SEGMENTS: usize = 32;
 const MAX_NAME: usize = 64;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -38,11 +40,25 @@ pub struct CompiledRollout {
     pub arms: Vec<String>,
     pub baseline: usize,
     pub allocation: Allocation,
+    pub segments: Vec<Segment>,
     pub latency_edges_us: Vec<u64>,
     pub event_share: Share,
     pub new_unit_share: Share,
     pub sampling: Option<Sampling>,
     pub breaker: Option<breaker::Settings>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Segment {
+    pub name: String,
+    pub when: Vec<Condition>,
+    pub to: SegmentTo,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum SegmentTo {
+    Arm(usize),
+    Split(Allocation),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -53,6 +69,13 @@ pub struct Sampling {
 }
 
 impl CompiledRollout {
+    /// The name of a segment; `None` for the rest.
+    #[must_use]
+    pub fn segment_name(&self, segment: Option<usize>) -> Option<&str> {
+        let segment = segment.and_then(|index| self.segments.get(index));
+        segment.map(|segment| segment.name.as_str())
+    }
+
     /// The name of an arm; the baseline's for an index that no plan can yield.
     #[must_use]
     pub fn arm_name(&self, arm: usize) -> &str {
@@ -127,28 +150,8 @@ fn compile_rollout(rollout: &RolloutPlan) -> Result<CompiledRollout, FieldError>
             })
     };
     let baseline = arm_index("baseline".to_owned(), &rollout.baseline)?;
-    let ranges = rollout
-        .allocation
-        .iter()
-        .enumerate()
-        .map(|(index, range)| {
-            let arm = arm_index(format!("allocation[{index}].arm"), &range.arm)?;
-            Ok(Range {
-                from: range.from,
-                to: range.to,
-                arm,
-            })
-        })
-        .collect::<Result<Vec<_>, FieldError>>()?;
-    let allocation = Allocation::new(&ranges).map_err(|error| {
-        let field = match error {
-            AllocationError::Bounds(index) | AllocationError::Overlap(_, index) => {
-                format!("allocation[{index}]")
-            }
-            AllocationError::TooMuch(_) => "allocation".to_owned(),
-        };
-        FieldError::new(field, error.to_string())
-    })?;
+    let allocation = compile_allocation("allocation", &rollout.allocation, &arm_index)?;
+    let segments = compile_segments(&rollout.segments, &arm_index)?;
     if rollout.unit.is_empty() {
         return Err(FieldError::new(
             "unit",
@@ -164,7 +167,7 @@ fn compile_rollout(rollout: &RolloutPlan) -> Result<CompiledRollout, FieldError>
     let overrides = rollout
         .overrides
         .as_ref()
-        .map(|wire| routing::overrides(wire, arm_index))
+        .map(|wire| routing::overrides(wire, &arm_index))
         .transpose()?;
     let identity = IdentityKey::from_hex(&rollout.identity_key)
         .ok_or_else(|| FieldError::new("identity_key", "is not 32 hex digits"))?;
@@ -180,6 +183,7 @@ fn compile_rollout(rollout: &RolloutPlan) -> Result<CompiledRollout, FieldError>
         arms: rollout.arms.clone(),
         baseline,
         allocation,
+        segments,
         latency_edges_us: rollout.latency_edges_us.clone(),
         event_share: share("event_share", rollout.event_share)?,
         new_unit_share: share("new_unit_share", rollout.new_unit_share)?,
@@ -190,6 +194,79 @@ fn compile_rollout(rollout: &RolloutPlan) -> Result<CompiledRollout, FieldError>
             .transpose()?,
         breaker: rollout.breaker.as_ref().map(compile_breaker).transpose()?,
     })
+}
+
+type ArmIndex<'a> = &'a dyn Fn(String, &str) -> Result<usize, FieldError>;
+
+fn compile_allocation(
+    field: &str,
+    ranges: &[wire::BucketRange],
+    arm_index: ArmIndex<'_>,
+) -> Result<Allocation, FieldError> {
+    let ranges = ranges
+        .iter()
+        .enumerate()
+        .map(|(index, range)| {
+            let arm = arm_index(format!("{field}[{index}].arm"), &range.arm)?;
+            Ok(Range {
+                from: range.from,
+                to: range.to,
+                arm,
+            })
+        })
+        .collect::<Result<Vec<_>, FieldError>>()?;
+    Allocation::new(&ranges).map_err(|error| {
+        let field = match error {
+            AllocationError::Bounds(index) | AllocationError::Overlap(_, index) => {
+                format!("{field}[{index}]")
+            }
+            AllocationError::TooMuch(_) => field.to_owned(),
+        };
+        FieldError::new(field, error.to_string())
+    })
+}
+
+fn compile_segments(
+    segments: &[wire::SegmentPlan],
+    arm_index: ArmIndex<'_>,
+) -> Result<Vec<Segment>, FieldError> {
+    if segments.len() > MAX_SEGMENTS {
+        return Err(FieldError::new(
+            "segments",
+            format!("are {}; at most {MAX_SEGMENTS} fit", segments.len()),
+        ));
+    }
+    let mut compiled: Vec<Segment> = Vec::with_capacity(segments.len());
+    for (index, segment) in segments.iter().enumerate() {
+        let field = |name: &str| format!("segments[{index}].{name}");
+        check_name(&field("name"), &segment.name)?;
+        if compiled.iter().any(|other| other.name == segment.name) {
+            return Err(FieldError::new(
+                field("name"),
+                format!("`{}` names two segments", segment.name),
+            ));
+        }
+        if segment.when.is_empty() {
+            return Err(FieldError::new(
+                field("when"),
+                "is empty; a segment without a condition would have every request",
+            ));
+        }
+        let to = match &segment.arm {
+            Some(arm) => SegmentTo::Arm(arm_index(field("arm"), arm)?),
+            None => SegmentTo::Split(compile_allocation(
+                &field("allocation"),
+                &segment.allocation,
+                arm_index,
+            )?),
+        };
+        compiled.push(Segment {
+            name: segment.name.clone(),
+            when: routing::conditions(&field("when"), &segment.when)?,
+            to,
+        });
+    }
+    Ok(compiled)
 }
 
 /// Names go into headers, metrics and URLs: letters, digits, `-`, `_` and `.`.
@@ -403,6 +480,27 @@ pub(crate) mod tests {
                 "rollouts[0].breaker.error_share",
             ),
             ("/rollouts/0/epoch", json!(-1), "rollouts[0].epoch"),
+            (
+                "/rollouts/0/segments",
+                json!([{"name": "gold", "when": []}]),
+                "rollouts[0].segments[0].when",
+            ),
+            (
+                "/rollouts/0/segments",
+                json!([{"name": "gold", "when": [{"header": "x"}], "arm": "nobody"}]),
+                "rollouts[0].segments[0].arm",
+            ),
+            (
+                "/rollouts/0/segments",
+                json!([{"name": "gold", "when": [{"header": "x"}], "allocation": [
+                    {"from": 0, "to": 9, "arm": "control"}, {"from": 8, "to": 10, "arm": "canary"}]}]),
+                "rollouts[0].segments[0].allocation[1]",
+            ),
+            (
+                "/rollouts/0/segments",
+                json!([{"name": "gold", "when": [{"moon": "x"}], "arm": "canary"}]),
+                "rollouts[0].segments[0].when[0]",
+            ),
             (
                 "/rollouts/0/match",
                 json!({"path_prefix": "v2"}),

@@ -143,7 +143,7 @@ pub fn attribute(field: &str, source: &wire::UnitSource) -> Result<Attribute, Fi
 
 pub fn overrides(
     wire: &wire::Overrides,
-    arm_index: impl Fn(String, &str) -> Result<usize, FieldError>,
+    arm_index: &dyn Fn(String, &str) -> Result<usize, FieldError>,
 ) -> Result<Overrides, FieldError> {
     let tokens = wire.tokens.iter().enumerate().map(|(index, token)| {
         let field = |name: &str| format!("overrides.tokens[{index}].{name}");

@@ -65,7 +65,11 @@ pub struct RolloutPlan {
     pub arms: Vec<String>,
     /// The arm for whatever is not assigned: no unit, outside the ranges, breaker.
     pub baseline: String,
+    /// Of requests that are in none of `segments`.
     pub allocation: Vec<BucketRange>,
+    /// The first whose conditions hold has a request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub segments: Vec<SegmentPlan>,
     /// Durations in microseconds, ascending, at most 12: requests above each are
     /// counted by slot, and a unit's first one is listed.
     #[serde(default)]
@@ -165,6 +169,17 @@ pub struct OverrideToken {
 
 fn override_header() -> String {
     "x-serinus-override".to_owned()
+}
+
+/// A key split's branch: an arm for all its requests, or an allocation of its own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SegmentPlan {
+    pub name: String,
+    pub when: Vec<Condition>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arm: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allocation: Vec<BucketRange>,
 }
 
 /// Buckets `from..to`, of 10,000.
