@@ -45,17 +45,26 @@ pub fn string_property(path: &[&str]) -> Option<Vec<u8>> {
     hostcalls::get_property(path.to_vec()).ok().flatten()
 }
 
+/// Adds a response header, in the response phase only.
+pub fn add_response_header(name: &str, value: &str) {
+    let _ = hostcalls::add_map_value(MapType::HttpResponseHeaders, name, value);
+}
+
 /// 32 hex digits of the host's randomness.
 pub fn random_id() -> String {
+    // No randomness: the clock keeps two workers apart well enough to report.
+    let bytes =
+        random().unwrap_or_else(|| (u128::from(now_us()) << 32 ^ 0x5e71_7005).to_be_bytes());
+    format!("{:032x}", u128::from_be_bytes(bytes))
+}
+
+/// The host's randomness; `None` when it has none.
+pub fn random() -> Option<[u8; 16]> {
     let mut bytes = [0u8; 16];
     // SAFETY: the host writes 16 bytes into a buffer of 16 bytes that lives here.
     #[allow(unsafe_code)]
     let status = unsafe { random_get(bytes.as_mut_ptr(), bytes.len()) };
-    if status != 0 {
-        // No randomness: the clock keeps two workers apart well enough to report.
-        bytes = (u128::from(now_us()) << 32 ^ 0x5e71_7005).to_be_bytes();
-    }
-    format!("{:032x}", u128::from_be_bytes(bytes))
+    (status == 0).then_some(bytes)
 }
 
 // Imported by name, since the std of wasm32-unknown-unknown has no randomness;

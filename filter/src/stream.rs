@@ -16,6 +16,8 @@ use std::rc::Rc;
 pub struct Stream {
     settings: Rc<Settings>,
     counted: Option<Counted>,
+    /// For the answer.
+    set_cookie: Option<String>,
 }
 
 /// A randomised request: what must be known when it ends. It keeps the rollout
@@ -41,6 +43,7 @@ impl Stream {
         Self {
             settings,
             counted: None,
+            set_cookie: None,
         }
     }
 
@@ -51,9 +54,10 @@ impl Stream {
         }
         worker::with(|worker| {
             let plan = worker.plan.clone()?;
-            let decision = decision::decide(&plan, &RequestHeaders, &worker.ledger)?;
+            let decision = decision::decide(&plan, &RequestHeaders, &worker.ledger, &host::random)?;
             let arm = decision.rollout.arm_name(decision.arm).to_owned();
             let exposure = worker.ledger.exposed(&decision);
+            self.set_cookie = decision.set_cookie;
             if let Some(exposure) = exposure {
                 let started_us = host::now_us();
                 let sampler = (!end_of_stream)
@@ -95,6 +99,9 @@ impl HttpContext for Stream {
     }
 
     fn on_http_response_headers(&mut self, _num_headers: usize, end_of_stream: bool) -> Action {
+        if let Some(cookie) = self.set_cookie.take() {
+            host::add_response_header("set-cookie", &cookie);
+        }
         if let Some(counted) = &mut self.counted {
             counted.answer.complete = end_of_stream;
             counted.answer.status = host::response_header(":status")

@@ -17,6 +17,8 @@ mod api;
 mod baseline;
 mod kill_switch;
 mod restart;
+mod segments;
 mod sharing;
 mod sticky;
 mod stories;
+mod units;

@@ -1,5 +1,6 @@
 //! From a request to an arm.
 
+use crate::allocation::Allocation;
 use crate::bucket;
 use crate::identity::UnitHash;
 use crate::plan::compiled::SegmentTo;
@@ -18,6 +19,8 @@ pub enum Fallback {
     Outside,
     /// This worker's breaker took an arm out of the rollout.
     Breaker,
+    /// The client had no unit, and got one with the answer.
+    NewCookie,
     /// A tester's token picked the arm.
     Override,
     /// The request's segment goes to one arm as a whole.
@@ -41,6 +44,8 @@ pub struct Decision {
     pub segment: Option<usize>,
     pub arm: usize,
     pub placement: Placement,
+    /// The value of a `Set-Cookie` for the answer.
+    pub set_cookie: Option<String>,
 }
 
 /// Which breakers of this worker are open.
@@ -56,6 +61,7 @@ pub fn decide(
     plan: &CompiledPlan,
     request: &impl Request,
     breakers: &impl Breakers,
+    random: &dyn Fn() -> Option<[u8; 16]>,
 ) -> Option<Decision> {
     let request = Reader::new(request);
     let rollout = plan
@@ -66,13 +72,32 @@ pub fn decide(
         .segments
         .iter()
         .position(|segment| segment.when.iter().all(|when| when.holds(&request)));
-    let (arm, placement) = assign(rollout, segment, &request, breakers.tripped(rollout));
-    Some(Decision {
+    let mut decision = Decision {
         rollout: Rc::clone(rollout),
         segment,
-        arm,
-        placement,
-    })
+        arm: rollout.baseline,
+        placement: Placement::Fallback(Fallback::NoUnit),
+        set_cookie: None,
+    };
+    let tripped = breakers.tripped(rollout);
+    (decision.arm, decision.placement) = assign(rollout, segment, &request, tripped);
+    // Who has no unit gets one, and the arm that it will have from now on; but it is
+    // not counted before it comes back, which a bot's never does.
+    if decision.placement == Placement::Fallback(Fallback::NoUnit)
+        && let Some(cookie) = &rollout.issue_cookie
+        && let Some(random) = random()
+    {
+        let (unit, header) = cookie.issue(random);
+        (decision.arm, decision.placement) =
+            match place(rollout, allocation(rollout, segment), tripped, &unit) {
+                (arm, Placement::Randomised { .. }) => {
+                    (arm, Placement::Fallback(Fallback::NewCookie))
+                }
+                other => other,
+            };
+        decision.set_cookie = Some(header);
+    }
+    Some(decision)
 }
 
 /// Overrides before segments, segments before weights.
@@ -86,19 +111,39 @@ fn assign(
     if let Some(arm) = overridden.and_then(|overrides| overrides.arm(request)) {
         return (arm, Placement::Fallback(Fallback::Override));
     }
-    let fallback = |cause| (rollout.baseline, Placement::Fallback(cause));
-    let segment = segment.and_then(|index| rollout.segments.get(index));
-    let allocation = match segment.map(|segment| &segment.to) {
-        None => &rollout.allocation,
-        Some(SegmentTo::Split(allocation)) => allocation,
-        Some(SegmentTo::Arm(arm)) if tripped == Some(*arm) => return fallback(Fallback::Breaker),
+    let segment_to = segment.and_then(|index| rollout.segments.get(index));
+    match segment_to.map(|segment| &segment.to) {
+        Some(SegmentTo::Arm(arm)) if tripped == Some(*arm) => {
+            return (rollout.baseline, Placement::Fallback(Fallback::Breaker));
+        }
         Some(SegmentTo::Arm(arm)) => return (*arm, Placement::Fallback(Fallback::Rule)),
-    };
-    let unit = rollout.unit.iter().find_map(|source| source.read(request));
-    let Some(unit) = unit else {
-        return fallback(Fallback::NoUnit);
-    };
-    let place = bucket::place(&unit, &rollout.salt);
+        _ => {}
+    }
+    let sources = rollout.unit.iter().map(|source| source.read(request));
+    let issued = rollout.issue_cookie.iter();
+    let issued = issued.map(|cookie| cookie.read(request));
+    match sources.chain(issued).flatten().next() {
+        Some(unit) => place(rollout, allocation(rollout, segment), tripped, &unit),
+        None => (rollout.baseline, Placement::Fallback(Fallback::NoUnit)),
+    }
+}
+
+fn allocation(rollout: &CompiledRollout, segment: Option<usize>) -> &Allocation {
+    let segment = segment.and_then(|index| rollout.segments.get(index));
+    match segment.map(|segment| &segment.to) {
+        Some(SegmentTo::Split(own)) => own,
+        _ => &rollout.allocation,
+    }
+}
+
+fn place(
+    rollout: &CompiledRollout,
+    allocation: &Allocation,
+    tripped: Option<usize>,
+    unit: &[u8],
+) -> (usize, Placement) {
+    let fallback = |cause| (rollout.baseline, Placement::Fallback(cause));
+    let place = bucket::place(unit, &rollout.salt);
     let Some(arm) = allocation.arm(place.bucket) else {
         return fallback(Fallback::Outside);
     };
@@ -110,7 +155,7 @@ fn assign(
         None => (
             arm,
             Placement::Randomised {
-                unit: rollout.identity.hash(&unit),
+                unit: rollout.identity.hash(unit),
                 slot: place.slot,
             },
         ),
@@ -134,6 +179,9 @@ mod tests {
         let unit = unit.map(|unit| ("x-user-id", unit.as_bytes()));
         Fake::new([(":path", path.as_bytes())].into_iter().chain(unit))
     }
+    fn no_chance() -> Option<[u8; 16]> {
+        None
+    }
     fn in_arm(plan: &CompiledPlan, arm: usize) -> String {
         let rollout = &plan.rollouts[0];
         (0..)
@@ -156,6 +204,7 @@ mod tests {
                 &plan,
                 &request("/v2/models/digits/infer", Some(&unit)),
                 &Tripped(None),
+                &no_chance,
             )
             .unwrap();
             assert_eq!(decision.arm, arm);
@@ -169,7 +218,12 @@ mod tests {
         document["rollouts"][0]["allocation"] = json!([{"from": 0, "to": 1, "arm": "canary"}]);
         let plan = compiled(&document).unwrap();
         assert_eq!(
-            decide(&plan, &request("/other", Some("u")), &Tripped(None)),
+            decide(
+                &plan,
+                &request("/other", Some("u")),
+                &Tripped(None),
+                &no_chance
+            ),
             None
         );
         for (unit, cause) in [
@@ -177,8 +231,13 @@ mod tests {
             (Some(""), Fallback::NoUnit),
             (Some("u"), Fallback::Outside),
         ] {
-            let decision =
-                decide(&plan, &request("/v2/models/digits", unit), &Tripped(None)).unwrap();
+            let decision = decide(
+                &plan,
+                &request("/v2/models/digits", unit),
+                &Tripped(None),
+                &no_chance,
+            )
+            .unwrap();
             assert_eq!(
                 (decision.arm, decision.placement),
                 (0, Placement::Fallback(cause))
@@ -195,6 +254,7 @@ mod tests {
                 &plan,
                 &request("/v2/models/digits", Some(&unit)),
                 &Tripped(Some(1)),
+                &no_chance,
             )
             .unwrap();
             assert_eq!(decision.arm, 0);
@@ -216,7 +276,7 @@ mod tests {
                 ("x-user-id", control.as_bytes()),
                 ("x-serinus-override", token.as_bytes()),
             ];
-            decide(&plan, &Fake::new(headers), &Tripped(Some(1))).unwrap()
+            decide(&plan, &Fake::new(headers), &Tripped(Some(1)), &no_chance).unwrap()
         };
         let overridden = with("abc");
         assert_eq!(
@@ -239,7 +299,7 @@ mod tests {
             let headers = headers
                 .iter()
                 .map(|(name, value)| (*name, value.as_bytes()));
-            decide(&plan, &Fake::new(headers), &Tripped(None)).unwrap()
+            decide(&plan, &Fake::new(headers), &Tripped(None), &no_chance).unwrap()
         };
         let of = |path, cookie| decide(&[(":path", path), ("cookie", cookie)]);
         assert_eq!(of("/v2/models/digits", "u=1").rollout.id, "digits");
@@ -268,7 +328,8 @@ mod tests {
                 ("x-card", card.as_bytes()),
                 ("x-user-id", unit.as_bytes()),
             ];
-            let decision = decide(&plan, &Fake::new(headers), &Tripped(tripped)).unwrap();
+            let decision =
+                decide(&plan, &Fake::new(headers), &Tripped(tripped), &no_chance).unwrap();
             (decision.segment, decision.arm, decision.placement)
         };
         let rule = Placement::Fallback(Fallback::Rule);
@@ -284,5 +345,38 @@ mod tests {
             assert_eq!((segment, found), (None, arm));
             assert!(matches!(placement, Placement::Randomised { .. }));
         }
+    }
+
+    #[test]
+    fn a_cookie_is_issued_routes_at_once_and_counts_once_it_comes_back() {
+        let mut document = plan_json();
+        document["rollouts"][0]["unit"] =
+            json!([{"header": "x-user-id"}, {"issue_cookie": {"name": "uid"}}]);
+        let plan = compiled(&document).unwrap();
+        let mut arms = [0, 0];
+        for number in 0..100u8 {
+            let random = || Some([number; 16]);
+            let path = (":path", "/v2/models/digits".as_bytes());
+            let none = Fake::new([path]);
+            let first = decide(&plan, &none, &Tripped(None), &random).unwrap();
+            assert_eq!(first.placement, Placement::Fallback(Fallback::NewCookie));
+            let header = first.set_cookie.unwrap();
+            assert!(header.ends_with("; Path=/; Max-Age=31536000; SameSite=Lax; HttpOnly"));
+            let cookie = header.split(';').next().unwrap();
+            let back = Fake::new([path, ("cookie", cookie.as_bytes())]);
+            let second = decide(&plan, &back, &Tripped(None), &random).unwrap();
+            assert_eq!(
+                second.arm, first.arm,
+                "the same version from the first request on"
+            );
+            assert!(matches!(second.placement, Placement::Randomised { .. }));
+            assert_eq!(second.set_cookie, None);
+            arms[first.arm] += 1;
+            let tripped = decide(&plan, &none, &Tripped(Some(1)), &random).unwrap();
+            assert_eq!(tripped.arm, 0);
+            let no_randomness = decide(&plan, &none, &Tripped(None), &no_chance).unwrap();
+            assert_eq!((no_randomness.arm, no_randomness.set_cookie), (0, None));
+        }
+        assert!(arms[1] > 0, "{arms:?}");
     }
 }

@@ -126,6 +126,7 @@ impl Ledger {
             segment,
             arm,
             placement,
+            set_cookie: _,
         } = *decision;
         let ledger = self.rollout(rollout);
         match placement {
@@ -514,6 +515,7 @@ mod tests {
             segment: None,
             arm,
             placement,
+            set_cookie: None,
         })
     }
 
@@ -662,6 +664,7 @@ mod tests {
                 segment,
                 arm: 1,
                 placement: UNIT,
+                set_cookie: None,
             };
             let exposure = ledger.exposed(&decision).unwrap();
             ledger.ended(&plan.rollouts[0], exposure, finished(true, 5), 0);

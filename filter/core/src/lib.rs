@@ -17,6 +17,7 @@ pub mod condition;
 pub mod decision;
 pub mod histogram;
 pub mod identity;
+pub mod issued;
 pub mod json;
 pub mod ledger;
 pub mod matching;

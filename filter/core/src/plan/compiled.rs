@@ -7,6 +7,7 @@ use crate::attribute::Attribute;
 use crate::breaker;
 use crate::condition::Condition;
 use crate::identity::{IdentityKey, Share};
+use crate::issued::IssuedCookie;
 use crate::json::FieldError;
 use crate::matching::Matcher;
 use crate::overrides::Overrides;
@@ -34,6 +35,8 @@ pub struct CompiledRollout {
     pub epoch: u64,
     pub matcher: Matcher,
     pub unit: Vec<Attribute>,
+    /// What a client gets that has none of them.
+    pub issue_cookie: Option<IssuedCookie>,
     pub overrides: Option<Overrides>,
     pub salt: String,
     pub identity: IdentityKey,
@@ -152,18 +155,7 @@ fn compile_rollout(rollout: &RolloutPlan) -> Result<CompiledRollout, FieldError>
     let baseline = arm_index("baseline".to_owned(), &rollout.baseline)?;
     let allocation = compile_allocation("allocation", &rollout.allocation, &arm_index)?;
     let segments = compile_segments(&rollout.segments, &arm_index)?;
-    if rollout.unit.is_empty() {
-        return Err(FieldError::new(
-            "unit",
-            "names no source; one such as {\"header\": \"x-user-id\"} is needed",
-        ));
-    }
-    let unit = rollout
-        .unit
-        .iter()
-        .enumerate()
-        .map(|(index, source)| routing::attribute(&format!("unit[{index}]"), source))
-        .collect::<Result<Vec<_>, _>>()?;
+    let (unit, issue_cookie) = routing::unit(&rollout.unit)?;
     let overrides = rollout
         .overrides
         .as_ref()
@@ -177,6 +169,7 @@ fn compile_rollout(rollout: &RolloutPlan) -> Result<CompiledRollout, FieldError>
         epoch: rollout.epoch,
         matcher: routing::matcher(&rollout.matches)?,
         unit,
+        issue_cookie,
         overrides,
         salt: rollout.salt.clone(),
         identity,
@@ -550,6 +543,21 @@ pub(crate) mod tests {
                 "/rollouts/0/unit/0",
                 json!({"cookie": "a b"}),
                 "rollouts[0].unit[0].cookie",
+            ),
+            (
+                "/rollouts/0/unit",
+                json!([{"issue_cookie": {"name": "u"}}, {"header": "x"}]),
+                "rollouts[0].unit[0].issue_cookie",
+            ),
+            (
+                "/rollouts/0/unit/0",
+                json!({"issue_cookie": {"name": "u", "path": "/;Domain=evil"}}),
+                "rollouts[0].unit[0].issue_cookie.path",
+            ),
+            (
+                "/rollouts/0/unit/0",
+                json!({"issue_cookie": {"name": "u", "same_site": "none"}}),
+                "rollouts[0].unit[0].issue_cookie.same_site",
             ),
             (
                 "/rollouts/0/unit/0",

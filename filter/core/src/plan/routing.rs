@@ -3,6 +3,7 @@
 use super::wire;
 use crate::attribute::Attribute;
 use crate::condition::{Check, Condition, Pattern};
+use crate::issued::IssuedCookie;
 use crate::json::FieldError;
 use crate::matching::{Matcher, without_port};
 use crate::overrides::Overrides;
@@ -99,7 +100,7 @@ fn condition(field: &str, wire: &wire::Condition) -> Result<Condition, FieldErro
                 "is empty, so that nothing is in it",
             ));
         }
-        Check::Range { at_least, at_most } if !(at_least <= at_most) => {
+        Check::Range { at_least, at_most } if at_least > at_most => {
             return Err(FieldError::new(
                 format!("{field}.at_least"),
                 format!("is {at_least}, which is above at_most = {at_most}"),
@@ -113,8 +114,87 @@ fn condition(field: &str, wire: &wire::Condition) -> Result<Condition, FieldErro
     })
 }
 
-pub fn attribute(field: &str, source: &wire::UnitSource) -> Result<Attribute, FieldError> {
-    use wire::UnitSource::{Cookie, Header, JwtClaim, Query};
+/// The attributes of a unit in their order, and the cookie that comes last.
+pub fn unit(
+    sources: &[wire::UnitSource],
+) -> Result<(Vec<Attribute>, Option<IssuedCookie>), FieldError> {
+    if sources.is_empty() {
+        return Err(FieldError::new(
+            "unit",
+            "names no source; one such as {\"header\": \"x-user-id\"} is needed",
+        ));
+    }
+    let mut attributes = Vec::new();
+    for (index, source) in sources.iter().enumerate() {
+        let field = format!("unit[{index}]");
+        if let wire::UnitSource::IssueCookie(cookie) = source {
+            if index + 1 < sources.len() {
+                return Err(FieldError::new(
+                    format!("{field}.issue_cookie"),
+                    "is not the last source, so those after it would never be asked",
+                ));
+            }
+            return Ok((attributes, Some(issued(&field, cookie)?)));
+        }
+        attributes.push(attribute(&field, source)?);
+    }
+    Ok((attributes, None))
+}
+
+fn issued(field: &str, cookie: &wire::IssueCookie) -> Result<IssuedCookie, FieldError> {
+    let wrong = |name: &str, problem: String| {
+        Err(FieldError::new(
+            format!("{field}.issue_cookie.{name}"),
+            problem,
+        ))
+    };
+    if cookie.name.is_empty() || cookie.name.len() > 256 || !cookie.name.bytes().all(is_token) {
+        return wrong("name", format!("`{}` is no cookie name", cookie.name));
+    }
+    // RFC 6265, section 4.1.1: anything but control characters and `;`.
+    let plain = |text: &str| {
+        text.bytes()
+            .all(|byte| (b' '..=b'~').contains(&byte) && byte != b';')
+    };
+    if !cookie.path.starts_with('/') || !plain(&cookie.path) {
+        return wrong(
+            "path",
+            format!("is `{}`; one such as / is right", cookie.path),
+        );
+    }
+    let domain = cookie.domain.as_deref().unwrap_or_default();
+    if !plain(domain) {
+        return wrong("domain", format!("`{domain}` is no domain"));
+    }
+    let same_site = match cookie.same_site {
+        wire::SameSite::Strict => "Strict",
+        wire::SameSite::Lax => "Lax",
+        wire::SameSite::None if cookie.secure => "None",
+        wire::SameSite::None => {
+            return wrong(
+                "same_site",
+                "is none, which browsers take only with secure".to_owned(),
+            );
+        }
+    };
+    let mut attributes = format!(
+        "Path={}; Max-Age={}; SameSite={same_site}",
+        cookie.path, cookie.max_age_seconds
+    );
+    for (set, attribute) in [
+        (!domain.is_empty(), format!("; Domain={domain}")),
+        (cookie.secure, "; Secure".to_owned()),
+        (cookie.http_only, "; HttpOnly".to_owned()),
+    ] {
+        if set {
+            attributes.push_str(&attribute);
+        }
+    }
+    Ok(IssuedCookie::new(&cookie.name, &attributes))
+}
+
+fn attribute(field: &str, source: &wire::UnitSource) -> Result<Attribute, FieldError> {
+    use wire::UnitSource::{Cookie, Header, IssueCookie, JwtClaim, Query};
     let named = |kind: &str, name: &str| {
         if name.is_empty() || name.len() > 256 {
             return Err(FieldError::new(
@@ -138,6 +218,7 @@ pub fn attribute(field: &str, source: &wire::UnitSource) -> Result<Attribute, Fi
         }
         Query(name) => Attribute::Query(named("query", name)?),
         JwtClaim(name) => Attribute::Claim(named("jwt_claim", name)?),
+        IssueCookie(cookie) => Attribute::Cookie(named("issue_cookie.name", &cookie.name)?),
     })
 }
 

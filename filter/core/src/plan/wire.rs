@@ -121,6 +121,46 @@ pub enum UnitSource {
     Query(String),
     /// A claim of the bearer token's payload, which is not verified here.
     JwtClaim(String),
+    /// A cookie that the filter itself gives to who has none; the last source.
+    IssueCookie(IssueCookie),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IssueCookie {
+    pub name: String,
+    /// Default: a year. Browsers cap it at about 400 days.
+    #[serde(default = "year")]
+    pub max_age_seconds: u32,
+    #[serde(default = "whole_site")]
+    pub path: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<String>,
+    #[serde(default)]
+    pub secure: bool,
+    #[serde(default = "yes")]
+    pub http_only: bool,
+    #[serde(default)]
+    pub same_site: SameSite,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SameSite {
+    Strict,
+    #[default]
+    Lax,
+    /// Browsers take it only with `secure`.
+    None,
+}
+
+fn year() -> u32 {
+    365 * 24 * 60 * 60
+}
+fn whole_site() -> String {
+    "/".to_owned()
+}
+fn yes() -> bool {
+    true
 }
 
 /// One attribute, by exactly one of the first four, and at most one question; with
