@@ -6,7 +6,7 @@ NATIVE := --workspace --exclude serinus-filter
 .PHONY: help demo demo-keep test build wasm envoy lint format train clean
 
 help:
-	@echo 'make demo       three releases of a real model in real Envoy, about five minutes'
+	@echo 'make demo       three releases of a real model in real Envoy, about a minute after the build'
 	@echo 'make demo-keep  the same, and leave everything running to look at'
 	@echo 'make test       every test'
 	@echo 'make build      the filter (target/wasm/serinus_filter.wasm) and the judge (target/debug/serinus)'

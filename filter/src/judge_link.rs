@@ -150,7 +150,7 @@ impl JudgeLink {
             worker.ledger.session(),
         );
         let mut headers = self.headers("GET", &path);
-        let node = host::string_property(&["node", "id"]).unwrap_or_default();
+        let node = host::string_property(&["xds", "node", "id"]).unwrap_or_default();
         // Only what is plain text goes into a header.
         let node: String = String::from_utf8_lossy(&node)
             .chars()

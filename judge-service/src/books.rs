@@ -13,7 +13,7 @@ use crate::domain::{Bundle, EpochSums, Millis, Rollout, evidence};
 use crate::store::{Change, Loaded};
 use serinus_core::identity::UnitHash;
 use serinus_core::plan::{Plan, Revision};
-use serinus_core::report::{Report, RolloutReport};
+use serinus_core::report::{Report, RolloutReport, SlotRow};
 use std::collections::{BTreeSet, HashMap};
 
 #[derive(Debug, Default)]
@@ -36,6 +36,16 @@ pub struct Entry {
     dirty_units: BTreeSet<UnitHash>,
     dirty: bool,
 }
+
+/// Requests of one arm and slot in one report; no proxy serves so many.
+const MAX_COUNT: u64 = 1 << 32;
+
+/// A second each of them.
+const MAX_LATENCY_SUM_US: u64 = MAX_COUNT * 1_000_000;
+
+/// No sum grows over this, so that sums of sums (256 slots, 16 arms, thousands of
+/// epochs) never overflow: 2^44 x 2^8 x 2^4 x 2^7 = 2^63.
+const MAX_SUM: u64 = 1 << 44;
 
 /// An epoch, and a segment or the rest.
 type SumsKey = (u64, Option<String>);
@@ -138,12 +148,20 @@ impl Books {
         self.plan(report_interval_ms)
     }
 
+    /// The first epoch of a new rollout: each epoch comes with a revision of its own,
+    /// so that no epoch of any rollout before, of the same id too, is as high.
+    #[must_use]
+    pub fn first_epoch(&self) -> u64 {
+        self.revision.counter + 1
+    }
+
     /// Starts a generation after one that a worker has seen and this judge has not:
     /// its database is older than the plans it once gave out.
     pub fn overtake(&mut self, seen: Revision) {
         self.revision = Revision {
             generation: seen.generation.saturating_add(1),
-            counter: 0,
+            // Epochs are counted by it, so it goes on.
+            counter: self.revision.counter,
         };
     }
 
@@ -299,7 +317,7 @@ fn check(report: &Report) -> Result<(), Refusal> {
             ),
         ));
     }
-    if report.session.len() != 32 || !report.session.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+    if !serinus_core::report::is_session(&report.session) {
         return Err(malformed("session", "is not 32 hex digits".to_owned()));
     }
     if report.sequence == 0 || report.sequence > i64::MAX.unsigned_abs() {
@@ -415,6 +433,40 @@ impl Entry {
                 )
             })?;
             arms.push(found);
+            for (row, slot) in arm.slots.iter().enumerate() {
+                let field = || format!("rollouts[{index}].arms[{position}].slots[{row}]");
+                let &SlotRow(_, exposures, finished, errors, latency_us, ref over) = slot;
+                let answered = finished.checked_sub(errors);
+                if answered.is_none_or(|answered| over.iter().any(|&over| over > answered)) {
+                    return Err(malformed(
+                        field(),
+                        "counts more errors or slow answers than finished requests".to_owned(),
+                    ));
+                }
+                if exposures.max(finished) > MAX_COUNT || latency_us > MAX_LATENCY_SUM_US {
+                    return Err(malformed(
+                        field(),
+                        format!(
+                            "counts more than {MAX_COUNT} requests, or their latency more than {MAX_LATENCY_SUM_US} us"
+                        ),
+                    ));
+                }
+            }
+        }
+        if let Some(trip) = &part.breaker {
+            let arm = self.rollout.arm_index(&trip.arm);
+            let of_treatment = arm.is_some_and(|arm| arm != self.rollout.control_index());
+            if !of_treatment || trip.errors == 0 || trip.errors > trip.finished {
+                return Err(malformed(
+                    format!("rollouts[{index}].breaker"),
+                    format!(
+                        "`{}` is no arm but control's, or {} errors of {} requests open no breaker",
+                        trip.arm.escape_debug(),
+                        trip.errors,
+                        trip.finished
+                    ),
+                ));
+            }
         }
         let listed = part
             .new_units
@@ -460,20 +512,20 @@ impl Entry {
             for &(bucket, count) in &report.histogram {
                 if usize::from(bucket) < serinus_core::histogram::BUCKETS {
                     let sum = arm.histogram.entry(bucket).or_default();
-                    *sum = sum.saturating_add(count);
+                    grow(sum, count);
                 }
             }
-            arm.local_replies = arm.local_replies.saturating_add(report.local_replies);
-            arm.disconnects = arm.disconnects.saturating_add(report.disconnects);
-            arm.samples_sent = arm.samples_sent.saturating_add(report.samples_sent);
-            arm.samples_dropped = arm.samples_dropped.saturating_add(report.samples_dropped);
+            grow(&mut arm.local_replies, report.local_replies);
+            grow(&mut arm.disconnects, report.disconnects);
+            grow(&mut arm.samples_sent, report.samples_sent);
+            grow(&mut arm.samples_dropped, report.samples_dropped);
         }
         for (&cause, &count) in &part.fallbacks {
             let name = serde_json::to_value(cause)
                 .ok()
                 .and_then(|name| name.as_str().map(str::to_owned));
             let sum = sums.fallbacks.entry(name.unwrap_or_default()).or_default();
-            *sum = sum.saturating_add(count);
+            grow(sum, count);
         }
         if let Some(trip) = &part.breaker {
             sums.trips.push(Trip {
@@ -593,8 +645,12 @@ fn firsts<'sums>(
 
 fn add(slots: &mut [u64], slot: usize, count: u64) {
     if let Some(sum) = slots.get_mut(slot) {
-        *sum = sum.saturating_add(count);
+        grow(sum, count);
     }
+}
+
+fn grow(sum: &mut u64, count: u64) {
+    *sum = sum.saturating_add(count).min(MAX_SUM);
 }
 
 #[cfg(test)]
@@ -695,6 +751,26 @@ mod tests {
                 "rollouts[0].arms[0].arm",
             ),
             (json!({"first_errors": [[7, 2]]}), "rollouts[0]"),
+            (
+                json!({"arms": [{"arm": "canary", "slots": [[0, 1, 1, 2, 0, []]]}]}),
+                "rollouts[0].arms[0].slots[0]",
+            ),
+            (
+                json!({"arms": [{"arm": "canary", "slots": [[0, 3, 3, 2, 0, [2]]]}]}),
+                "rollouts[0].arms[0].slots[0]",
+            ),
+            (
+                json!({"breaker": {"arm": "no\r\nsuch", "finished": 9, "errors": 9}}),
+                "rollouts[0].breaker",
+            ),
+            (
+                json!({"breaker": {"arm": "control", "finished": 9, "errors": 9}}),
+                "rollouts[0].breaker",
+            ),
+            (
+                json!({"breaker": {"arm": "canary", "finished": 0, "errors": 0}}),
+                "rollouts[0].breaker",
+            ),
         ] {
             match books.count(&report(1, &part)) {
                 Err(Refusal::Malformed { field: named, .. }) => assert_eq!(named, field),
@@ -745,11 +821,20 @@ mod tests {
     #[test]
     fn sums_never_overflow() {
         let mut books = books();
-        let huge = json!({"arms": [{"arm": "control", "slots": [[0, u64::MAX, u64::MAX, 0, u64::MAX, [u64::MAX]]],
-            "histogram": [[0, u64::MAX], [9999, 1]]}]});
-        books.count(&report(1, &huge)).unwrap();
-        books.count(&report(2, &huge)).unwrap();
-        assert_eq!(books.entries()[0].sums()[0].arms[0].exposures[0], u64::MAX);
+        let with = |count: u64| {
+            json!({"arms": [{"arm": "control", "slots": [[0, count, count, 0, count, [count]]],
+                "histogram": [[0, u64::MAX], [9999, 1]], "disconnects": u64::MAX}]})
+        };
+        assert!(matches!(
+            books.count(&report(1, &with(u64::MAX))),
+            Err(Refusal::Malformed { .. })
+        ));
+        for sequence in 1..=3 {
+            books.count(&report(sequence, &with(MAX_COUNT))).unwrap();
+        }
+        let arm = &books.entries()[0].sums()[0].arms[0];
+        assert_eq!(arm.exposures[0], 3 * MAX_COUNT);
+        assert_eq!((arm.histogram[&0], arm.disconnects), (MAX_SUM, MAX_SUM));
     }
 
     #[test]

@@ -45,8 +45,9 @@ async fn main() -> ExitCode {
     if flags.keep {
         println!();
         println!(
-            "everything runs on: the page is at {}/, Ctrl-C ends it",
-            stage.lab.judge.address()
+            "everything runs on until Ctrl-C: the page is at {}/, logs are in {}",
+            stage.lab.judge.address(),
+            stage.lab.folder().display()
         );
         let _ = tokio::signal::ctrl_c().await;
     }
@@ -70,7 +71,6 @@ async fn tell() -> Result<(Stage, bool)> {
     println!();
     println!("  watch it at  {}/", stage.lab.judge.address());
     println!("  users go to  {}", stage.lab.envoy.address());
-    println!("  logs are in  {}", stage.lab.folder().display());
     println!();
     println!(
         "{USERS} users send {REQUESTS_PER_SECOND} real digit images a second; {}% fail in both versions, as in life",

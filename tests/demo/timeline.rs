@@ -5,6 +5,9 @@ use serinus_tests::judge::status::Phase;
 use serinus_tests::lab::CANARY;
 use serinus_tests::stories::{ACROSS, Cell, Moment, Screen};
 
+/// Characters of a reason in a line.
+const REASON: usize = 58;
+
 /// Lines of the timeline between two heads.
 const HEAD_EVERY: u32 = 20;
 
@@ -87,14 +90,14 @@ impl Screen for Timeline {
         println!("  {heading}");
         println!();
         for line in drawing::grid(tiles, ACROSS) {
-            println!("    {line}");
+            println!("{}", format!("    {line}").trim_end());
         }
     }
 
     fn text(&mut self, lines: &[String]) {
         println!();
         for line in lines {
-            println!("  {line}");
+            println!("{}", format!("  {line}").trim_end());
         }
         self.lines_since_head = HEAD_EVERY;
     }
@@ -112,7 +115,7 @@ fn words(cell: &Cell) -> String {
         _ => "",
     };
     match cell.interval {
-        Some((lower, upper)) => format!("{value:+.2} [{lower:+.1},{upper:+.1}]{mark}"),
+        Some((lower, upper)) => format!("{value:+.1} [{lower:+.1},{upper:+.1}]{mark}"),
         None => format!("{value:+.2}{mark}"),
     }
 }
@@ -124,11 +127,13 @@ fn verdict(moment: &Moment) -> String {
     match status.phase {
         Phase::Running if status.warming_up => "hold: learning latency".to_owned(),
         Phase::Running | Phase::Paused => {
-            let action = status
-                .evaluation
-                .as_ref()
-                .map(|evaluation| &evaluation.action);
-            action.map_or("-", String::as_str).replace('_', " ")
+            let Some(evaluation) = &status.evaluation else {
+                return "-".to_owned();
+            };
+            // What is waited for, as far as a line is long.
+            let reason = evaluation.reasons.first().map_or("", String::as_str);
+            let reason: String = reason.chars().take(REASON).collect();
+            format!("{}: {reason}", evaluation.action.replace('_', " "))
         }
         Phase::Promoted => "PROMOTED".to_owned(),
         Phase::RolledBack => "ROLLED BACK".to_owned(),

@@ -15,6 +15,7 @@ mod world;
 
 mod api;
 mod baseline;
+mod deeds;
 mod kill_switch;
 mod restart;
 mod segments;

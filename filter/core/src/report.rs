@@ -19,6 +19,12 @@ pub const LIST_LIMIT: usize = 16_384;
 /// as much again for the slots of 16 arms.
 pub const MAX_BYTES: usize = 4 * 1024 * 1024;
 
+/// Whether it names a ledger: 32 hex digits.
+#[must_use]
+pub fn is_session(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     pub version: u32,

@@ -6,13 +6,27 @@ use axum::http::StatusCode;
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use serinus_core::json;
+use std::time::Duration;
 
 /// How much of a body that is too large is read and thrown away: a client that is
 /// cut off while it sends does not see the answer that says why.
 const DRAINED: usize = 32 * 1024 * 1024;
 
+/// A body that takes longer is given up: nobody's needs more than a second.
+const PATIENCE: Duration = Duration::from_secs(15);
+
 /// A body of at most `limit` bytes.
-pub async fn bytes(mut body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
+pub async fn bytes(body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
+    match tokio::time::timeout(PATIENCE, read(body, limit)).await {
+        Ok(read) => read,
+        Err(_) => Err(Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            format!("the body was not complete after {} s", PATIENCE.as_secs()),
+        )),
+    }
+}
+
+async fn read(mut body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
     let mut kept = Vec::new();
     let mut seen: usize = 0;
     while let Some(frame) = body.frame().await {

@@ -49,7 +49,7 @@ pub async fn plan(
         let value = headers.get(name).and_then(|value| value.to_str().ok())?;
         Some(value.chars().take(LONGEST_WORD).collect::<String>())
     };
-    if let Some(session) = poll.session.filter(|session| session.len() == 32) {
+    if let Some(session) = poll.session.filter(|session| report::is_session(session)) {
         let node = word("x-serinus-node").unwrap_or_default();
         service.delivery().polled(
             &session,
@@ -59,7 +59,10 @@ pub async fn plan(
             service.now(),
         );
     }
-    if known > service.delivery().revision() && known.generation < LAST_GENERATION {
+    // A browser says so with each request, and no browser is a worker: a page that
+    // somebody visits must not change what the workers are given.
+    let by_browser = headers.contains_key("sec-fetch-site");
+    if known > service.delivery().revision() && known.generation < LAST_GENERATION && !by_browser {
         service.overtake(known).await;
     }
     let mut plan = service.delivery().subscribe();

@@ -111,7 +111,9 @@ impl From<SampleRefusal> for Problem {
     fn from(error: SampleRefusal) -> Self {
         let status = match error {
             SampleRefusal::UnknownRollout { .. } => StatusCode::NOT_FOUND,
-            SampleRefusal::Version(_) | SampleRefusal::UnknownArm { .. } => StatusCode::BAD_REQUEST,
+            SampleRefusal::Version(_)
+            | SampleRefusal::Session
+            | SampleRefusal::UnknownArm { .. } => StatusCode::BAD_REQUEST,
         };
         Self::new(status, error.to_string())
     }

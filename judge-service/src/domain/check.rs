@@ -6,11 +6,36 @@ use serinus_core::bucket::BUCKETS;
 use serinus_core::json::FieldError;
 use serinus_core::plan::compiled::check_name;
 
+const MAX_SALT: usize = 256;
+const MAX_STEPS: usize = 100;
+
 /// # Errors
 /// The first field that does not make sense. What only the compiled plan can
 /// tell (names of headers, say) is checked by compiling the plan it leads to.
 pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
     check_name("id", &spec.id)?;
+    // Clients take these out of a URL's path.
+    if matches!(spec.id.as_str(), "." | "..") {
+        return Err(FieldError::new(
+            "id",
+            "is no name but a path; letters are right",
+        ));
+    }
+    if spec.salt.as_ref().is_some_and(|salt| salt.len() > MAX_SALT) {
+        return Err(FieldError::new(
+            "salt",
+            format!("is longer than {MAX_SALT} bytes"),
+        ));
+    }
+    if spec.steps.len() > MAX_STEPS {
+        return Err(FieldError::new(
+            "steps",
+            format!("are {}; at most {MAX_STEPS} are right", spec.steps.len()),
+        ));
+    }
+    if let Some(sampling) = &spec.sampling {
+        within("sampling.share", sampling.share, 0.0, 1.0)?;
+    }
     if spec.arms.len() < 2 {
         return Err(FieldError::new(
             "arms",
@@ -52,6 +77,12 @@ pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
     }
     within("holdback_percent", spec.holdback_percent, 0.0, 50.0)?;
     within("minimum.seconds", spec.minimum.seconds, 0.0, 31_536_000.0)?;
+    within_count(
+        "minimum.exposures",
+        spec.minimum.exposures,
+        1,
+        1_000_000_000,
+    )?;
     within("warm_up.seconds", spec.warm_up.seconds, 0.0, 86_400.0)?;
     // A thousand answers have one above p99.9; fewer than 20 have none above p95.
     within_count("warm_up.requests", spec.warm_up.requests, 20, 1_000_000)?;
@@ -330,6 +361,10 @@ pub(crate) mod tests {
     fn every_error_names_its_field() {
         let cases: &[(&str, Value, &str)] = &[
             ("/id", json!("a/b"), "id"),
+            ("/id", json!(".."), "id"),
+            ("/salt", json!("x".repeat(257)), "salt"),
+            ("/sampling", json!({"share": 2}), "sampling.share"),
+            ("/minimum", json!({"exposures": 0}), "minimum.exposures"),
             ("/colour", json!(1), "colour"),
             ("/arms", json!([{"name": "a"}]), "arms"),
             ("/arms/1/name", json!("control"), "arms[1].name"),

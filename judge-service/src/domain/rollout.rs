@@ -14,6 +14,7 @@ pub struct Rollout {
     pub spec: RolloutSpec,
     /// SHA-256 of each arm's model, by arm.
     pub digests: BTreeMap<String, String>,
+    pub first_epoch: u64,
     pub created_ms: Millis,
     pub phase: Phase,
     pub phase_since_ms: Millis,
@@ -134,15 +135,20 @@ impl Epoch {
 // === impl Rollout ===
 
 impl Rollout {
+    /// Its epochs count from `first_epoch`: a report names a rollout by id and epoch,
+    /// and must not be taken for one of a later rollout of the same id.
+    ///
     /// # Errors
     /// A first step whose weights do not make sense; [`super::check::check`] finds those too.
     pub fn start(
         spec: RolloutSpec,
         digests: BTreeMap<String, String>,
+        first_epoch: u64,
         now: Millis,
     ) -> Result<Self, FieldError> {
         let mut rollout = Self {
             baseline: spec.baseline().to_owned(),
+            first_epoch,
             spec,
             digests,
             created_ms: now,
@@ -304,7 +310,9 @@ impl Rollout {
         thresholds: Option<Thresholds>,
         now: Millis,
     ) {
-        let epoch = self.epoch().map_or(1, |epoch| epoch.epoch + 1);
+        let epoch = self
+            .epoch()
+            .map_or(self.first_epoch, |epoch| epoch.epoch + 1);
         let arms = self.spec.arms.len();
         self.epochs.push(Epoch {
             epoch,
@@ -342,7 +350,7 @@ pub(crate) mod tests {
     use crate::domain::check::tests::{spec, spec_json};
 
     pub(crate) fn rollout() -> Rollout {
-        Rollout::start(spec(&spec_json()).unwrap(), BTreeMap::new(), 1_000).unwrap()
+        Rollout::start(spec(&spec_json()).unwrap(), BTreeMap::new(), 1, 1_000).unwrap()
     }
 
     #[test]
@@ -376,7 +384,8 @@ pub(crate) mod tests {
             {"name": "gold", "when": when, "arm": "control"},
             {"name": "same", "when": when},
         ]);
-        let mut rollout = Rollout::start(spec(&document).unwrap(), BTreeMap::new(), 1_000).unwrap();
+        let mut rollout =
+            Rollout::start(spec(&document).unwrap(), BTreeMap::new(), 1, 1_000).unwrap();
         let weights = |rollout: &Rollout, segment| {
             let epoch = rollout.epoch().unwrap();
             epoch.weights_of(segment).map(<[u16]>::to_vec)

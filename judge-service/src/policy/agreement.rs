@@ -49,7 +49,10 @@ pub fn evidence(
     let within = surely && !unusable;
     let name = comparison.arm_name();
     let words = if harmed {
-        harm.words(comparison, "answer that its model file does not give")
+        harm.words(
+            comparison,
+            "an answer that their version's model file does not give",
+        )
     } else if unusable {
         format!(
             "control itself disagrees with its model file for {} of {} users, so the reference is unusable",

@@ -41,7 +41,7 @@ pub fn evidence(
         .map(|shown| shown.interval(SHOWN_ALPHA, TUNING_REQUESTS))
         .unzip();
     let words = if harmed || harm.log_e > 0.0 && !within {
-        harm.words(comparison, "error")
+        harm.words(comparison, "an error")
     } else if within {
         let how = if by_bound {
             format!("surely under {}", words::percent(guardrail.margin_absolute))

@@ -55,11 +55,11 @@ impl Harm {
         self.log_e >= self.threshold && difference.is_some_and(|difference| difference > floor)
     }
 
-    /// "41 of 52 users whose first error came at this step were on canary, which
-    /// has 10% of users; odds against chance 3 million to 1"
+    /// "41 of 52 users with an error at this step were on canary, which has 10% of
+    /// users; odds against chance 3 million to 1"
     pub fn words(&self, comparison: &Comparison<'_>, event: &str) -> String {
         format!(
-            "{} of {} users whose first {event} came at this step were on {}, which has {} of users; odds against chance {}",
+            "{} of {} users with {event} at this step were on {}, which has {} of users; odds against chance {}",
             self.in_arm,
             self.with_event,
             comparison.arm_name(),

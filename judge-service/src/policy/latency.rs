@@ -54,10 +54,10 @@ pub fn tail(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<MetricEv
         words::duration_us(edge_us.unwrap_or_default())
     };
     let event = if edges.arm == edges.control {
-        format!("answer slower than {}", slower_than(edges.control))
+        format!("an answer slower than {}", slower_than(edges.control))
     } else {
         format!(
-            "answer slower than {} ({} on {})",
+            "an answer slower than {} ({} on {})",
             slower_than(edges.control),
             slower_than(edges.arm),
             comparison.arm_name(),
@@ -123,12 +123,12 @@ fn quantile(
     let arm = comparison.arm_name();
     let words = if within {
         format!(
-            "{arm}'s p{percentile} is surely slower by less than {}",
+            "{arm}'s p{percentile} is surely less than {} slower than control's",
             words::percent(slowdown)
         )
     } else {
         format!(
-            "{arm}'s p{percentile} is not yet surely slower by less than {}",
+            "not yet sure that {arm}'s p{percentile} is less than {} slower than control's",
             words::percent(slowdown)
         )
     };

@@ -102,7 +102,7 @@ fn situation_of(changes: &Value, control: Arm, canary: Arm) -> Situation {
     for (key, value) in changes.as_object().unwrap() {
         document[key] = value.clone();
     }
-    let mut rollout = Rollout::start(spec(&document).unwrap(), BTreeMap::new(), 0).unwrap();
+    let mut rollout = Rollout::start(spec(&document).unwrap(), BTreeMap::new(), 1, 0).unwrap();
     rollout.learned(thresholds(), 5_000);
     Situation {
         rollout,
@@ -233,7 +233,7 @@ fn promotes_what_is_surely_good_enough() {
         "much faster than control",
         &faster,
         Action::Promote,
-        "p95 is surely",
+        "p95 is surely less than",
     );
     let incident = situation(GOOD.of(18_000).errors(0.3), GOOD.of(2_000).errors(0.3));
     expect(
@@ -251,7 +251,7 @@ fn rolls_back_what_is_surely_worse_than_tolerated() {
         "ten times the errors",
         &broken,
         Action::RollBack,
-        "users whose first error came at this step",
+        "users with an error at this step",
     );
     let outage = situation(GOOD.of(90), GOOD.of(10).errors(1.0));
     expect(
@@ -265,14 +265,14 @@ fn rolls_back_what_is_surely_worse_than_tolerated() {
         "twice as often above every threshold",
         &slow,
         Action::RollBack,
-        "first answer slower than",
+        "users with an answer slower than",
     );
     let wrong = situation(GOOD.of(18_000), GOOD.of(2_000).mismatches(0.5));
     expect(
         "wrong but 200",
         &wrong,
         Action::RollBack,
-        "answer that its model file does not give",
+        "an answer that their version's model file does not give",
     );
     let mut tripped = good();
     tripped.trip = true;
@@ -288,7 +288,7 @@ fn rolls_back_what_is_surely_worse_than_tolerated() {
         "no minimum time delays a rollback",
         &early,
         Action::RollBack,
-        "first error",
+        "with an error",
     );
 }
 
@@ -312,7 +312,7 @@ fn holds_what_is_not_decided() {
         "canary had 200 of at least 500 requests",
     );
     let mut cold = good();
-    cold.rollout = Rollout::start(cold.rollout.spec.clone(), BTreeMap::new(), 0).unwrap();
+    cold.rollout = Rollout::start(cold.rollout.spec.clone(), BTreeMap::new(), 1, 0).unwrap();
     expect("warming up", &cold, Action::Hold, "warming up");
     let a_bit_slower = situation(
         GOOD.of(18_000),
@@ -325,7 +325,7 @@ fn holds_what_is_not_decided() {
         "just at the latency margin",
         &a_bit_slower,
         Action::Hold,
-        "p50 is not yet surely slower by less than 25%",
+        "not yet sure that canary's p50 is less than 25% slower",
     );
     let unusable = situation(
         GOOD.of(18_000).mismatches(0.5),
@@ -374,7 +374,7 @@ fn a_sample_ratio_alarm_blocks_promotion_and_never_a_rollback() {
         "and canary is broken too",
         &lost,
         Action::RollBack,
-        "first error",
+        "with an error",
     );
 }
 
@@ -416,7 +416,7 @@ fn phases_limit_what_is_automatic() {
         "paused and broken",
         &paused,
         Action::RollBack,
-        "first error",
+        "with an error",
     );
     let mut done = good();
     done.rollout.take_back(Phase::RolledBack, 0);

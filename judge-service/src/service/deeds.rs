@@ -2,14 +2,16 @@
 
 use super::Service;
 use super::status::Status;
-use crate::books::Made;
+use crate::books::{Books, Made};
 use crate::domain::check::check;
 use crate::domain::decision::{By, Deed, Sealed};
 use crate::domain::plan::{Keyed, build};
 use crate::domain::{Phase, Rollout, RolloutSpec};
 use crate::store::StoreError;
 use serinus_core::json::FieldError;
+use serinus_core::plan::compiled::MAX_ROLLOUTS;
 use serinus_core::plan::{self, Revision};
+use std::sync::Arc;
 
 #[derive(Debug, thiserror::Error)]
 pub enum DeedError {
@@ -32,7 +34,12 @@ impl Service {
     ///
     /// # Errors
     /// A spec that does not make sense, a model that does not load, an id that is taken.
-    pub async fn create(&self, spec: RolloutSpec) -> Result<Status, DeedError> {
+    pub async fn create(self: &Arc<Self>, spec: RolloutSpec) -> Result<Status, DeedError> {
+        let service = Arc::clone(self);
+        to_its_end(async move { service.create_now(spec).await }).await
+    }
+
+    async fn create_now(&self, spec: RolloutSpec) -> Result<Status, DeedError> {
         let spec = spec.completed();
         check(&spec)?;
         let id = spec.id.clone();
@@ -41,11 +48,13 @@ impl Service {
             return Err(DeedError::Exists(id));
         }
         // Reads files, so other tasks must not wait on this thread.
-        let digests = tokio::task::block_in_place(|| self.models.load(&spec))?;
+        let loaded = tokio::task::block_in_place(|| self.models.load(&spec))?;
         let now = self.now();
-        let rollout = Rollout::start(spec, digests, now)?;
+        let rollout = Rollout::start(spec, loaded.digests(), books.first_epoch(), now)?;
         let identity_key = random_key()?;
         routable(&rollout, &identity_key)?;
+        has_room(&books, &rollout.spec)?;
+        self.models.keep(&id, loaded);
         let first = rollout
             .spec
             .steps
@@ -61,6 +70,16 @@ impl Service {
     /// # Errors
     /// No such rollout, or one whose phase does not allow it.
     pub async fn act(
+        self: &Arc<Self>,
+        id: &str,
+        deed: Deed,
+        reason: Option<String>,
+    ) -> Result<Status, DeedError> {
+        let (service, id) = (Arc::clone(self), id.to_owned());
+        to_its_end(async move { service.act_now(&id, deed, reason).await }).await
+    }
+
+    async fn act_now(
         &self,
         id: &str,
         deed: Deed,
@@ -111,7 +130,12 @@ impl Service {
     ///
     /// # Errors
     /// No such rollout, or one that still splits traffic.
-    pub async fn delete(&self, id: &str) -> Result<(), DeedError> {
+    pub async fn delete(self: &Arc<Self>, id: &str) -> Result<(), DeedError> {
+        let (service, id) = (Arc::clone(self), id.to_owned());
+        to_its_end(async move { service.delete_now(&id).await }).await
+    }
+
+    async fn delete_now(&self, id: &str) -> Result<(), DeedError> {
         let mut books = self.books.lock().await;
         let entry = books
             .entry(id)
@@ -147,7 +171,17 @@ impl Service {
 
     /// A worker has seen a plan that this judge does not know: its database is
     /// older. A new generation makes every worker follow.
-    pub async fn overtake(&self, seen: Revision) {
+    pub async fn overtake(self: &Arc<Self>, seen: Revision) {
+        let service = Arc::clone(self);
+        let done = to_its_end(async move {
+            service.overtake_now(seen).await;
+            Ok(())
+        });
+        // It logs what goes wrong itself.
+        let _ = done.await;
+    }
+
+    async fn overtake_now(&self, seen: Revision) {
         let mut books = self.books.lock().await;
         if seen > books.revision() {
             tracing::warn!(%seen, ours = %books.revision(), "a worker knows a later plan: starting a new generation");
@@ -160,7 +194,7 @@ impl Service {
 
     async fn decided(
         &self,
-        books: &mut crate::books::Books,
+        books: &mut Books,
         id: &str,
         deed: Deed,
         from_step: usize,
@@ -181,6 +215,39 @@ impl Service {
             .entry(id)
             .map(|entry| self.status_of(entry))
             .ok_or_else(|| DeedError::Unknown(id.to_owned()))
+    }
+}
+
+/// Runs a deed in a task of its own: a caller that hangs up must not leave one half
+/// done, with books, disk and plan each saying something else.
+async fn to_its_end<T: Send + 'static>(
+    deed: impl Future<Output = Result<T, DeedError>> + Send + 'static,
+) -> Result<T, DeedError> {
+    match tokio::spawn(deed).await {
+        Ok(result) => result,
+        Err(error) => Err(DeedError::Internal(error.to_string())),
+    }
+}
+
+/// Whether the plan can hold one more rollout, and requests can reach it.
+fn has_room(books: &Books, spec: &RolloutSpec) -> Result<(), DeedError> {
+    if books.entries().len() >= MAX_ROLLOUTS {
+        return Err(DeedError::Conflict(format!(
+            "there are {MAX_ROLLOUTS} rollouts, which is all that a plan holds; delete one that is over first"
+        )));
+    }
+    // The first that matches has a request, so one of the same match is never asked.
+    let before = books
+        .entries()
+        .iter()
+        .find(|entry| entry.rollout.spec.matches == spec.matches);
+    match before {
+        None => Ok(()),
+        Some(before) => Err(DeedError::Conflict(format!(
+            "rollout `{}` has the same `match` and would have all its requests; it is {}: delete it once it is over, or match something else",
+            before.rollout.spec.id,
+            before.rollout.phase.name().replace('_', " ")
+        ))),
     }
 }
 

@@ -47,7 +47,7 @@ impl Service {
     /// # Errors
     /// A report that is refused for good, or a judge that cannot take it now.
     pub async fn report(&self, report: Report) -> Result<Counted, IngestError> {
-        self.delivery.serves(&report.session, self.now());
+        let session = report.session.clone();
         let (done, answer) = oneshot::channel();
         let ingest = Ingest::Report {
             report: Box::new(report),
@@ -57,6 +57,10 @@ impl Service {
             .try_send(ingest)
             .map_err(|_| IngestError::Busy)?;
         let result = answer.await.map_err(|_| IngestError::Busy)?;
+        // Who sends nonsense is no worker.
+        if result.is_ok() {
+            self.delivery.serves(&session, self.now());
+        }
         self.live().counters.counted(&result);
         result
     }

@@ -56,6 +56,17 @@ pub struct Service {
     changed: Notify,
 }
 
+/// Runs what a judge cannot be without. Should it panic all the same, the judge ends
+/// rather than look alive: whoever started it starts it again, from its disk.
+fn never_ends(what: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+    tokio::spawn(async move {
+        if let Err(error) = tokio::spawn(work).await {
+            tracing::error!(%error, "{what} has died: the judge ends");
+            std::process::exit(70);
+        }
+    });
+}
+
 impl Service {
     /// Loads the books, and starts ingestion, inference and the control loop.
     ///
@@ -84,8 +95,8 @@ impl Service {
             samples,
             changed: Notify::new(),
         });
-        tokio::spawn(Arc::clone(&service).take_reports(reports));
-        tokio::spawn(Arc::clone(&service).control());
+        never_ends("ingestion", Arc::clone(&service).take_reports(reports));
+        never_ends("the control loop", Arc::clone(&service).control());
         reference::spawn(&service, work);
         Ok(service)
     }

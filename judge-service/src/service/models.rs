@@ -14,6 +14,19 @@ pub struct Models {
     loaded: RwLock<HashMap<(String, String), Arc<dyn Model>>>,
 }
 
+/// Models by arm.
+pub struct LoadedModels(Vec<(String, Arc<dyn Model>)>);
+
+impl LoadedModels {
+    #[must_use]
+    pub fn digests(&self) -> BTreeMap<String, String> {
+        let models = self.0.iter();
+        models
+            .map(|(arm, model)| (arm.clone(), model.digest().to_owned()))
+            .collect()
+    }
+}
+
 impl Models {
     #[must_use]
     pub fn new(folder: PathBuf) -> Self {
@@ -23,12 +36,11 @@ impl Models {
         }
     }
 
-    /// Loads the models that a spec names: their digests, by arm.
+    /// Loads the models that a spec names; nothing is kept yet.
     ///
     /// # Errors
     /// The first that does not load, with its field.
-    pub fn load(&self, spec: &RolloutSpec) -> Result<BTreeMap<String, String>, FieldError> {
-        let mut digests = BTreeMap::new();
+    pub fn load(&self, spec: &RolloutSpec) -> Result<LoadedModels, FieldError> {
         let mut models = Vec::new();
         for (index, arm) in spec.arms.iter().enumerate() {
             let Some(path) = &arm.model else { continue };
@@ -41,14 +53,21 @@ impl Models {
             })?;
             let model = inference::load(&path)
                 .map_err(|error| FieldError::new(field(), error.to_string()))?;
-            digests.insert(arm.name.clone(), model.digest().to_owned());
-            models.push(((spec.id.clone(), arm.name.clone()), model));
+            models.push((arm.name.clone(), model));
         }
+        Ok(LoadedModels(models))
+    }
+
+    /// From now on a rollout's samples are compared with these.
+    pub fn keep(&self, rollout: &str, models: LoadedModels) {
+        let named = models
+            .0
+            .into_iter()
+            .map(|(arm, model)| ((rollout.to_owned(), arm), model));
         self.loaded
             .write()
             .unwrap_or_else(PoisonError::into_inner)
-            .extend(models);
-        Ok(digests)
+            .extend(named);
     }
 
     /// Loads the models of rollouts that a restarted judge goes on with. One that
@@ -59,10 +78,9 @@ impl Models {
         {
             let id = &rollout.spec.id;
             match self.load(&rollout.spec) {
-                Ok(digests) if digests == rollout.digests => {}
+                Ok(models) if models.digests() == rollout.digests => self.keep(id, models),
                 Ok(_) => {
                     tracing::error!(rollout = %id, "a model file has changed since the rollout was created; its samples are not compared");
-                    self.forget(id);
                 }
                 Err(error) => {
                     tracing::error!(rollout = %id, %error, "a model does not load; its samples are not compared")

@@ -26,6 +26,8 @@ pub(super) struct Work {
 pub enum SampleRefusal {
     #[error("version: is {0}, and this judge reads {version}", version = sample::VERSION)]
     Version(u32),
+    #[error("session: is not 32 hex digits")]
+    Session,
     #[error("samples[{index}].rollout: there is no rollout `{rollout}`")]
     UnknownRollout { index: usize, rollout: String },
     #[error("samples[{index}].arm: rollout `{rollout}` has no arm `{arm}`")]
@@ -69,7 +71,9 @@ impl Service {
         if batch.version != sample::VERSION {
             return Err(SampleRefusal::Version(batch.version));
         }
-        self.delivery.serves(&batch.session, self.now());
+        if !serinus_core::report::is_session(&batch.session) {
+            return Err(SampleRefusal::Session);
+        }
         let mut work = Vec::new();
         let mut taken = Taken::default();
         let books = self.books.lock().await;
@@ -98,6 +102,7 @@ impl Service {
             }
         }
         drop(books);
+        self.delivery.serves(&batch.session, self.now());
         for work in work {
             match self.samples.try_send(work) {
                 Ok(()) => taken.taken += 1,

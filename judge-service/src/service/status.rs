@@ -139,9 +139,17 @@ impl Service {
                 live.incident(&rollout.spec.id, rollout.spec.baseline()),
             )
         };
+        let delivery = self.delivery().convergence(self.now());
+        let refused = (delivery.refused > 0).then(|| {
+            format!(
+                "{} workers refuse the plan, and go on by the one before: GET /v1/workers says why",
+                delivery.refused
+            )
+        });
         let notices = incident
             .filter(|_| rollout.phase.is_live())
             .into_iter()
+            .chain(refused)
             .collect();
         Status {
             id: rollout.spec.id.clone(),
@@ -160,7 +168,7 @@ impl Service {
             segments: segments(entry),
             evaluation,
             notices,
-            delivery: self.delivery().convergence(self.now()),
+            delivery,
             spec: rollout.spec.clone(),
         }
     }

@@ -19,6 +19,8 @@ pub enum StoreError {
     Database(#[from] sqlx::Error),
     #[error("the database could not be brought up to date: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
+    #[error("the database cannot be locked: {0}")]
+    Lock(String),
     #[error("{what} in the database is damaged: {problem}")]
     Damaged { what: String, problem: String },
 }

@@ -9,6 +9,7 @@ use serinus_core::plan::Revision;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Row, SqlSafeStr, SqlitePool};
+use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ const SESSION_KEPT_MS: u64 = 7 * 24 * 3_600 * 1_000;
 
 pub struct Sqlite {
     pool: SqlitePool,
+    /// Held while the store is open: two judges on one file would each decide.
+    _lock: File,
 }
 
 impl Sqlite {
@@ -25,6 +28,7 @@ impl Sqlite {
     /// # Errors
     /// A file that is no database, or one that this version cannot read.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        let lock = lock(path)?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -39,7 +43,22 @@ impl Sqlite {
             .connect_with(options)
             .await?;
         migrations().run(&pool).await?;
-        Ok(Self { pool })
+        Ok(Self { pool, _lock: lock })
+    }
+}
+
+/// The lock is the file's and goes with the process, however that ends.
+fn lock(path: &Path) -> Result<File, StoreError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let open = File::options().create(true).append(true).open(&name);
+    let file = open.map_err(|error| StoreError::Lock(error.to_string()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Lock(
+            "another judge has it open; one file is for one judge".to_owned(),
+        )),
+        Err(TryLockError::Error(error)) => Err(StoreError::Lock(error.to_string())),
     }
 }
 
@@ -314,6 +333,8 @@ mod tests {
         change.units.push(("digits".to_owned(), u64::MAX, record));
         let store = Sqlite::open(&path).await.unwrap();
         store.commit(change).await.unwrap();
+        let second = Sqlite::open(&path).await.map(drop).unwrap_err();
+        assert!(second.to_string().contains("another judge"), "{second}");
         drop(store);
 
         let store = Sqlite::open(&path).await.unwrap();

@@ -57,7 +57,7 @@ pub fn in_words() -> Vec<String> {
             "steps 10, 25, 75, 100%, each for at least {STEP_SECONDS} s and {STEP_EXPOSURES} requests of each arm"
         ),
         format!(
-            "margins set: errors at most 1.5 x control's, or surely under {:.0}%; taken back for {:.0}% slower, promoted under {:.0}%; under {:.0}% other answers than the model file's",
+            "margins set: errors at most 1.5 x control's, or surely under {:.0}%; taken back for {:.0}% slower, promoted under {:.0}%; answers other than the model file's under {:.0}%",
             MARGIN_ERRORS * 100.0,
             TOLERATED_SLOWDOWN * 100.0,
             MARGIN_SLOWDOWN * 100.0,

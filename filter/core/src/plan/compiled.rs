@@ -506,6 +506,16 @@ pub(crate) mod tests {
             ),
             (
                 "/rollouts/0/match",
+                json!({"host": "*.example"}),
+                "rollouts[0].match.host",
+            ),
+            (
+                "/rollouts/0/match",
+                json!({"path_prefix": "/v2\r\nx"}),
+                "rollouts[0].match.path_prefix",
+            ),
+            (
+                "/rollouts/0/match",
                 json!({"path_regex": "("}),
                 "rollouts[0].match.path_regex",
             ),

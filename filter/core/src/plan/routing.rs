@@ -10,19 +10,25 @@ use crate::overrides::Overrides;
 
 pub fn matcher(matches: &wire::Match) -> Result<Matcher, FieldError> {
     if let Some(prefix) = &matches.path_prefix
-        && !prefix.starts_with('/')
+        && !(prefix.starts_with('/') && prefix.bytes().all(in_path))
     {
         return Err(FieldError::new(
             "match.path_prefix",
-            format!("is `{prefix}`; a path begins with a slash"),
+            format!(
+                "is `{}`; a slash and what may stand in a path are right",
+                prefix.escape_debug()
+            ),
         ));
     }
     if let Some(host) = &matches.host
-        && (host.is_empty() || without_port(host.as_bytes()) != host.as_bytes())
+        && !(is_host(host) && without_port(host.as_bytes()) == host.as_bytes())
     {
         return Err(FieldError::new(
             "match.host",
-            format!("is `{host}`; a name without a port is right, such as models.example"),
+            format!(
+                "is `{}`; a whole name without a port is right, such as models.example",
+                host.escape_debug()
+            ),
         ));
     }
     let path_regex = matches.path_regex.as_ref();
@@ -272,6 +278,17 @@ fn header_name(field: &str, name: &str) -> Result<String, FieldError> {
         ));
     }
     Ok(name.to_ascii_lowercase())
+}
+
+/// What a request's path can have in it: no space, no control character, no query.
+fn in_path(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !b"#?".contains(&byte)
+}
+
+/// A name, or an IPv6 address in brackets.
+fn is_host(host: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
+    !host.is_empty() && host.bytes().all(fits)
 }
 
 fn is_token(byte: u8) -> bool {
