@@ -27,6 +27,11 @@ pub fn print(ends: &[End]) -> bool {
         );
     }
     println!();
+    for end in ends {
+        for note in &end.notes {
+            println!("  {}: {note}", end.title);
+        }
+    }
     println!("  * simulated from their documentation on the same canary; users hurt in brackets");
     let failed: u64 = ends.iter().map(|end| end.our_failures).sum();
     let requests: u64 = ends.iter().map(|end| end.requests).sum();

@@ -56,6 +56,8 @@ pub struct End {
     pub reasons: Vec<String>,
     /// What the replay of that verdict's evidence printed.
     pub replay: String,
+    /// What a summary should not leave out.
+    pub notes: Vec<String>,
     /// What did not go as it should.
     pub problems: Vec<String>,
 }

@@ -162,7 +162,7 @@ fn a_judge_that_does_not_hold_polls_is_not_asked_in_a_loop() {
 #[test]
 fn polls_say_who_asks() {
     let mut host = Host::new();
-    host.set_property("node.id", b"gateway-1");
+    host.set_property("xds.node.id", b"gateway-1");
     assert!(host.start(CONFIGURATION).unwrap());
     host.advance(Duration::from_millis(100)).unwrap();
     let poll = host.pending_to("/v1/plan").remove(0);

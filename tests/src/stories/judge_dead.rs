@@ -61,6 +61,9 @@ pub async fn tell(stage: &mut Stage, screen: &mut dyn Screen) -> Result<End> {
         "the workers' breakers have taken all users back to v1: the last request on v2 came {seconds:.1} s after it broke"
     ));
 
+    play.note(format!(
+        "with the judge dead, the last request on v2 came {seconds:.1} s after it broke"
+    ));
     play.stage.lab.judge.start().await?;
     play.event("the judge is started again");
     play.until_over(LIMIT).await?;

@@ -26,6 +26,7 @@ pub struct Play<'a> {
     screen: &'a mut dyn Screen,
     shown_step: Option<usize>,
     notice_shown: bool,
+    notes: Vec<String>,
     problems: Vec<String>,
 }
 
@@ -61,6 +62,7 @@ impl<'a> Play<'a> {
             screen,
             shown_step: None,
             notice_shown: false,
+            notes: Vec::new(),
             problems: Vec::new(),
         })
     }
@@ -86,6 +88,11 @@ impl<'a> Play<'a> {
 
     pub fn text(&mut self, lines: &[String]) {
         self.screen.text(lines);
+    }
+
+    /// Something that the summary says too.
+    pub fn note(&mut self, text: impl Into<String>) {
+        self.notes.push(text.into());
     }
 
     /// Something that did not go as it should; the story is told to its end.
@@ -194,6 +201,7 @@ impl<'a> Play<'a> {
             peers: self.watch.compare(self.stage).await?,
             reasons: last.reasons.clone(),
             replay,
+            notes: self.notes,
             problems: self.problems,
         };
         let mut lines = end.in_words();
