@@ -9,7 +9,7 @@ help:
 	@echo 'make demo       three releases of a real model in real Envoy, about a minute after the build'
 	@echo 'make demo-keep  the same, and leave everything running to look at'
 	@echo 'make test       every test'
-	@echo 'make build      the filter (target/wasm/serinus_filter.wasm) and the judge (target/debug/serinus)'
+	@echo 'make build      the filter (target/wasm), the judge (target/debug/serinus) and the demo'
 	@echo 'make lint       rustfmt and clippy'
 	@echo 'make train      train the demo models again (needs scikit-learn)'
 
@@ -26,7 +26,7 @@ test: wasm envoy
 	$(CARGO) test --locked $(NATIVE)
 
 build: wasm
-	$(CARGO) build --locked -p serinus-judge --bins
+	$(CARGO) build --locked -p serinus-judge -p serinus-tests --bins
 
 wasm:
 	filter/build-wasm
