@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use crate::random::Random;
+use serinus_tests::random::Random;
 
 /// The pixels of the lab's images are 0..=16, and its models scale them by 1/16.
 const PIXEL_MAX: f32 = 16.0;

@@ -12,7 +12,6 @@ mod faults;
 mod lab;
 mod ledger;
 mod open_inference;
-mod random;
 mod server;
 
 use std::error::Error;

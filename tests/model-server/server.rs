@@ -12,8 +12,8 @@ use serinus_judge::inference::{MAX_BODY_BYTES, Model, OpenInference};
 
 use crate::faults::{Fate, Faults};
 use crate::ledger::{Ledger, Outcome};
-use crate::random::Random;
 use crate::{lab, open_inference};
+use serinus_tests::random::Random;
 
 /// What a server is started with.
 pub struct Config {

@@ -13,5 +13,6 @@ pub mod model_server;
 pub mod peers;
 pub mod ports;
 pub mod process;
+pub mod random;
 pub mod stories;
 pub mod wait;

@@ -2,12 +2,11 @@
 //! or not earlier ones were answered, as users do.
 
 mod outcome;
-mod random;
 
 use crate::digits::Image;
 use crate::failure::{During, Result};
+use crate::random::Random;
 use axum::body::Bytes;
-use random::Random;
 use serde_json::json;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

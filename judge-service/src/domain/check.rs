@@ -77,7 +77,7 @@ pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
     }
     within("holdback_percent", spec.holdback_percent, 0.0, 50.0)?;
     within("minimum.seconds", spec.minimum.seconds, 0.0, 31_536_000.0)?;
-    within_count(
+    within(
         "minimum.exposures",
         spec.minimum.exposures,
         1,
@@ -85,7 +85,7 @@ pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
     )?;
     within("warm_up.seconds", spec.warm_up.seconds, 0.0, 86_400.0)?;
     // A thousand answers have one above p99.9; fewer than 20 have none above p95.
-    within_count("warm_up.requests", spec.warm_up.requests, 20, 1_000_000)?;
+    within("warm_up.requests", spec.warm_up.requests, 20, 1_000_000)?;
     within(
         "deadline.seconds",
         spec.deadline.seconds,
@@ -289,19 +289,13 @@ fn unknown_arm(field: &str, name: &str, spec: &RolloutSpec) -> FieldError {
     )
 }
 
-fn within(field: &str, value: f64, least: f64, most: f64) -> Result<(), FieldError> {
-    if (least..=most).contains(&value) {
-        Ok(())
-    } else {
-        Err(FieldError::new(
-            field,
-            format!("is {value}; {least} to {most} is right"),
-        ))
-    }
-}
-
-fn within_count(field: &str, value: u64, least: u64, most: u64) -> Result<(), FieldError> {
-    if (least..=most).contains(&value) {
+fn within<T: PartialOrd + core::fmt::Display>(
+    field: &str,
+    value: T,
+    least: T,
+    most: T,
+) -> Result<(), FieldError> {
+    if (&least..=&most).contains(&&value) {
         Ok(())
     } else {
         Err(FieldError::new(

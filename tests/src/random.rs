@@ -6,6 +6,7 @@ use std::f64::consts::TAU;
 pub struct Random(u64);
 
 impl Random {
+    #[must_use]
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
@@ -15,6 +16,12 @@ impl Random {
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
+    }
+
+    /// 0 to `end` - 1, each as likely (to `end` / 2^64); 0 for an `end` of 0.
+    pub fn below(&mut self, end: u64) -> u64 {
+        let wide = u128::from(self.next()) * u128::from(end);
+        (wide >> 64) as u64
     }
 
     /// Uniform in [0, 1): the upper 53 bits, which is all that a double holds.
@@ -63,5 +70,16 @@ mod tests {
             (variance - 1.0).abs() < 5.0 * (2.0 / f64::from(n)).sqrt(),
             "{variance}"
         );
+    }
+
+    #[test]
+    fn all_values_come_and_no_other() {
+        let mut random = Random::new(1);
+        let mut seen = [0; 10];
+        for _ in 0..1_000 {
+            seen[random.below(10) as usize] += 1;
+        }
+        assert!(seen.iter().all(|&count| count > 50), "{seen:?}");
+        assert_eq!(random.below(0), 0);
     }
 }

@@ -1,0 +1,115 @@
+//! Whether a report can be one of a worker of this judge. What cannot is refused
+//! whole, with the field that is wrong.
+
+use super::{Entry, Refusal};
+use serinus_core::report::{Report, RolloutReport, SlotRow};
+
+/// Requests of one arm and slot in one report; no proxy serves so many.
+pub(super) const MAX_COUNT: u64 = 1 << 32;
+
+/// A second each of them.
+const MAX_LATENCY_SUM_US: u64 = MAX_COUNT * 1_000_000;
+
+/// What does not depend on the rollouts.
+pub fn check(report: &Report) -> Result<(), Refusal> {
+    if report.version != serinus_core::report::VERSION {
+        return Err(malformed(
+            "version",
+            format!(
+                "is {}, and this judge reads {}",
+                report.version,
+                serinus_core::report::VERSION
+            ),
+        ));
+    }
+    if !serinus_core::report::is_session(&report.session) {
+        return Err(malformed("session", "is not 32 hex digits".to_owned()));
+    }
+    if report.sequence == 0 || report.sequence > i64::MAX.unsigned_abs() {
+        return Err(malformed("sequence", "counts from 1".to_owned()));
+    }
+    Ok(())
+}
+
+/// For each arm of a report its index in the spec; `None` for an epoch that
+/// this rollout did not have.
+pub fn arms_of(
+    entry: &Entry,
+    index: usize,
+    part: &RolloutReport,
+) -> Result<Option<Vec<usize>>, Refusal> {
+    if !entry.knows(part.epoch, part.segment.as_deref()) {
+        return Ok(None);
+    }
+    let mut arms = Vec::with_capacity(part.arms.len());
+    for (position, arm) in part.arms.iter().enumerate() {
+        let found = entry.rollout.arm_index(&arm.arm).ok_or_else(|| {
+            malformed(
+                format!("rollouts[{index}].arms[{position}].arm"),
+                format!("unknown arm `{}`", arm.arm),
+            )
+        })?;
+        arms.push(found);
+        for (row, slot) in arm.slots.iter().enumerate() {
+            let field = || format!("rollouts[{index}].arms[{position}].slots[{row}]");
+            let &SlotRow(_, exposures, finished, errors, latency_us, ref over) = slot;
+            let answered = finished.checked_sub(errors);
+            if answered.is_none_or(|answered| over.iter().any(|&over| over > answered)) {
+                return Err(malformed(
+                    field(),
+                    "counts more errors or slow answers than finished requests".to_owned(),
+                ));
+            }
+            if exposures.max(finished) > MAX_COUNT || latency_us > MAX_LATENCY_SUM_US {
+                return Err(malformed(
+                    field(),
+                    format!(
+                        "counts more than {MAX_COUNT} requests, or their latency more than {MAX_LATENCY_SUM_US} us"
+                    ),
+                ));
+            }
+        }
+    }
+    if let Some(trip) = &part.breaker {
+        let arm = entry.rollout.arm_index(&trip.arm);
+        let of_treatment = arm.is_some_and(|arm| arm != entry.rollout.control_index());
+        if !of_treatment || trip.errors == 0 || trip.errors > trip.finished {
+            return Err(malformed(
+                format!("rollouts[{index}].breaker"),
+                format!(
+                    "`{}` is no arm but control's, or {} errors of {} requests open no breaker",
+                    trip.arm.escape_debug(),
+                    trip.errors,
+                    trip.finished
+                ),
+            ));
+        }
+    }
+    let listed = part
+        .new_units
+        .iter()
+        .map(|unit| unit.1)
+        .chain(part.first_outcomes.iter().map(|unit| unit.1))
+        .chain(part.first_errors.iter().map(|unit| unit.1))
+        .chain(part.first_slow.iter().map(|unit| unit.1));
+    if let Some(bad) = listed
+        .into_iter()
+        .find(|&arm| usize::from(arm) >= arms.len())
+    {
+        return Err(malformed(
+            format!("rollouts[{index}]"),
+            format!(
+                "a list names arm {bad}, but the report has {} arms",
+                arms.len()
+            ),
+        ));
+    }
+    Ok(Some(arms))
+}
+
+fn malformed(field: impl Into<String>, problem: impl Into<String>) -> Refusal {
+    Refusal::Malformed {
+        field: field.into(),
+        problem: problem.into(),
+    }
+}

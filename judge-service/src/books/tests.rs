@@ -1,0 +1,218 @@
+//! What the books count, and how often.
+
+use super::check::MAX_COUNT;
+use super::entry::MAX_SUM;
+use super::*;
+use crate::domain::EpochSums;
+use crate::domain::rollout::tests::rollout;
+use crate::domain::sums::Firsts;
+use serde_json::{Value, json};
+
+pub(crate) fn books() -> Books {
+    let mut books = Books::default();
+    books.create(rollout(), "00".repeat(16));
+    books
+}
+
+fn report(sequence: u64, part: &Value) -> Report {
+    let mut rollout = json!({"rollout": "digits", "epoch": 1, "arms": [
+        {"arm": "control", "slots": [[3, 10, 9, 1, 900, [5, 2]]], "histogram": [[40, 8]]},
+        {"arm": "canary", "slots": [[3, 2, 2, 1, 200, []]]}
+    ]});
+    for (key, value) in part.as_object().unwrap() {
+        rollout[key] = value.clone();
+    }
+    let report = json!({"version": 1, "session": "5e".repeat(16), "sequence": sequence,
+        "revision": null, "rollouts": [rollout]});
+    serde_json::from_value(report).unwrap()
+}
+
+#[test]
+fn a_report_counts_once_and_gaps_are_seen() {
+    let mut books = books();
+    let first = report(1, &json!({}));
+    assert!(!books.count(&first).unwrap().duplicate);
+    assert!(books.count(&first).unwrap().duplicate);
+    let later = books.count(&report(4, &json!({}))).unwrap();
+    assert_eq!((later.duplicate, later.missing), (false, 2));
+    assert!(
+        books.count(&report(2, &json!({}))).unwrap().duplicate,
+        "reordered"
+    );
+    let arm = &books.entries()[0].sums()[0].arms[0];
+    assert_eq!(
+        (arm.exposures[3], arm.finished[3], arm.errors[3]),
+        (20, 18, 2)
+    );
+    assert_eq!(
+        (arm.over[0][3], arm.over[1][3], arm.histogram[&40]),
+        (10, 4, 16)
+    );
+}
+
+#[test]
+fn a_user_counts_once_an_epoch_whatever_the_workers_say() {
+    let mut books = books();
+    let lists = json!({"new_units": [[7, 1]], "first_outcomes": [[7, 1, true]], "first_errors": [[7, 1]],
+        "first_slow": [[7, 1, 2]]});
+    books.count(&report(1, &lists)).unwrap();
+    books.count(&report(2, &lists)).unwrap();
+    let firsts = &books.entries()[0].sums()[0].arms[1].firsts;
+    assert_eq!(firsts.new_users, 1);
+    assert_eq!(Firsts::since(&firsts.errors, 1), 1);
+    assert_eq!(Firsts::outcomes_since(&firsts.outcomes, 1).bad, 1);
+    assert_eq!(
+        firsts
+            .slow
+            .iter()
+            .map(|map| Firsts::since(map, 1))
+            .collect::<Vec<_>>(),
+        [1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+    );
+    // In the next epoch the same user's error counts for a process that
+    // starts there, and not for one that started before.
+    let entry = books.entry_mut("digits").unwrap();
+    entry.rollout.restart_processes(5);
+    entry.touch();
+    books
+        .count(&report(
+            3,
+            &json!({"epoch": 2, "new_units": [[7, 1]], "first_errors": [[7, 1]]}),
+        ))
+        .unwrap();
+    let firsts = &books.entries()[0].sums()[1].arms[1].firsts;
+    assert_eq!(firsts.new_users, 0);
+    assert_eq!(
+        (
+            Firsts::since(&firsts.errors, 1),
+            Firsts::since(&firsts.errors, 2)
+        ),
+        (0, 1)
+    );
+}
+
+#[test]
+fn what_is_wrong_is_refused_whole_and_named() {
+    let mut books = books();
+    for (part, field) in [
+        (
+            json!({"arms": [{"arm": "canry", "slots": []}]}),
+            "rollouts[0].arms[0].arm",
+        ),
+        (json!({"first_errors": [[7, 2]]}), "rollouts[0]"),
+        (
+            json!({"arms": [{"arm": "canary", "slots": [[0, 1, 1, 2, 0, []]]}]}),
+            "rollouts[0].arms[0].slots[0]",
+        ),
+        (
+            json!({"arms": [{"arm": "canary", "slots": [[0, 3, 3, 2, 0, [2]]]}]}),
+            "rollouts[0].arms[0].slots[0]",
+        ),
+        (
+            json!({"breaker": {"arm": "no\r\nsuch", "finished": 9, "errors": 9}}),
+            "rollouts[0].breaker",
+        ),
+        (
+            json!({"breaker": {"arm": "control", "finished": 9, "errors": 9}}),
+            "rollouts[0].breaker",
+        ),
+        (
+            json!({"breaker": {"arm": "canary", "finished": 0, "errors": 0}}),
+            "rollouts[0].breaker",
+        ),
+    ] {
+        match books.count(&report(1, &part)) {
+            Err(Refusal::Malformed { field: named, .. }) => assert_eq!(named, field),
+            other => panic!("{other:?}"),
+        }
+    }
+    for part in [json!({"rollout": "other"}), json!({"epoch": 9})] {
+        assert!(
+            matches!(
+                books.count(&report(1, &part)),
+                Err(Refusal::UnknownRollout(_))
+            ),
+            "{part}"
+        );
+    }
+    assert_eq!(
+        books.entries()[0].sums()[0],
+        EpochSums::new(1, 2),
+        "nothing was counted"
+    );
+    let mut half = report(1, &json!({}));
+    half.rollouts
+        .extend(report(1, &json!({"rollout": "deleted"})).rollouts);
+    let counted = books.count(&half).unwrap();
+    assert_eq!(
+        counted.unknown.len(),
+        1,
+        "what is known counts all the same"
+    );
+    for bad in [
+        json!({"version": 2}),
+        json!({"session": "x"}),
+        json!({"sequence": 0}),
+    ] {
+        let mut document = serde_json::to_value(report(1, &json!({}))).unwrap();
+        for (key, value) in bad.as_object().unwrap() {
+            document[key] = value.clone();
+        }
+        assert!(
+            books
+                .count(&serde_json::from_value(document).unwrap())
+                .is_err(),
+            "{bad}"
+        );
+    }
+}
+
+#[test]
+fn sums_never_overflow() {
+    let mut books = books();
+    let with = |count: u64| {
+        json!({"arms": [{"arm": "control", "slots": [[0, count, count, 0, count, [count]]],
+            "histogram": [[0, u64::MAX], [9999, 1]], "disconnects": u64::MAX}]})
+    };
+    assert!(matches!(
+        books.count(&report(1, &with(u64::MAX))),
+        Err(Refusal::Malformed { .. })
+    ));
+    for sequence in 1..=3 {
+        books.count(&report(sequence, &with(MAX_COUNT))).unwrap();
+    }
+    let arm = &books.entries()[0].sums()[0].arms[0];
+    assert_eq!(arm.exposures[0], 3 * MAX_COUNT);
+    assert_eq!((arm.histogram[&0], arm.disconnects), (MAX_SUM, MAX_SUM));
+}
+
+#[test]
+fn a_change_has_all_that_changed_and_only_once() {
+    let mut books = books();
+    let plan = books.next_plan(1_000);
+    assert_eq!(
+        (plan.revision, plan.rollouts.len()),
+        (
+            Revision {
+                generation: 1,
+                counter: 1
+            },
+            1
+        )
+    );
+    books
+        .count(&report(1, &json!({"new_units": [[7, 1]]})))
+        .unwrap();
+    let change = books.take_change(9);
+    assert_eq!(change.revision, Some(plan.revision));
+    assert_eq!(
+        (
+            change.rollouts.len(),
+            change.sums.len(),
+            change.units.len(),
+            change.sessions.len()
+        ),
+        (1, 1, 1, 1)
+    );
+    assert!(books.take_change(9).is_empty());
+}
