@@ -45,6 +45,14 @@ pub fn string_property(path: &[&str]) -> Option<Vec<u8>> {
     hostcalls::get_property(path.to_vec()).ok().flatten()
 }
 
+/// The cluster that a stream was routed to, at its end.
+pub fn cluster() -> Option<String> {
+    const LONGEST: usize = 256;
+    let name = string_property(&["xds", "cluster_name"])?;
+    let name = String::from_utf8(name).ok()?;
+    (name.len() <= LONGEST).then_some(name)
+}
+
 /// Adds a response header, in the response phase only.
 pub fn add_response_header(name: &str, value: &str) {
     let _ = hostcalls::add_map_value(MapType::HttpResponseHeaders, name, value);

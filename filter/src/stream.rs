@@ -135,6 +135,9 @@ impl HttpContext for Stream {
         let now_us = host::now_us();
         let ending = endings::classify(answer, now_us.saturating_sub(started_us));
         worker::with(|worker| {
+            if answer.complete {
+                worker.ledger.served_by(&rollout, exposure, host::cluster);
+            }
             let tripped = worker.ledger.ended(&rollout, exposure, ending, now_us);
             if tripped {
                 endings::log_trip(&rollout, exposure.arm);

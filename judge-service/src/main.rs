@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 use serinus_judge::service::{Service, Settings, wall_clock};
 use serinus_judge::store::Sqlite;
 use serinus_judge::{api, replay};
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -84,6 +84,8 @@ fn one_inference_thread() {
 fn run(serve: Serve) -> Result<(), String> {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
+        // Colours are for a terminal, and not for a file.
+        .with_ansi(std::io::stderr().is_terminal())
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_default_env()
                 .unwrap_or_else(|_| "info,sqlx=warn".into()),
@@ -101,6 +103,12 @@ fn run(serve: Serve) -> Result<(), String> {
 }
 
 async fn judge(serve: Serve) -> Result<(), String> {
+    if !serve.models.is_dir() {
+        return Err(format!(
+            "--models: there is no folder {}",
+            serve.models.display()
+        ));
+    }
     let store = Sqlite::open(&serve.store)
         .await
         .map_err(|error| format!("failed to open {}: {error}", serve.store.display()))?;

@@ -183,6 +183,32 @@ async fn no_spelling_of_a_path_goes_past_its_rollout_and_workers_have_names() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_misspelt_arm_is_held_and_the_judge_says_why() {
+    let _turn = turn().await;
+    let lab = Lab::start(&Settings::default()).await.unwrap();
+    let mut spec = steady("misspelt");
+    spec["arms"] = json!([{"name": CONTROL}, {"name": "canry"}]);
+    spec["minimum"] = json!({"seconds": 1, "exposures": 50});
+    spec["steps"] = json!([{"weights": {"canry": 50}}, {"weights": {"canry": 100}}]);
+    lab.judge.create(&spec).await.unwrap();
+    settled(&lab).await.unwrap();
+    let load = lab.load(300, 3_000).unwrap();
+    wait::until("the judge to say why it holds", LIMIT, async || {
+        let status = lab.judge.status("misspelt").await?;
+        assert_eq!((status.phase, status.step), (Phase::Running, 0));
+        let evaluation = status.evaluation.filter(|_| load.count() > 0);
+        let said = evaluation.is_some_and(|evaluation| {
+            let missing =
+                |reason: &String| reason.contains("both served by Envoy's cluster `control`");
+            evaluation.reasons.iter().any(missing)
+        });
+        Ok(said.then_some(()))
+    })
+    .await
+    .unwrap();
+}
+
 /// A request with the path as it is: HTTP clients tidy it up.
 fn raw(lab: &Lab, path: &str, user: &str) -> String {
     let address = lab.envoy.address().trim_start_matches("http://");

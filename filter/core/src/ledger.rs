@@ -85,6 +85,8 @@ struct SegmentLedger {
 #[derive(Debug)]
 struct ArmSums {
     name: String,
+    /// `None` until it was asked.
+    cluster: Option<Option<String>>,
     slots: Vec<SlotSums>,
     histogram: Vec<u64>,
     local_replies: u64,
@@ -180,6 +182,20 @@ impl Ledger {
             }
         }
         false
+    }
+
+    /// Notes which cluster serves an arm. It is asked once an epoch, since asking
+    /// costs more than all else that a request needs.
+    pub fn served_by(
+        &mut self,
+        rollout: &CompiledRollout,
+        exposure: Exposure,
+        cluster: impl FnOnce() -> Option<String>,
+    ) {
+        let sums = self.rollout(rollout).segment(rollout, exposure.segment);
+        if let Some(arm) = sums.arms.get_mut(exposure.arm) {
+            arm.cluster.get_or_insert_with(cluster);
+        }
     }
 
     /// Counts a chosen sample as sent or dropped.
@@ -441,6 +457,7 @@ impl ArmSums {
     fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
+            cluster: None,
             slots: vec![SlotSums::default(); crate::bucket::SLOTS],
             histogram: vec![0; histogram::BUCKETS],
             local_replies: 0,
@@ -474,6 +491,7 @@ impl ArmSums {
             .collect();
         ArmReport {
             arm: self.name.clone(),
+            cluster: self.cluster.clone().flatten(),
             slots,
             histogram,
             local_replies: core::mem::take(&mut self.local_replies),

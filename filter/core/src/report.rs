@@ -67,6 +67,10 @@ pub struct RolloutReport {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ArmReport {
     pub arm: String,
+    /// The upstream cluster that served the arm: two arms with the same one have no
+    /// routes of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
     pub slots: Vec<SlotRow>,
     /// `[bucket, count]` of [`crate::histogram`], ascending: answers that are no error.
     #[serde(default)]

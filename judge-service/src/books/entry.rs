@@ -13,6 +13,9 @@ use std::collections::{BTreeSet, HashMap};
 /// epochs) never overflow: 2^44 x 2^8 x 2^4 x 2^7 = 2^63.
 pub(super) const MAX_SUM: u64 = 1 << 44;
 
+/// Clusters of one arm that are remembered: a mesh may have one for each zone.
+const MAX_CLUSTERS: usize = 16;
+
 /// An epoch, and a segment or the rest.
 type SumsKey = (u64, Option<String>);
 
@@ -173,6 +176,11 @@ impl Entry {
                     let sum = arm.histogram.entry(bucket).or_default();
                     grow(sum, count);
                 }
+            }
+            if let Some(cluster) = &report.cluster
+                && arm.clusters.len() < MAX_CLUSTERS
+            {
+                arm.clusters.insert(cluster.chars().take(256).collect());
             }
             grow(&mut arm.local_replies, report.local_replies);
             grow(&mut arm.disconnects, report.disconnects);

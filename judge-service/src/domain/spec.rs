@@ -44,6 +44,10 @@ pub struct RolloutSpec {
     pub overrides: Option<Overrides>,
     #[serde(default = "default_sampling")]
     pub sampling: Option<Sampling>,
+    /// Arms may be served by one Envoy cluster, which tells them apart by itself (by
+    /// subsets, say). Otherwise that means that an arm has no route.
+    #[serde(default)]
+    pub same_cluster: bool,
     /// Kept on the baseline at the last step, so that there still is a control.
     #[serde(default)]
     pub holdback_percent: f64,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serinus_core::bucket::SLOTS;
 use serinus_core::histogram;
 use serinus_core::plan::compiled::MAX_EDGES;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EpochSums {
@@ -34,6 +34,9 @@ pub struct ArmSums {
     pub disconnects: u64,
     pub samples_sent: u64,
     pub samples_dropped: u64,
+    /// Envoy's clusters that served it, as far as workers said.
+    #[serde(default)]
+    pub clusters: BTreeSet<String>,
     pub firsts: Firsts,
 }
 
@@ -105,6 +108,7 @@ impl Default for ArmSums {
             disconnects: 0,
             samples_sent: 0,
             samples_dropped: 0,
+            clusters: BTreeSet::new(),
             firsts: Firsts {
                 slow: vec![BTreeMap::new(); MAX_EDGES],
                 ..Firsts::default()

@@ -234,6 +234,15 @@ fn lacking(
         ));
     }
     for comparison in comparisons {
+        if !rollout.spec.same_cluster
+            && let Some(cluster) = shared_cluster(comparison)
+        {
+            lacking.push(format!(
+                "{} and {} are both served by Envoy's cluster `{cluster}`: a route that matches the arm header is missing (or set same_cluster, if the cluster tells them apart)",
+                rollout.spec.baseline(),
+                comparison.arm_name(),
+            ));
+        }
         for arm in [comparison.control, comparison.arm] {
             let exposures = comparison.sum(arm, |sums| sums.exposures.iter().sum());
             let wanted = rollout.spec.minimum.exposures;
@@ -267,6 +276,18 @@ fn lacking(
             .map(|metric| metric.words.clone()),
     );
     lacking
+}
+
+/// A cluster that serves both arms.
+fn shared_cluster<'a>(comparison: &Comparison<'a>) -> Option<&'a str> {
+    let clusters = |arm: usize| {
+        let sums = comparison.epochs.iter().map(move |view| view.sums);
+        let arms = sums.filter_map(move |sums| sums.arms.get(arm));
+        arms.flat_map(|sums| &sums.clusters)
+    };
+    let found = clusters(comparison.arm)
+        .find(|cluster| clusters(comparison.control).any(|other| other == *cluster));
+    found.map(String::as_str)
 }
 
 fn at_deadline(bundle: &Bundle, lacking: Vec<String>) -> (Action, Vec<String>) {

@@ -512,3 +512,20 @@ fn the_whole_has_half_of_alpha_when_there_are_segments() {
     let with = threshold(&judge(&with_gold(GOOD, GOOD)));
     assert!((with - without - core::f64::consts::LN_2).abs() < 1e-9);
 }
+
+#[test]
+fn an_arm_without_a_route_of_its_own_is_not_promoted() {
+    let bundle = |same_cluster: bool, canary: &str| {
+        let mut bundle = good().bundle();
+        bundle.rollout.spec.same_cluster = same_cluster;
+        for (arm, cluster) in bundle.sums[0].arms.iter_mut().zip(["models-v1", canary]) {
+            arm.clusters.insert(cluster.to_owned());
+        }
+        bundle
+    };
+    let held = judge(&bundle(false, "models-v1"));
+    assert_eq!(held.action, Action::Hold);
+    assert!(held.reasons[0].contains("both served by Envoy's cluster `models-v1`"));
+    assert_eq!(judge(&bundle(true, "models-v1")).action, Action::Promote);
+    assert_eq!(judge(&bundle(false, "models-v2")).action, Action::Promote);
+}

@@ -158,6 +158,25 @@ fn a_trip_is_reported_once_and_seen_by_decisions() {
 }
 
 #[test]
+fn which_cluster_serves_an_arm_is_asked_once() {
+    let plan = compiled(&plan_json()).unwrap();
+    let mut ledger = Ledger::new("5e".repeat(16));
+    let mut asked = 0;
+    for _ in 0..3 {
+        let exposure = exposed(&mut ledger, &plan.rollouts[0], 1, UNIT).unwrap();
+        ledger.served_by(&plan.rollouts[0], exposure, || {
+            asked += 1;
+            Some("models-v2".to_owned())
+        });
+    }
+    assert_eq!(asked, 1);
+    let report = read(ledger.report(Some(&plan)).unwrap());
+    let clusters = report.rollouts[0].arms.iter();
+    let clusters: Vec<_> = clusters.map(|arm| arm.cluster.as_deref()).collect();
+    assert_eq!(clusters, [None, Some("models-v2")]);
+}
+
+#[test]
 fn each_segment_has_a_part_of_its_own_and_a_user_is_first_once() {
     let mut document = plan_json();
     document["rollouts"][0]["segments"] = json!([
