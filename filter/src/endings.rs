@@ -3,6 +3,7 @@
 use crate::host;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::LogLevel;
+use serinus_core::failure::ErrorRule;
 use serinus_core::ledger::Ending;
 use serinus_core::plan::CompiledRollout;
 
@@ -24,36 +25,76 @@ const UPSTREAM_AT_FAULT: [&[u8]; 8] = [
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Answer {
     pub status: Option<u16>,
-    /// Whether its last byte passed. An answer with trailers never says so.
+    grpc_status: Option<u32>,
+    /// Whether its last byte passed.
     pub complete: bool,
 }
 
-/// The commonest ending, a complete answer below 400, costs no host call. (A
-/// route's own `direct_response` of 200 is taken for the upstream's by this: a
-/// route that answers by itself has no arms to compare.)
-pub fn classify(answer: Answer, duration_us: u64) -> Ending {
-    let finished = |error| Ending::Finished { error, duration_us };
-    if answer.complete
-        && answer
-            .status
-            .is_some_and(|status| (200..400).contains(&status))
-    {
-        return finished(false);
+impl Answer {
+    /// Its headers are there; the last of it when it `ends` with them.
+    pub fn headers(&mut self, ends: bool) {
+        self.complete = ends;
+        self.status = host::response_header(":status").and_then(number);
+        // A gRPC error without an answer has its status in the headers.
+        if ends {
+            self.grpc_status = host::response_header("grpc-status").and_then(number);
+        }
+    }
+
+    pub fn trailers(&mut self) {
+        self.complete = true;
+        self.grpc_status = host::response_trailer("grpc-status").and_then(number);
+    }
+
+    fn is_error(&self, rule: &ErrorRule) -> bool {
+        self.status
+            .is_none_or(|status| rule.status_is_error(status))
+            || self
+                .grpc_status
+                .is_some_and(|status| rule.grpc_is_error(status))
+    }
+
+    /// Whether the upstream answered well, without a doubt and a host call. (A route's
+    /// own `direct_response` of 200 is taken for the upstream's by this: a route that
+    /// answers by itself has no arms to compare.)
+    fn is_plainly_good(&self, rule: &ErrorRule) -> bool {
+        self.complete
+            && self
+                .status
+                .is_some_and(|status| (200..400).contains(&status))
+            && !self.is_error(rule)
+    }
+}
+
+fn number<T: core::str::FromStr>(text: Vec<u8>) -> Option<T> {
+    String::from_utf8(text).ok()?.trim().parse().ok()
+}
+
+pub fn classify(answer: Answer, rule: &ErrorRule) -> Ending {
+    if answer.is_plainly_good(rule) {
+        let error = rule.retried && was_retried();
+        return Ending::Finished { error };
     }
     let details = host::string_property(&["response", "code_details"]).unwrap_or_default();
     if details == b"via_upstream" {
-        return finished(answer.status.is_none_or(|status| status >= 500));
+        let error = answer.is_error(rule) || rule.retried && was_retried();
+        return Ending::Finished { error };
     }
     if UPSTREAM_AT_FAULT
         .iter()
         .any(|word| details.starts_with(word))
     {
-        return finished(true);
+        return Ending::Finished { error: true };
     }
     if answer.status.is_none() || details.starts_with(b"downstream") {
         return Ending::Disconnected;
     }
     Ending::LocalReply
+}
+
+fn was_retried() -> bool {
+    host::integer_property(&["upstream", "request_attempt_count"])
+        .is_some_and(|attempts| attempts > 1)
 }
 
 pub fn log_trip(rollout: &CompiledRollout, arm: usize) {

@@ -3,7 +3,7 @@
 //! when it may be called.
 
 use proxy_wasm::hostcalls;
-use proxy_wasm::types::{BufferType, MapType};
+use proxy_wasm::types::{BufferType, LogLevel, MapType};
 use std::time::UNIX_EPOCH;
 
 /// Microseconds since 1970, at any time.
@@ -22,6 +22,12 @@ pub fn request_header(name: &str) -> Option<Vec<u8>> {
         .flatten()
 }
 
+/// What a request says of its body's length, in the request phase only.
+pub fn content_length() -> Option<usize> {
+    let value = request_header("content-length")?;
+    String::from_utf8(value).ok()?.parse().ok()
+}
+
 /// Replaces or (with `None`) removes a request header, in the request phase only.
 pub fn set_request_header(name: &str, value: Option<&str>) {
     // A header that cannot be set leaves the default route, which is the baseline.
@@ -31,6 +37,13 @@ pub fn set_request_header(name: &str, value: Option<&str>) {
 /// A response header by its lower-case name, in the response phase only.
 pub fn response_header(name: &str) -> Option<Vec<u8>> {
     hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, name)
+        .ok()
+        .flatten()
+}
+
+/// A response trailer by its lower-case name, in the response trailers' callback only.
+pub fn response_trailer(name: &str) -> Option<Vec<u8>> {
+    hostcalls::get_map_value_bytes(MapType::HttpResponseTrailers, name)
         .ok()
         .flatten()
 }
@@ -45,6 +58,12 @@ pub fn string_property(path: &[&str]) -> Option<Vec<u8>> {
     hostcalls::get_property(path.to_vec()).ok().flatten()
 }
 
+/// A property that is an integer, at any time in a stream.
+pub fn integer_property(path: &[&str]) -> Option<i64> {
+    let bytes = string_property(path)?;
+    Some(i64::from_le_bytes(bytes.try_into().ok()?))
+}
+
 /// The cluster that a stream was routed to, at its end.
 pub fn cluster() -> Option<String> {
     const LONGEST: usize = 256;
@@ -56,6 +75,14 @@ pub fn cluster() -> Option<String> {
 /// Adds a response header, in the response phase only.
 pub fn add_response_header(name: &str, value: &str) {
     let _ = hostcalls::add_map_value(MapType::HttpResponseHeaders, name, value);
+}
+
+pub fn log(level: LogLevel, message: &str) {
+    let _ = hostcalls::log(level, message);
+}
+
+pub fn warn(message: &str) {
+    log(LogLevel::Warn, message);
 }
 
 /// 32 hex digits of the host's randomness.

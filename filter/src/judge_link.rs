@@ -101,6 +101,9 @@ impl JudgeLink {
     pub fn on_tick(&mut self) {
         let now_us = host::now_us();
         worker::with(|worker| {
+            worker.silent_us = now_us.saturating_sub(worker.heard_us);
+            worker.ledger.look_at_flights(now_us);
+            worker.metrics.write(&mut worker.ledger, now_us);
             if self.poll.is_due(now_us) {
                 self.send_poll(worker, now_us);
             }
@@ -117,6 +120,10 @@ impl JudgeLink {
         let now_us = host::now_us();
         let answer = read_answer(num_headers, body_size);
         worker::with(|worker| {
+            if matches!(answer, Answer::Judge { .. }) {
+                worker.heard_us = now_us;
+                worker.silent_us = 0;
+            }
             if self.poll.token == Some(token) {
                 self.poll.token = None;
                 self.on_plan(worker, answer, now_us);
@@ -131,8 +138,20 @@ impl JudgeLink {
             } else if self.samples.token == Some(token) {
                 self.samples.token = None;
                 match answer {
-                    Answer::Judge { .. } => self.samples.succeeded(now_us),
-                    Answer::Nothing => self.samples.failed(now_us, jitter(worker)),
+                    Answer::Judge { .. } => {
+                        worker
+                            .metrics
+                            .links()
+                            .count("sample_batches_total.outcome.sent");
+                        self.samples.succeeded(now_us);
+                    }
+                    Answer::Nothing => {
+                        worker
+                            .metrics
+                            .links()
+                            .count("sample_batches_total.outcome.lost");
+                        self.samples.failed(now_us, jitter(worker));
+                    }
                 }
             }
         });
@@ -183,7 +202,7 @@ impl JudgeLink {
                         self.report.retry_now(now_us);
                     }
                     Some(problem) => {
-                        log(
+                        host::log(
                             LogLevel::Error,
                             &format!(
                                 "serinus: a plan is refused, and the one before goes on: {problem}"
@@ -199,7 +218,10 @@ impl JudgeLink {
                 self.poll.succeeded(now_us + POLL_PAUSE_US);
                 self.report.retry_now(now_us);
             }
-            Answer::Judge { .. } | Answer::Nothing => self.poll.failed(now_us, jitter(worker)),
+            Answer::Judge { .. } | Answer::Nothing => {
+                worker.metrics.links().count("polls_total.outcome.failed");
+                self.poll.failed(now_us, jitter(worker));
+            }
         }
     }
 
@@ -236,8 +258,14 @@ impl JudgeLink {
             // Counted, or refused for good (4xx): sending the same bytes again
             // would never help. 429 asks to wait.
             Answer::Judge { status, .. } if *status < 500 && *status != 429 => {
-                if *status >= 400 {
-                    log(
+                let refused = *status >= 400;
+                worker.metrics.links().count(if refused {
+                    "reports_total.outcome.refused"
+                } else {
+                    "reports_total.outcome.acknowledged"
+                });
+                if refused {
+                    host::log(
                         LogLevel::Error,
                         &format!(
                             "serinus: the judge refused a report with status {status}; its sums are lost"
@@ -250,7 +278,10 @@ impl JudgeLink {
                 // The judge is back: a plan that waits must not wait longer.
                 self.poll.retry_now(now_us);
             }
-            Answer::Judge { .. } | Answer::Nothing => self.report.failed(now_us, jitter(worker)),
+            Answer::Judge { .. } | Answer::Nothing => {
+                worker.metrics.links().count("reports_total.outcome.failed");
+                self.report.failed(now_us, jitter(worker));
+            }
         }
     }
 
@@ -303,7 +334,7 @@ fn install(worker: &mut Worker, body: &[u8]) -> Result<(), String> {
         ));
     }
     if !ignored.is_empty() {
-        log(
+        host::log(
             LogLevel::Warn,
             &format!(
                 "serinus: plan {} has fields this filter does not know: {}",
@@ -312,6 +343,7 @@ fn install(worker: &mut Worker, body: &[u8]) -> Result<(), String> {
             ),
         );
     }
+    worker.metrics.revision(compiled.revision);
     worker.plan = Some(Rc::new(compiled));
     Ok(())
 }
@@ -361,8 +393,4 @@ fn jitter(worker: &Worker) -> u64 {
         .fold(host::now_us(), |sum, byte| {
             sum.wrapping_mul(31).wrapping_add(u64::from(byte))
         })
-}
-
-fn log(level: LogLevel, message: &str) {
-    let _ = hostcalls::log(level, message);
 }

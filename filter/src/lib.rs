@@ -6,8 +6,11 @@
 //! and every stream on it.
 
 mod endings;
+mod held;
 mod host;
 mod judge_link;
+mod metrics;
+mod request;
 mod root;
 mod sampler;
 mod settings;

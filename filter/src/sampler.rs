@@ -1,10 +1,11 @@
 //! Copies of the bodies of one sampled request, chunk by chunk as they pass.
 
 use crate::endings::Answer;
+use crate::request::Sent;
 use crate::worker::Worker;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serinus_core::ledger::Exposure;
+use serinus_core::ledger::{Exposure, FlightId};
 use serinus_core::plan::CompiledRollout;
 use serinus_core::sample::Sample;
 
@@ -44,25 +45,30 @@ impl Body {
 }
 
 impl Sampler {
-    /// Whether this request is sampled: by its unit, and by the worker's rate.
-    pub fn choose(
-        worker: &mut Worker,
-        rollout: &CompiledRollout,
-        exposure: Exposure,
-        now_us: u64,
-    ) -> Option<Self> {
-        let sampling = rollout.sampling?;
-        if !sampling.share.samples(exposure.unit) {
+    /// Whether this request is sampled: by its unit, and by the worker's rate. One
+    /// without a body is not.
+    pub fn choose(worker: &mut Worker, id: FlightId, sent: Sent<'_>) -> Option<Box<Self>> {
+        let held = match sent {
+            Sent::Nothing => return None,
+            Sent::Whole(bytes) | Sent::TooMuch(bytes) => bytes,
+            Sent::Headers | Sent::Unreadable => &[],
+        };
+        let flight = worker.ledger.flight(id)?;
+        let sampling = flight.rollout.sampling?;
+        if !sampling.share.samples(flight.exposure.unit) {
             return None;
         }
-        if !worker.samples.admit(sampling.per_second, now_us) {
-            worker.ledger.sampled(rollout, exposure, false);
+        if !worker.samples.admit(sampling.per_second, flight.started_us) {
+            let (rollout, exposure) = (flight.rollout.clone(), flight.exposure);
+            worker.ledger.sampled(&rollout, exposure, false);
             return None;
         }
-        Some(Self {
-            request: Body::new(sampling.max_body_bytes),
+        let mut request = Body::new(sampling.max_body_bytes);
+        request.add(|| Some(held.to_vec()));
+        Some(Box::new(Self {
+            request,
             response: Body::new(sampling.max_body_bytes),
-        })
+        }))
     }
 
     pub fn request_chunk(&mut self, chunk: impl FnOnce() -> Option<Vec<u8>>) {

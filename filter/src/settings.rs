@@ -13,6 +13,18 @@ pub struct Settings {
     /// The request header that routes match; what a client sent in it is replaced.
     #[serde(default = "default_arm_header")]
     pub arm_header: String,
+    /// The request header in which `request_mirror_policies` find the cluster of a
+    /// shadow. Without it nothing is shadowed.
+    #[serde(default)]
+    pub shadow_header: Option<String>,
+    /// A header that tells the client its rollout and arm.
+    #[serde(default)]
+    pub response_header: Option<String>,
+    /// Whether requests may wait for their bodies, where a plan asks for a value in
+    /// one. Envoy must know of it: with `allow_on_headers_stop_iteration: true` beside
+    /// this configuration. Without that, such requests would hang.
+    #[serde(default)]
+    pub hold_bodies: bool,
     /// The kill switch: overrides every plan, and all requests get the baseline.
     #[serde(default)]
     pub disabled: bool,
@@ -38,6 +50,9 @@ impl Default for Settings {
         Self {
             judge: None,
             arm_header: default_arm_header(),
+            shadow_header: None,
+            response_header: None,
+            hold_bodies: false,
             disabled: false,
         }
     }
@@ -50,17 +65,21 @@ pub fn read(bytes: Option<&[u8]>) -> Result<Settings, FieldError> {
         return Ok(Settings::default());
     };
     let mut settings: Settings = json::read_strict(bytes)?;
-    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-    if settings.arm_header.is_empty() || !settings.arm_header.bytes().all(token) {
+    header_name("arm_header", &mut settings.arm_header)?;
+    for (field, name) in [
+        ("shadow_header", &mut settings.shadow_header),
+        ("response_header", &mut settings.response_header),
+    ] {
+        if let Some(name) = name {
+            header_name(field, name)?;
+        }
+    }
+    if settings.shadow_header.as_ref() == Some(&settings.arm_header) {
         return Err(FieldError::new(
-            "arm_header",
-            format!(
-                "`{}` is no header name; x-serinus-arm is usual",
-                settings.arm_header
-            ),
+            "shadow_header",
+            "is the arm header; x-serinus-shadow is usual",
         ));
     }
-    settings.arm_header.make_ascii_lowercase();
     if settings
         .judge
         .as_ref()
@@ -72,4 +91,17 @@ pub fn read(bytes: Option<&[u8]>) -> Result<Settings, FieldError> {
         ));
     }
     Ok(settings)
+}
+
+/// In lower case, as Envoy keeps them.
+fn header_name(field: &str, name: &mut String) -> Result<(), FieldError> {
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    if name.is_empty() || !name.bytes().all(token) {
+        return Err(FieldError::new(
+            field,
+            format!("`{name}` is no header name; one such as x-serinus-arm is right"),
+        ));
+    }
+    name.make_ascii_lowercase();
+    Ok(())
 }

@@ -1,78 +1,110 @@
 //! One request: decide, set the arm header, and count how it ended.
 
 use crate::endings::{self, Answer};
+use crate::held::Held;
 use crate::host;
+use crate::request::{Request, Sent};
 use crate::sampler::Sampler;
 use crate::settings::Settings;
 use crate::worker;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType};
-use serinus_core::decision;
-use serinus_core::ledger::Exposure;
-use serinus_core::plan::CompiledRollout;
-use serinus_core::request::Request;
+use serinus_core::decision::{self, Around, Decision, Outcome};
+use serinus_core::ledger::FlightId;
+use serinus_core::plan::wire::LatencyUntil;
 use std::rc::Rc;
 
 pub struct Stream {
     settings: Rc<Settings>,
-    counted: Option<Counted>,
-    /// For the answer.
-    set_cookie: Option<String>,
-}
-
-/// A randomised request: what must be known when it ends. It keeps the rollout
-/// it was decided under, whatever plan comes meanwhile.
-struct Counted {
-    rollout: Rc<CompiledRollout>,
-    exposure: Exposure,
-    started_us: u64,
+    /// A request that waits for its body, because the decision needs it.
+    held: Option<Held>,
+    /// A randomised request, until it ends.
+    flight: Option<FlightId>,
+    /// Whether its duration ends with the first byte of the answer.
+    until_first_byte: bool,
     answer: Answer,
-    sampler: Option<Sampler>,
-}
-
-struct RequestHeaders;
-
-impl Request for RequestHeaders {
-    fn header(&self, name: &str) -> Option<Vec<u8>> {
-        host::request_header(name)
-    }
+    sampler: Option<Box<Sampler>>,
+    /// Headers that the answer gets.
+    for_answer: Vec<(String, String)>,
 }
 
 impl Stream {
     pub fn new(settings: Rc<Settings>) -> Self {
         Self {
             settings,
-            counted: None,
-            set_cookie: None,
+            held: None,
+            flight: None,
+            until_first_byte: false,
+            answer: Answer::default(),
+            sampler: None,
+            for_answer: Vec::new(),
         }
     }
 
-    /// The arm to route to; `None` leaves the request to the default route.
-    fn decide(&mut self, end_of_stream: bool) -> Option<String> {
-        if self.settings.disabled {
-            return None;
-        }
-        worker::with(|worker| {
-            let plan = worker.plan.clone()?;
-            let decision = decision::decide(&plan, &RequestHeaders, &worker.ledger, &host::random)?;
-            let arm = decision.rollout.arm_name(decision.arm).to_owned();
-            let exposure = worker.ledger.exposed(&decision);
-            self.set_cookie = decision.set_cookie;
-            if let Some(exposure) = exposure {
-                let started_us = host::now_us();
-                let sampler = (!end_of_stream)
-                    .then(|| Sampler::choose(worker, &decision.rollout, exposure, started_us))
-                    .flatten();
-                self.counted = Some(Counted {
-                    rollout: decision.rollout,
-                    exposure,
-                    started_us,
-                    answer: Answer::default(),
-                    sampler,
-                });
+    /// Decides and applies; `None` asks to hold the request until its body is there,
+    /// if it has at most so many bytes. Until then nothing is counted.
+    fn route(&mut self, sent: Sent<'_>) -> Result<(), usize> {
+        let decided = worker::with(|worker| {
+            let plan = worker.plan.clone().filter(|_| !self.settings.disabled);
+            let Some(plan) = plan else {
+                return Ok(None);
+            };
+            let around = Around {
+                breakers: &worker.ledger,
+                silent_us: worker.silent_us,
+                random: &host::random,
+            };
+            match decision::decide(&plan, &Request::new(sent, &self.settings), &around) {
+                Outcome::Untouched => Ok(None),
+                Outcome::NeedsBody { at_most } => Err(at_most),
+                Outcome::Decided(decision) => {
+                    self.flight = worker.ledger.begin(&decision, host::now_us);
+                    if let Some(id) = self.flight {
+                        self.sampler = Sampler::choose(worker, id, sent);
+                    }
+                    Ok(Some(decision))
+                }
             }
-            Some(arm)
-        })?
+        });
+        let decision = decided.unwrap_or(Ok(None))?;
+        self.apply(decision);
+        Ok(())
+    }
+
+    /// Whatever a client sent in our headers is replaced or removed, so that no
+    /// client picks its own arm.
+    fn apply(&mut self, decision: Option<Decision>) {
+        let settings = &self.settings;
+        let rollout = decision.as_ref().map(|decision| &decision.rollout);
+        let arm = decision
+            .as_ref()
+            .map(|decision| decision.rollout.arm_name(decision.arm));
+        host::set_request_header(&settings.arm_header, arm);
+        if let Some(header) = &settings.shadow_header {
+            let shadow = decision.as_ref().filter(|decision| decision.shadow);
+            let shadow = shadow.and_then(|decision| decision.rollout.shadow.as_ref());
+            host::set_request_header(header, shadow.map(|shadow| shadow.cluster.as_str()));
+        }
+        if let Some(header) = &settings.response_header
+            && let Some((rollout, arm)) = rollout.zip(arm)
+        {
+            let value = format!("rollout={}; arm={arm}", rollout.id);
+            self.for_answer.push((header.clone(), value));
+        }
+        self.until_first_byte =
+            rollout.is_some_and(|rollout| rollout.latency_until == LatencyUntil::FirstByte);
+        if let Some(cookie) = decision.and_then(|decision| decision.set_cookie) {
+            self.for_answer.push(("set-cookie".to_owned(), cookie));
+        }
+    }
+
+    /// What was held goes on, with a decision.
+    fn release(&mut self, sent: Sent<'_>) -> Action {
+        if self.route(sent).is_err() {
+            // With a body in hand nothing asks for one.
+            let _ = self.route(Sent::Unreadable);
+        }
+        Action::Continue
     }
 }
 
@@ -80,70 +112,108 @@ impl Context for Stream {}
 
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _num_headers: usize, end_of_stream: bool) -> Action {
-        // Whatever a client sent in the arm header is replaced or removed, so
-        // that no client picks its own arm.
-        let arm = self.decide(end_of_stream);
-        host::set_request_header(&self.settings.arm_header, arm.as_deref());
-        Action::Continue
+        let sent = if end_of_stream {
+            Sent::Nothing
+        } else {
+            Sent::Headers
+        };
+        match self.route(sent) {
+            Ok(()) => Action::Continue,
+            Err(at_most) if host::content_length().is_some_and(|length| length > at_most) => {
+                self.release(Sent::Unreadable)
+            }
+            Err(at_most) => {
+                self.held = Some(Held::new(at_most));
+                Action::Pause
+            }
+        }
     }
 
-    fn on_http_request_body(&mut self, size: usize, _end_of_stream: bool) -> Action {
-        if let Some(sampler) = self
-            .counted
-            .as_mut()
-            .and_then(|counted| counted.sampler.as_mut())
-        {
-            sampler.request_chunk(|| host::body(BufferType::HttpRequestBody, 0, size));
+    fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        let Some(mut held) = self.held.take() else {
+            if let Some(sampler) = &mut self.sampler {
+                sampler.request_chunk(|| host::body(BufferType::HttpRequestBody, 0, size));
+            }
+            return Action::Continue;
+        };
+        held.grow_to(size);
+        if held.is_too_long() {
+            return self.release(Sent::TooMuch(held.bytes()));
         }
-        Action::Continue
+        if end_of_stream {
+            return self.release(Sent::Whole(held.bytes()));
+        }
+        self.held = Some(held);
+        Action::Pause
+    }
+
+    fn on_http_request_trailers(&mut self, _num_trailers: usize) -> Action {
+        match self.held.take() {
+            Some(held) => self.release(Sent::Whole(held.bytes())),
+            None => Action::Continue,
+        }
     }
 
     fn on_http_response_headers(&mut self, _num_headers: usize, end_of_stream: bool) -> Action {
-        if let Some(cookie) = self.set_cookie.take() {
-            host::add_response_header("set-cookie", &cookie);
+        for (name, value) in self.for_answer.drain(..) {
+            host::add_response_header(&name, &value);
         }
-        if let Some(counted) = &mut self.counted {
-            counted.answer.complete = end_of_stream;
-            counted.answer.status = host::response_header(":status")
-                .and_then(|status| String::from_utf8(status).ok())
-                .and_then(|status| status.parse().ok());
+        if let Some(id) = self.flight {
+            self.answer.headers(end_of_stream);
+            if self.until_first_byte {
+                let now_us = host::now_us();
+                worker::with(|worker| {
+                    if let Some(flight) = worker.ledger.flight_mut(id) {
+                        flight.first_byte(now_us);
+                    }
+                });
+            }
         }
         Action::Continue
     }
 
     fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        if let Some(counted) = &mut self.counted {
-            counted.answer.complete = end_of_stream;
-            if let Some(sampler) = &mut counted.sampler {
-                sampler.response_chunk(|| host::body(BufferType::HttpResponseBody, 0, size));
-            }
+        self.answer.complete = end_of_stream;
+        if let Some(sampler) = &mut self.sampler {
+            sampler.response_chunk(|| host::body(BufferType::HttpResponseBody, 0, size));
         }
         Action::Continue
     }
 
-    fn on_log(&mut self) {
-        let Some(counted) = self.counted.take() else {
+    fn on_http_response_trailers(&mut self, _num_trailers: usize) -> Action {
+        if self.flight.is_some() {
+            self.answer.trailers();
+        }
+        Action::Continue
+    }
+}
+
+/// Envoy deletes a stream's context at its end, whatever became of it. `on_log` comes
+/// at the same moment, and would cost every request one more entry into the VM.
+impl Drop for Stream {
+    fn drop(&mut self) {
+        let Some(id) = self.flight.take() else {
             return;
         };
-        let Counted {
-            rollout,
-            exposure,
-            started_us,
-            answer,
-            sampler,
-        } = counted;
         let now_us = host::now_us();
-        let ending = endings::classify(answer, now_us.saturating_sub(started_us));
+        let answer = self.answer;
         worker::with(|worker| {
+            let Some(rollout) = worker.ledger.flight(id).map(|flight| &flight.rollout) else {
+                return;
+            };
+            let ending = endings::classify(answer, &rollout.errors);
+            let Some((flight, tripped)) = worker.ledger.end(id, ending, now_us) else {
+                return;
+            };
+            let (rollout, exposure) = (&flight.rollout, flight.exposure);
             if answer.complete {
-                worker.ledger.served_by(&rollout, exposure, host::cluster);
+                worker.ledger.served_by(rollout, exposure, host::cluster);
             }
-            let tripped = worker.ledger.ended(&rollout, exposure, ending, now_us);
             if tripped {
-                endings::log_trip(&rollout, exposure.arm);
+                endings::log_trip(rollout, exposure.arm);
             }
-            if let Some(sampler) = sampler {
-                sampler.finish(worker, &rollout, exposure, answer);
+            if let Some(sampler) = self.sampler.take() {
+                sampler.finish(worker, rollout, exposure, answer);
             }
         });
     }

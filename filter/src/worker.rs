@@ -1,6 +1,7 @@
 //! What belongs to a worker's VM and outlives its root contexts.
 
 use crate::host;
+use crate::metrics::Metrics;
 use serinus_core::ledger::Ledger;
 use serinus_core::plan::CompiledPlan;
 use serinus_core::sample::SampleQueue;
@@ -14,6 +15,10 @@ pub struct Worker {
     /// The plan that routes. It is kept when Envoy replaces the root context,
     /// so that a change of the plugin configuration moves no user.
     pub plan: Option<Rc<CompiledPlan>>,
+    /// When the judge last answered, and how long that is ago.
+    pub heard_us: u64,
+    pub silent_us: u64,
+    pub metrics: Metrics,
 }
 
 thread_local! {
@@ -29,6 +34,9 @@ pub fn with<T>(use_it: impl FnOnce(&mut Worker) -> T) -> Option<T> {
             ledger: Ledger::new(host::random_id()),
             samples: SampleQueue::default(),
             plan: None,
+            heard_us: 0,
+            silent_us: 0,
+            metrics: Metrics::default(),
         })))
     })
 }

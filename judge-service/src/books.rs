@@ -12,7 +12,8 @@ pub(crate) mod tests;
 pub use entry::Entry;
 
 use crate::domain::decision::{By, Decision, Deed, Evidence, NO_HASH, Sealed};
-use crate::domain::plan::{Keyed, build};
+use crate::domain::layers::Part;
+use crate::domain::plan::{Keyed, Terms, build};
 use crate::domain::{Millis, Rollout};
 use crate::store::{Change, Loaded};
 use serinus_core::plan::{Plan, Revision};
@@ -84,6 +85,14 @@ impl Books {
             .find(|entry| entry.rollout.spec.id == id)
     }
 
+    /// Parts of a layer that rollouts have.
+    pub fn layer_parts(&self, layer: &str) -> impl Iterator<Item = Part> {
+        let rollouts = self.rollouts.iter().map(|entry| &entry.rollout);
+        rollouts
+            .filter(move |rollout| rollout.spec.is_in_layer(layer))
+            .filter_map(|rollout| rollout.layer_part)
+    }
+
     pub fn create(&mut self, rollout: Rollout, identity_key: String) {
         self.rollouts.push(Entry::new(rollout, identity_key));
     }
@@ -94,11 +103,11 @@ impl Books {
     }
 
     /// The plan of the current state, under the next revision.
-    pub fn next_plan(&mut self, report_interval_ms: u32) -> Plan {
+    pub fn next_plan(&mut self, terms: &Terms) -> Plan {
         self.revision.generation = self.revision.generation.max(1);
         self.revision.counter += 1;
         self.change.revision = Some(self.revision);
-        self.plan(report_interval_ms)
+        self.plan(terms)
     }
 
     /// The first epoch of a new rollout: each epoch comes with a revision of its own,
@@ -120,12 +129,12 @@ impl Books {
 
     /// The plan of the current state and revision.
     #[must_use]
-    pub fn plan(&self, report_interval_ms: u32) -> Plan {
+    pub fn plan(&self, terms: &Terms) -> Plan {
         let keyed = self.rollouts.iter().map(|entry| Keyed {
             rollout: &entry.rollout,
             identity_key: &entry.identity_key,
         });
-        build(keyed, self.revision, report_interval_ms)
+        build(keyed, self.revision, terms)
     }
 
     /// Counts a report exactly once.

@@ -1,6 +1,7 @@
 //! `serinus`: the judge, and the tools around it.
 
 use clap::{Parser, Subcommand};
+use serinus_judge::domain::plan::Terms;
 use serinus_judge::service::{Service, Settings, wall_clock};
 use serinus_judge::store::Sqlite;
 use serinus_judge::{api, replay};
@@ -48,10 +49,23 @@ struct Serve {
     /// How often each worker reports
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(100..=600_000))]
     report_interval_ms: u32,
+    /// Percent of users that stay out of every rollout: they get the baseline, so
+    /// that all that was released can be compared with nothing released
+    #[arg(long, default_value_t = 0.0, value_parser = percent)]
+    holdout_percent: f64,
     /// Listen on an address that other machines reach, though the API has no
     /// authentication yet
     #[arg(long)]
     allow_remote: bool,
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let percent = text.parse::<f64>().map_err(|error| error.to_string())?;
+    if (0.0..=100.0).contains(&percent) {
+        Ok(percent)
+    } else {
+        Err("0 to 100 is right".to_owned())
+    }
 }
 
 fn main() -> ExitCode {
@@ -114,7 +128,11 @@ async fn judge(serve: Serve) -> Result<(), String> {
         .map_err(|error| format!("failed to open {}: {error}", serve.store.display()))?;
     let settings = Settings {
         models: serve.models,
-        report_interval_ms: serve.report_interval_ms,
+        terms: Terms {
+            report_interval_ms: serve.report_interval_ms,
+            // Checked to be 0 to 100.
+            holdout_buckets: (serve.holdout_percent * 100.0).round() as u16,
+        },
         evaluation_interval: Duration::from_millis(250),
     };
     let service = Service::start(settings, Arc::new(store), wall_clock)

@@ -173,6 +173,10 @@ async fn reports(lab: &Lab) {
         report(json!([{"rollout": rollout, "epoch": epoch,
             "arms": [{"arm": arm, "slots": [[0, 1, 1, 0, 5, []]]}]}]))
     };
+    let plan = lab.judge.call(Method::GET, "/v1/plan", None).await.unwrap();
+    let rollouts = plan.body["rollouts"].as_array().unwrap();
+    let first = rollouts.iter().find(|rollout| rollout["id"] == "first");
+    let epoch = first.unwrap()["epoch"].as_u64().unwrap();
     for (body, status, words) in [
         ("{}".to_owned(), 400, "version"),
         ("nonsense".to_owned(), 400, "no JSON object"),
@@ -191,7 +195,7 @@ async fn reports(lab: &Lab) {
         ),
         (part("nobody", 1, CANARY), 404, "no rollout `nobody`"),
         (part("first", 99, CANARY), 404, "no epoch 99"),
-        (part("first", 1, "nobody"), 400, "unknown arm `nobody`"),
+        (part("first", epoch, "nobody"), 400, "unknown arm `nobody`"),
     ] {
         refused(&post(lab, "/v1/reports", &body).await, status, words);
     }

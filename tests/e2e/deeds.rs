@@ -69,7 +69,7 @@ async fn who_hangs_up_leaves_no_deed_half_done() {
     lab.judge.kill().await.unwrap();
     lab.judge.start().await.unwrap();
     assert_eq!(phases(&lab).await, before, "the disk knows the same");
-    assert_eq!(plan(&lab).await, planned);
+    assert_eq!(plan(&lab).await["rollouts"], planned["rollouts"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

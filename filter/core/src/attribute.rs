@@ -1,5 +1,5 @@
 //! What can be read of a request: a header, a cookie, a query parameter, a claim
-//! of a bearer token.
+//! of a bearer token, a value in a JSON body.
 //!
 //! Everything here is what a client sent: any bytes, of any length. What is
 //! malformed is absent; nothing fails.
@@ -10,6 +10,7 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::Value;
 use std::borrow::Cow;
+use std::rc::Rc;
 
 /// A longer token is not decoded: real ones have a few hundred bytes, and each
 /// request pays for it.
@@ -24,17 +25,24 @@ pub enum Attribute {
     /// A top-level claim of the bearer token's payload, by its name. Nothing is
     /// verified: that is the work of Envoy's `jwt_authn`, before this filter.
     Claim(String),
+    /// What a JSON pointer finds in the body. The request is held for it.
+    Body(String),
 }
 
 impl Attribute {
     /// Its value; `None` when it is absent, and an empty one counts as absent.
     #[must_use]
-    pub fn read(&self, request: &Reader<'_>) -> Option<Vec<u8>> {
+    pub fn read<'r>(&'r self, request: &Reader<'r>) -> Option<Rc<Vec<u8>>> {
         let value = match self {
-            Self::Header(name) => request.header(name)?.to_vec(),
-            Self::Cookie(name) => cookie(&request.header("cookie")?, name.as_bytes())?.to_vec(),
-            Self::Query(name) => query(&request.header(":path")?, name.as_bytes())?.into_owned(),
-            Self::Claim(name) => claim(&request.header("authorization")?, name)?,
+            Self::Header(name) => request.header(name)?,
+            Self::Cookie(name) => {
+                Rc::new(cookie(&request.header("cookie")?, name.as_bytes())?.to_vec())
+            }
+            Self::Query(name) => {
+                Rc::new(query(&request.header(":path")?, name.as_bytes())?.into_owned())
+            }
+            Self::Claim(name) => Rc::new(claim(&request.header("authorization")?, name)?),
+            Self::Body(pointer) => Rc::new(request.body(pointer, scalar)?),
         };
         (!value.is_empty()).then_some(value)
     }
@@ -137,9 +145,9 @@ mod tests {
     use proptest::prelude::*;
 
     fn read(attribute: &Attribute, name: &'static str, value: &[u8]) -> Option<String> {
-        let request = Fake::new([(name, value)]);
+        let request = Fake::new([(name, value)]).with_body(value);
         let read = attribute.read(&Reader::new(&request));
-        read.map(|value| String::from_utf8(value).unwrap())
+        read.map(|value| String::from_utf8(value.to_vec()).unwrap())
     }
 
     #[test]
@@ -232,6 +240,24 @@ mod tests {
         assert_eq!(claim(&long, "Bearer", ""), None, "too long");
     }
 
+    #[test]
+    fn values_in_bodies() {
+        let of = |body: &str| {
+            let pointer = Attribute::Body("/user/id".to_owned());
+            read(&pointer, "x", body.as_bytes())
+        };
+        for (body, value) in [
+            (r#"{"user":{"id":"ada"}}"#, Some("ada")),
+            (r#"{"user":{"id":7}}"#, Some("7")),
+            (r#"{"user":{"id":[7]}}"#, None),
+            (r#"{"user":{"id":""}}"#, None),
+            (r#"{"user":7}"#, None),
+            ("id=7", None),
+        ] {
+            assert_eq!(of(body).as_deref(), value, "{body}");
+        }
+    }
+
     proptest! {
         #[test]
         fn nothing_that_a_client_sends_panics(value in prop::collection::vec(any::<u8>(), 0..200)) {
@@ -240,8 +266,9 @@ mod tests {
                 (Attribute::Cookie("a".to_owned()), "cookie"),
                 (Attribute::Query("a".to_owned()), ":path"),
                 (Attribute::Claim("a".to_owned()), "authorization"),
+                (Attribute::Body("/a".to_owned()), "x"),
             ] {
-                let request = Fake::new([(header, value.as_slice())]);
+                let request = Fake::new([(header, value.as_slice())]).with_body(&value);
                 let _ = attribute.read(&Reader::new(&request));
             }
         }

@@ -34,13 +34,15 @@ pub struct Pattern(Regex);
 
 impl Condition {
     #[must_use]
-    pub fn holds(&self, request: &Reader<'_>) -> bool {
+    pub fn holds<'r>(&'r self, request: &Reader<'r>) -> bool {
         let Some(value) = self.of.read(request) else {
             return false;
         };
         match &self.is {
             Check::Present => true,
-            Check::In(values) => values.iter().any(|wanted| wanted.as_bytes() == value),
+            Check::In(values) => values
+                .iter()
+                .any(|wanted| wanted.as_bytes() == value.as_slice()),
             Check::Prefix(prefix) => value.starts_with(prefix.as_bytes()),
             Check::Pattern(pattern) => pattern.matches(&value),
             Check::Range { at_least, at_most } => core::str::from_utf8(&value)

@@ -83,6 +83,17 @@ impl Share {
     pub fn samples(self, unit: UnitHash) -> bool {
         self.lists(unit.rotate_left(32))
     }
+
+    /// Whether a unit's requests are copied to a shadow: by other bits again.
+    #[must_use]
+    pub fn shadows(self, unit: UnitHash) -> bool {
+        self.lists(unit.rotate_left(16))
+    }
+
+    #[must_use]
+    pub fn is_all(self) -> bool {
+        self == Self::ALL
+    }
 }
 
 #[cfg(test)]

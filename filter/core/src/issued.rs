@@ -2,6 +2,7 @@
 
 use crate::attribute::Attribute;
 use crate::request::Reader;
+use std::rc::Rc;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IssuedCookie {
@@ -27,7 +28,7 @@ impl IssuedCookie {
 
     /// The unit that a request presents; a value that was never issued is none.
     #[must_use]
-    pub fn read(&self, request: &Reader<'_>) -> Option<Vec<u8>> {
+    pub fn read<'r>(&'r self, request: &Reader<'r>) -> Option<Rc<Vec<u8>>> {
         let value = self.name.read(request)?;
         let issued = value.len() == DIGITS
             && value
@@ -60,7 +61,7 @@ mod tests {
             cookie.read(&Reader::new(&request))
         };
         let pair = header.split(';').next().unwrap();
-        assert_eq!(presented(pair), Some(unit));
+        assert_eq!(presented(pair), Some(Rc::new(unit)));
         for other in ["uid=1", &format!("uid={}", "AB".repeat(16)), "x=y"] {
             assert_eq!(presented(other), None, "{other}");
         }

@@ -3,21 +3,24 @@
 //! The ledger belongs to the VM: it survives plans and root contexts. Its size
 //! is bounded by the plan (rollouts x arms x slots) and by [`crate::memory`].
 
+mod flight;
+mod sums;
+mod tally;
 #[cfg(test)]
 mod tests;
 
+pub use flight::{Flight, FlightId};
+pub use tally::Tally;
+
 use crate::breaker::Breaker;
-use crate::decision::{Breakers, Decision, Fallback, Placement};
-use crate::histogram;
+use crate::decision::{Breakers, Decision, Placement};
 use crate::identity::UnitHash;
 use crate::memory::FirstEvents;
 use crate::plan::Revision;
-use crate::plan::compiled::{CompiledPlan, CompiledRollout, MAX_EDGES};
-use crate::report::{
-    self, ArmReport, BreakerReport, FirstError, FirstOutcome, FirstSlow, LIST_LIMIT, NewUnit,
-    Report, RolloutReport, SlotRow,
-};
-use std::collections::BTreeMap;
+use crate::plan::compiled::{CompiledPlan, CompiledRollout};
+use crate::report::{self, BreakerReport, NewUnit, Report, RolloutReport};
+use flight::Flights;
+use sums::{Firsts, SegmentLedger};
 
 #[derive(Debug)]
 pub struct Ledger {
@@ -25,6 +28,7 @@ pub struct Ledger {
     sequence: u64,
     frozen: Option<Frozen>,
     rollouts: Vec<RolloutLedger>,
+    flights: Flights,
 }
 
 /// A report on its way: these bytes, until the judge answers.
@@ -38,14 +42,14 @@ pub struct Frozen {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
     /// The upstream answered, or failed to (`error`).
-    Finished { error: bool, duration_us: u64 },
+    Finished { error: bool },
     /// Envoy answered by itself, and the upstream is not to blame.
     LocalReply,
     /// The client went away.
     Disconnected,
 }
 
-/// One randomised request in flight.
+/// Where a randomised request counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exposure {
     pub segment: Option<usize>,
@@ -60,48 +64,13 @@ pub struct Exposure {
 struct RolloutLedger {
     id: String,
     epoch: u64,
+    arms: Vec<String>,
     memory: FirstEvents,
     breaker: Breaker,
     trip_to_report: Option<BreakerReport>,
     /// Those that had a request, in the order in which they first had one.
     segments: Vec<SegmentLedger>,
-}
-
-/// The sums of one segment, or of the rest.
-#[derive(Debug)]
-struct SegmentLedger {
-    index: Option<usize>,
-    name: Option<String>,
-    arms: Vec<ArmSums>,
-    new_units: Vec<NewUnit>,
-    first_outcomes: Vec<FirstOutcome>,
-    first_errors: Vec<FirstError>,
-    first_slow: Vec<FirstSlow>,
-    fallbacks: BTreeMap<Fallback, u64>,
-    /// Whether anything was counted since the last freeze.
-    touched: bool,
-}
-
-#[derive(Debug)]
-struct ArmSums {
-    name: String,
-    /// `None` until it was asked.
-    cluster: Option<Option<String>>,
-    slots: Vec<SlotSums>,
-    histogram: Vec<u64>,
-    local_replies: u64,
-    disconnects: u64,
-    samples_sent: u64,
-    samples_dropped: u64,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct SlotSums {
-    exposures: u64,
-    finished: u64,
-    errors: u64,
-    latency_sum_us: u64,
-    over: [u64; MAX_EDGES],
+    tally: Tally,
 }
 
 // === impl Ledger ===
@@ -115,6 +84,7 @@ impl Ledger {
             sequence: 0,
             frozen: None,
             rollouts: Vec::new(),
+            flights: Flights::default(),
         }
     }
 
@@ -123,24 +93,27 @@ impl Ledger {
         &self.session
     }
 
-    /// Counts a decision, and says what to remember until the request ends;
-    /// `None` for one that is not randomised.
-    pub fn exposed(&mut self, decision: &Decision) -> Option<Exposure> {
+    /// Counts a decision, and names the request until it ends; `None` for one that is
+    /// not randomised. The clock is read only for one that is.
+    pub fn begin(&mut self, decision: &Decision, now_us: impl FnOnce() -> u64) -> Option<FlightId> {
         let Decision {
             ref rollout,
             segment,
             arm,
             placement,
+            shadow: _,
             set_cookie: _,
         } = *decision;
         let ledger = self.rollout(rollout);
         match placement {
             Placement::Fallback(cause) => {
+                ledger.tally.fell_back(cause);
                 let sums = ledger.segment(rollout, segment);
                 *sums.fallbacks.entry(cause).or_default() += 1;
                 None
             }
             Placement::Randomised { unit, slot } => {
+                ledger.tally.exposed(arm);
                 let first = ledger.memory.exposed(unit, rollout.new_unit_share);
                 let sums = ledger.segment(rollout, segment);
                 if first {
@@ -149,39 +122,62 @@ impl Ledger {
                 if let Some(sums) = sums.slot(arm, slot) {
                     sums.exposures += 1;
                 }
-                Some(Exposure {
+                let exposure = Exposure {
                     segment,
                     arm,
                     unit,
                     slot,
                     first,
-                })
+                };
+                Some(self.flights.begin(rollout, exposure, now_us()))
             }
         }
     }
 
+    #[must_use]
+    pub fn flight(&self, id: FlightId) -> Option<&Flight> {
+        self.flights.get(id)
+    }
+
+    pub fn flight_mut(&mut self, id: FlightId) -> Option<&mut Flight> {
+        self.flights.get_mut(id)
+    }
+
     /// Counts how a randomised request ended, under the epoch it was decided in.
-    /// Returns whether it opened the breaker.
-    pub fn ended(
-        &mut self,
-        rollout: &CompiledRollout,
-        exposure: Exposure,
-        ending: Ending,
-        now_us: u64,
-    ) -> bool {
+    /// Returns the request, and whether it opened the breaker.
+    pub fn end(&mut self, id: FlightId, ending: Ending, now_us: u64) -> Option<(Flight, bool)> {
+        let flight = self.flights.end(id)?;
+        let rollout = &flight.rollout;
         let ledger = self.rollout(rollout);
-        if let Ending::Finished { error, duration_us } = ending {
-            return ledger.finished(rollout, exposure, error, duration_us, now_us);
-        }
-        let sums = ledger.segment(rollout, exposure.segment);
-        if let Some(arm) = sums.arms.get_mut(exposure.arm) {
-            match ending {
-                Ending::LocalReply => arm.local_replies += 1,
-                Ending::Disconnected => arm.disconnects += 1,
-                Ending::Finished { .. } => {}
+        let tripped = match ending {
+            Ending::Finished { error } => {
+                ledger.finished(rollout, &flight, error, now_us);
+                ledger.broke(rollout, flight.exposure.arm, error, now_us)
             }
+            Ending::Disconnected => {
+                ledger.slow(rollout, flight.exposure, flight.level(now_us));
+                let arm = ledger.arm(rollout, flight.exposure);
+                if let Some(arm) = arm {
+                    arm.disconnects += 1;
+                }
+                false
+            }
+            Ending::LocalReply => {
+                if let Some(arm) = ledger.arm(rollout, flight.exposure) {
+                    arm.local_replies += 1;
+                }
+                false
+            }
+        };
+        Some((flight, tripped))
+    }
+
+    /// Lists those requests under way that are slow by now: a version that hangs is
+    /// seen at the threshold, and not when its requests time out.
+    pub fn look_at_flights(&mut self, now_us: u64) {
+        for (rollout, exposure, level) in self.flights.newly_slow(now_us) {
+            self.rollout(&rollout).slow(&rollout, exposure, level);
         }
-        false
     }
 
     /// Notes which cluster serves an arm. It is asked once an epoch, since asking
@@ -192,21 +188,21 @@ impl Ledger {
         exposure: Exposure,
         cluster: impl FnOnce() -> Option<String>,
     ) {
-        let sums = self.rollout(rollout).segment(rollout, exposure.segment);
-        if let Some(arm) = sums.arms.get_mut(exposure.arm) {
+        if let Some(arm) = self.rollout(rollout).arm(rollout, exposure) {
             arm.cluster.get_or_insert_with(cluster);
         }
     }
 
     /// Counts a chosen sample as sent or dropped.
     pub fn sampled(&mut self, rollout: &CompiledRollout, exposure: Exposure, sent: bool) {
-        let sums = self.rollout(rollout).segment(rollout, exposure.segment);
-        if let Some(arm) = sums.arms.get_mut(exposure.arm) {
-            *(if sent {
-                &mut arm.samples_sent
-            } else {
-                &mut arm.samples_dropped
-            }) += 1;
+        let ledger = self.rollout(rollout);
+        let count = |sum: &mut u64, dropped: &mut u64| *(if sent { sum } else { dropped }) += 1;
+        count(
+            &mut ledger.tally.samples_queued,
+            &mut ledger.tally.samples_dropped,
+        );
+        if let Some(arm) = ledger.arm(rollout, exposure) {
+            count(&mut arm.samples_sent, &mut arm.samples_dropped);
         }
     }
 
@@ -230,6 +226,24 @@ impl Ledger {
         }
     }
 
+    /// Takes what operators are to see: for each rollout its id, the names of its
+    /// arms, and what happened since.
+    pub fn take_tallies(&mut self, mut take: impl FnMut(&str, &[String], Tally)) {
+        for ledger in &mut self.rollouts {
+            if !ledger.tally.is_empty() {
+                take(&ledger.id, &ledger.arms, core::mem::take(&mut ledger.tally));
+            }
+        }
+    }
+
+    /// Arms whose breaker is open now, as rollout and arm.
+    pub fn open_breakers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.rollouts.iter().filter_map(|ledger| {
+            let trip = ledger.breaker.tripped()?;
+            Some((ledger.id.as_str(), ledger.arms.get(trip.arm)?.as_str()))
+        })
+    }
+
     fn freeze(&mut self, plan: Option<&CompiledPlan>) {
         let rollouts: Vec<RolloutReport> = self
             .rollouts
@@ -239,6 +253,7 @@ impl Ledger {
         // Epochs that no plan names any more are let go once they are reported.
         self.rollouts.retain(|ledger| {
             ledger.segments.iter().any(|segment| segment.touched)
+                || !ledger.tally.is_empty()
                 || plan.is_some_and(|plan| {
                     plan.rollouts
                         .iter()
@@ -297,10 +312,12 @@ impl RolloutLedger {
         Self {
             id: rollout.id.clone(),
             epoch: rollout.epoch,
+            arms: rollout.arms.clone(),
             memory: FirstEvents::default(),
             breaker: Breaker::default(),
             trip_to_report: None,
             segments: Vec::new(),
+            tally: Tally::default(),
         }
     }
 
@@ -321,43 +338,47 @@ impl RolloutLedger {
         segment
     }
 
-    fn finished(
-        &mut self,
-        rollout: &CompiledRollout,
-        exposure: Exposure,
-        error: bool,
-        duration_us: u64,
-        now_us: u64,
-    ) -> bool {
+    fn arm(&mut self, rollout: &CompiledRollout, exposure: Exposure) -> Option<&mut sums::ArmSums> {
+        self.segment(rollout, exposure.segment)
+            .arms
+            .get_mut(exposure.arm)
+    }
+
+    fn finished(&mut self, rollout: &CompiledRollout, flight: &Flight, error: bool, now_us: u64) {
         let Exposure {
             segment,
             arm,
             unit,
             slot,
             first,
-        } = exposure;
-        let level = rollout
-            .latency_edges_us
-            .iter()
-            .take_while(|&&edge| duration_us > edge)
-            .count();
+        } = flight.exposure;
+        let level = flight.level(now_us);
         let share = rollout.event_share;
-        let first_error = error && self.memory.failed(unit, share);
-        // At most MAX_EDGES, which fits.
-        let first_slow = !error && self.memory.slowed(unit, share, level as u8);
-
+        let firsts = Firsts {
+            outcome: first.then_some(error),
+            error: error && self.memory.failed(unit, share),
+            slow: self.memory.slowed(unit, share, level).then_some(level),
+        };
         let sums = self.segment(rollout, segment);
-        sums.finished(arm, slot, error, duration_us, level);
-        let index = arm_index(arm);
-        if first {
-            sums.first_outcomes.push(FirstOutcome(unit, index, error));
+        sums.finished(arm, slot, error, flight.duration_us(now_us), level);
+        sums.list(unit, arm, firsts);
+    }
+
+    /// A request was slower than `level` latency edges, however it ends or ended.
+    fn slow(&mut self, rollout: &CompiledRollout, exposure: Exposure, level: u8) {
+        let Exposure { unit, arm, .. } = exposure;
+        if self.memory.slowed(unit, rollout.event_share, level) {
+            let firsts = Firsts {
+                slow: Some(level),
+                ..Firsts::default()
+            };
+            self.segment(rollout, exposure.segment)
+                .list(unit, arm, firsts);
         }
-        if first_error {
-            sums.first_errors.push(FirstError(unit, index));
-        }
-        if first_slow {
-            sums.first_slow.push(FirstSlow(unit, index, level as u8));
-        }
+    }
+
+    /// Whether this ending opened the breaker.
+    fn broke(&mut self, rollout: &CompiledRollout, arm: usize, error: bool, now_us: u64) -> bool {
         let Some(settings) = &rollout.breaker else {
             return false;
         };
@@ -386,126 +407,6 @@ impl RolloutLedger {
             })
             .collect()
     }
-}
-
-// === impl SegmentLedger ===
-
-impl SegmentLedger {
-    fn new(rollout: &CompiledRollout, index: Option<usize>) -> Self {
-        let segment = index.and_then(|index| rollout.segments.get(index));
-        Self {
-            index,
-            name: segment.map(|segment| segment.name.clone()),
-            arms: rollout.arms.iter().map(|name| ArmSums::new(name)).collect(),
-            new_units: Vec::new(),
-            first_outcomes: Vec::new(),
-            first_errors: Vec::new(),
-            first_slow: Vec::new(),
-            fallbacks: BTreeMap::new(),
-            touched: false,
-        }
-    }
-
-    fn slot(&mut self, arm: usize, slot: u8) -> Option<&mut SlotSums> {
-        self.arms.get_mut(arm)?.slots.get_mut(usize::from(slot))
-    }
-
-    /// `level`: latency edges exceeded.
-    fn finished(&mut self, arm: usize, slot: u8, error: bool, duration_us: u64, level: usize) {
-        if let Some(sums) = self.slot(arm, slot) {
-            sums.finished += 1;
-            if error {
-                sums.errors += 1;
-            } else {
-                // An error's duration says nothing: failing fast is not being fast.
-                sums.latency_sum_us = sums.latency_sum_us.saturating_add(duration_us);
-                for over in sums.over.iter_mut().take(level) {
-                    *over += 1;
-                }
-            }
-        }
-        if !error
-            && let Some(arm) = self.arms.get_mut(arm)
-            && let Some(count) = arm.histogram.get_mut(histogram::bucket_of(duration_us))
-        {
-            *count += 1;
-        }
-    }
-
-    fn take_report(&mut self) -> RolloutReport {
-        let report = RolloutReport {
-            segment: self.name.clone(),
-            arms: self.arms.iter_mut().map(ArmSums::take_report).collect(),
-            new_units: take(&mut self.new_units),
-            first_outcomes: take(&mut self.first_outcomes),
-            first_errors: take(&mut self.first_errors),
-            first_slow: take(&mut self.first_slow),
-            fallbacks: core::mem::take(&mut self.fallbacks),
-            ..RolloutReport::default()
-        };
-        self.touched = !(self.new_units.is_empty()
-            && self.first_outcomes.is_empty()
-            && self.first_errors.is_empty()
-            && self.first_slow.is_empty());
-        report
-    }
-}
-
-// === impl ArmSums ===
-
-impl ArmSums {
-    fn new(name: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            cluster: None,
-            slots: vec![SlotSums::default(); crate::bucket::SLOTS],
-            histogram: vec![0; histogram::BUCKETS],
-            local_replies: 0,
-            disconnects: 0,
-            samples_sent: 0,
-            samples_dropped: 0,
-        }
-    }
-
-    fn take_report(&mut self) -> ArmReport {
-        let slots = (0u8..=255)
-            .zip(self.slots.iter_mut())
-            .filter(|(_, sums)| sums.exposures > 0 || sums.finished > 0)
-            .map(|(slot, sums)| {
-                let sums = core::mem::take(sums);
-                let used = sums.over.iter().take_while(|&&count| count > 0).count();
-                SlotRow(
-                    slot,
-                    sums.exposures,
-                    sums.finished,
-                    sums.errors,
-                    sums.latency_sum_us,
-                    sums.over.into_iter().take(used).collect(),
-                )
-            })
-            .collect();
-        let histogram = (0u16..)
-            .zip(self.histogram.iter_mut())
-            .filter(|(_, count)| **count > 0)
-            .map(|(bucket, count)| (bucket, core::mem::take(count)))
-            .collect();
-        ArmReport {
-            arm: self.name.clone(),
-            cluster: self.cluster.clone().flatten(),
-            slots,
-            histogram,
-            local_replies: core::mem::take(&mut self.local_replies),
-            disconnects: core::mem::take(&mut self.disconnects),
-            samples_sent: core::mem::take(&mut self.samples_sent),
-            samples_dropped: core::mem::take(&mut self.samples_dropped),
-        }
-    }
-}
-
-/// The first entries of a list, as many as a report may have.
-fn take<T>(list: &mut Vec<T>) -> Vec<T> {
-    let rest = list.split_off(list.len().min(LIST_LIMIT));
-    core::mem::replace(list, rest)
 }
 
 /// A plan has at most 16 arms, so the index fits.

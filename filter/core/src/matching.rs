@@ -19,8 +19,8 @@ pub struct Matcher {
 impl Matcher {
     /// Asks the cheapest first: most requests that do not match end at the path.
     #[must_use]
-    pub fn matches(&self, request: &Reader<'_>) -> bool {
-        let header = |name: &str| request.header(name).unwrap_or_default();
+    pub fn matches<'r>(&'r self, request: &Reader<'r>) -> bool {
+        let header = |name: &'static str| request.header(name).unwrap_or_default();
         self.path_prefix
             .as_ref()
             .is_none_or(|prefix| header(":path").starts_with(prefix.as_bytes()))
@@ -145,13 +145,13 @@ mod tests {
     #[test]
     fn one_that_does_not_match_costs_one_read() {
         let request = request();
+        let matchers = ["/a", "/b", "/c"].map(|prefix| Matcher {
+            path_prefix: Some(prefix.to_owned()),
+            host: Some("models.example".to_owned()),
+            ..Matcher::default()
+        });
         let reader = Reader::new(&request);
-        for prefix in ["/a", "/b", "/c"] {
-            let matcher = Matcher {
-                path_prefix: Some(prefix.to_owned()),
-                host: Some("models.example".to_owned()),
-                ..Matcher::default()
-            };
+        for matcher in &matchers {
             assert!(!matcher.matches(&reader));
         }
         assert_eq!(request.reads.get(), 1);

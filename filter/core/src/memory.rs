@@ -2,6 +2,7 @@
 
 use crate::identity::{Share, UnitHash};
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 /// Units remembered for one rollout: 16 bytes each with the table's slack, so
 /// about 2 MB at most. When it is full, half of the units (by pseudonym, so
@@ -21,8 +22,31 @@ struct Seen {
 #[derive(Debug, Clone)]
 pub struct FirstEvents {
     share: Share,
-    units: HashMap<UnitHash, Seen>,
+    units: HashMap<UnitHash, Seen, BuildHasherDefault<Pseudonym>>,
     capacity: usize,
+}
+
+/// A pseudonym is the output of a keyed hash already: hashing it again would cost and
+/// not help.
+#[derive(Debug, Clone, Copy, Default)]
+struct Pseudonym(u64);
+
+impl Hasher for Pseudonym {
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
+        }
+    }
+
+    fn write_u64(&mut self, unit: u64) {
+        self.0 = unit;
+    }
+
+    fn finish(&self) -> u64 {
+        // The table tells entries apart by the top bits, and a thinned memory has
+        // only units whose top bits are zero.
+        self.0.rotate_left(32)
+    }
 }
 
 impl Default for FirstEvents {
@@ -36,7 +60,7 @@ impl FirstEvents {
     pub fn with_capacity(capacity: usize) -> Self {
         Self {
             share: Share::ALL,
-            units: HashMap::new(),
+            units: HashMap::default(),
             capacity,
         }
     }

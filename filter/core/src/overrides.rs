@@ -14,7 +14,7 @@ pub struct Overrides {
 impl Overrides {
     /// The arm of the token that a request carries.
     #[must_use]
-    pub fn arm(&self, request: &Reader<'_>) -> Option<usize> {
+    pub fn arm<'r>(&'r self, request: &Reader<'r>) -> Option<usize> {
         let token = request.header(&self.header)?;
         let hash: [u8; 32] = Sha256::digest(token.as_slice()).into();
         // All are compared, and each to its end: how long it takes tells nothing.

@@ -5,6 +5,7 @@
 //! other, so a plan that compiles cannot surprise a request.
 
 pub mod compiled;
+mod parts;
 mod routing;
 pub mod wire;
 

@@ -1,6 +1,7 @@
 //! A request as the decision sees it.
 
-use std::cell::RefCell;
+use serde_json::Value;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 
 /// What the decision reads of a request. Each call may cost a host call, so
@@ -8,35 +9,91 @@ use std::rc::Rc;
 pub trait Request {
     /// The first value of a header, by its lower-case name.
     fn header(&self, name: &str) -> Option<Vec<u8>>;
+
+    /// The body, as far as it can be had now.
+    fn body(&self) -> Body<'_>;
 }
 
-/// Reads each header once, whatever asks for it.
-pub struct Reader<'request> {
-    request: &'request dyn Request,
-    read: RefCell<Vec<(String, Option<Value>)>>,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Body<'a> {
+    /// It has not arrived; when it has, the decision is made again.
+    Pending,
+    Whole(&'a [u8]),
+    /// There is none, or none that can be held and read: too long, compressed, a
+    /// stream without an end.
+    Unreadable,
 }
 
-type Value = Rc<Vec<u8>>;
+/// Reads each part of a request once, whatever asks for it.
+pub struct Reader<'r> {
+    request: &'r dyn Request,
+    read: RefCell<Vec<(&'r str, Option<Bytes>)>>,
+    json: OnceCell<Option<Value>>,
+    body: Cell<BodyUse>,
+}
 
-impl<'request> Reader<'request> {
+type Bytes = Rc<Vec<u8>>;
+
+/// What became of the wish to read the body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyUse {
+    /// Nothing asked for it.
+    None,
+    /// It was asked for and is still to come.
+    Wanted,
+    Read,
+    /// It was asked for, and is none or no JSON.
+    Unusable,
+}
+
+impl<'r> Reader<'r> {
     #[must_use]
-    pub fn new(request: &'request impl Request) -> Self {
+    pub fn new(request: &'r impl Request) -> Self {
         Self {
             request,
             read: RefCell::default(),
+            json: OnceCell::new(),
+            body: Cell::new(BodyUse::None),
         }
     }
 
     /// The first value of a header, by its lower-case name.
     #[must_use]
-    pub fn header(&self, name: &str) -> Option<Rc<Vec<u8>>> {
+    pub fn header(&self, name: &'r str) -> Option<Rc<Vec<u8>>> {
         let mut read = self.read.borrow_mut();
-        if let Some((_, value)) = read.iter().find(|(known, _)| known == name) {
+        if let Some((_, value)) = read.iter().find(|(known, _)| *known == name) {
             return value.clone();
         }
         let value = self.request.header(name).map(Rc::new);
-        read.push((name.to_owned(), value.clone()));
+        read.push((name, value.clone()));
         value
+    }
+
+    /// What stands in the body at a JSON pointer (RFC 6901). A body that is no JSON
+    /// document to its end has nothing anywhere.
+    pub fn body<T>(&self, pointer: &str, take: impl FnOnce(&Value) -> Option<T>) -> Option<T> {
+        let bytes = match self.request.body() {
+            Body::Pending => {
+                self.body.set(BodyUse::Wanted);
+                return None;
+            }
+            Body::Unreadable => &[],
+            Body::Whole(bytes) => bytes,
+        };
+        let json = self
+            .json
+            .get_or_init(|| serde_json::from_slice(bytes).ok())
+            .as_ref();
+        self.body.set(match json {
+            Some(_) => BodyUse::Read,
+            None => BodyUse::Unusable,
+        });
+        take(json?.pointer(pointer)?)
+    }
+
+    #[must_use]
+    pub fn body_use(&self) -> BodyUse {
+        self.body.get()
     }
 }
 
@@ -44,6 +101,8 @@ impl<'request> Reader<'request> {
 #[cfg(test)]
 pub(crate) struct Fake {
     headers: Vec<(String, Vec<u8>)>,
+    pub body: Option<Vec<u8>>,
+    pub pending: bool,
     pub reads: std::cell::Cell<u32>,
 }
 
@@ -55,8 +114,15 @@ impl Fake {
                 .into_iter()
                 .map(|(name, value)| (name.to_owned(), value.to_vec()))
                 .collect(),
+            body: None,
+            pending: false,
             reads: std::cell::Cell::default(),
         }
+    }
+
+    pub(crate) fn with_body(mut self, body: &[u8]) -> Self {
+        self.body = Some(body.to_vec());
+        self
     }
 }
 
@@ -66,6 +132,14 @@ impl Request for Fake {
         self.reads.set(self.reads.get() + 1);
         let found = self.headers.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.clone())
+    }
+
+    fn body(&self) -> Body<'_> {
+        match &self.body {
+            _ if self.pending => Body::Pending,
+            Some(body) => Body::Whole(body),
+            None => Body::Unreadable,
+        }
     }
 }
 
@@ -82,5 +156,33 @@ mod tests {
             assert_eq!(reader.header("b"), None);
         }
         assert_eq!(request.reads.get(), 2);
+    }
+
+    #[test]
+    fn the_body_is_asked_for_before_it_is_there() {
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let mut request = Fake::new([]).with_body(br#"{"a":{"b":["x"]}}"#);
+        request.pending = true;
+        let reader = Reader::new(&request);
+        assert_eq!(reader.body_use(), BodyUse::None);
+        assert_eq!(reader.body("/a/b/0", text), None);
+        assert_eq!(reader.body_use(), BodyUse::Wanted);
+
+        request.pending = false;
+        let reader = Reader::new(&request);
+        assert_eq!(reader.body("/a/b/0", text).as_deref(), Some("x"));
+        assert_eq!(reader.body("/a/c", text), None);
+        assert_eq!(reader.body_use(), BodyUse::Read);
+    }
+
+    #[test]
+    fn a_body_that_is_no_json_to_its_end_has_nothing() {
+        let deep = [b"{\"a\":1,\"b\":".to_vec(), vec![b'['; 100_000]].concat();
+        for body in [b"".as_slice(), b"{\"a\":1", b"{\"a\":1} x", b"\xff", &deep] {
+            let request = Fake::new([]).with_body(body);
+            let reader = Reader::new(&request);
+            assert_eq!(reader.body("/a", Value::as_u64), None);
+            assert_eq!(reader.body_use(), BodyUse::Unusable);
+        }
     }
 }

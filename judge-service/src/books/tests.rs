@@ -189,7 +189,7 @@ fn sums_never_overflow() {
 #[test]
 fn a_change_has_all_that_changed_and_only_once() {
     let mut books = books();
-    let plan = books.next_plan(1_000);
+    let plan = books.next_plan(&crate::domain::plan::tests::terms());
     assert_eq!(
         (plan.revision, plan.rollouts.len()),
         (

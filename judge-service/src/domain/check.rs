@@ -75,6 +75,17 @@ pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
             FieldError::new(format!("segments[{index}].{}", error.field), error.problem)
         })?;
     }
+    if let Some(layer) = &spec.layer {
+        check_name("layer.name", &layer.name)?;
+        within("layer.percent", layer.percent, 0.01, 100.0)?;
+    }
+    // Polls are answered at least every ten seconds.
+    within(
+        "on_stale.after_seconds",
+        spec.on_stale.after_seconds,
+        15.0,
+        86_400.0,
+    )?;
     within("holdback_percent", spec.holdback_percent, 0.0, 50.0)?;
     within("minimum.seconds", spec.minimum.seconds, 0.0, 31_536_000.0)?;
     within(
@@ -395,6 +406,20 @@ pub(crate) mod tests {
                 json!({"errors": {"margin_ratio": 1}}),
                 "guardrails.errors.margin_ratio",
             ),
+            ("/layer", json!({"name": "a b"}), "layer.name"),
+            (
+                "/layer",
+                json!({"name": "a", "percent": 0}),
+                "layer.percent",
+            ),
+            (
+                "/on_stale",
+                json!({"after_seconds": 1}),
+                "on_stale.after_seconds",
+            ),
+            ("/on_stale", json!({"then": "panic"}), "on_stale.then"),
+            ("/shadow", json!({"share": 1}), "shadow"),
+            ("/errors", json!({"status": []}), "errors.status"),
             ("/deadline", json!({"seconds": 10}), "deadline.seconds"),
             ("/deadline", json!({"then": "explode"}), "deadline.then"),
             (

@@ -5,6 +5,7 @@
 pub mod check;
 pub mod decision;
 pub mod evidence;
+pub mod layers;
 pub mod plan;
 pub mod rollout;
 pub mod spec;

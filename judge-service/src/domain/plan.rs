@@ -1,7 +1,11 @@
 //! From rollouts to the plan that workers route by.
 
+use super::layers;
 use super::rollout::{Phase, Rollout};
-use serinus_core::plan::wire::{self, BucketRange, Plan, Revision, RolloutPlan, SegmentPlan};
+use super::spec::AtStale;
+use serinus_core::plan::wire::{
+    self, BucketRange, Holdout, Plan, Revision, RolloutPlan, SegmentPlan,
+};
 
 /// A rollout with the secret of its users' pseudonyms, which no record of a
 /// decision may contain.
@@ -11,16 +15,31 @@ pub struct Keyed<'a> {
     pub identity_key: &'a str,
 }
 
+/// What holds for all rollouts of a judge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terms {
+    pub report_interval_ms: u32,
+    /// Buckets whose units stay out of every rollout.
+    pub holdout_buckets: u16,
+}
+
+/// The salt of the holdout: with it anybody can recompute who is held out.
+const HOLDOUT_SALT: &str = "serinus-holdout";
+
 #[must_use]
 pub fn build<'a>(
     rollouts: impl IntoIterator<Item = Keyed<'a>>,
     revision: Revision,
-    report_interval_ms: u32,
+    terms: &Terms,
 ) -> Plan {
     Plan {
         version: wire::VERSION,
         revision,
-        report_interval_ms,
+        report_interval_ms: terms.report_interval_ms,
+        holdout: (terms.holdout_buckets > 0).then(|| Holdout {
+            salt: HOLDOUT_SALT.to_owned(),
+            buckets: terms.holdout_buckets,
+        }),
         rollouts: rollouts.into_iter().map(rollout_plan).collect(),
     }
 }
@@ -87,13 +106,30 @@ fn rollout_plan(keyed: Keyed<'_>) -> RolloutPlan {
             .clone()
             .filter(|_| tested && !rollout.digests.is_empty()),
         breaker: spec.breaker.clone().filter(|_| tested),
+        layer: layers::plan(rollout),
+        shadow: spec.shadow.clone().filter(|_| !taken_back),
+        stale_after_ms: match spec.on_stale.then {
+            AtStale::Hold => None,
+            // Checked to be a day at most.
+            AtStale::Baseline => Some((spec.on_stale.after_seconds * 1_000.0) as u64),
+        },
+        errors: spec.errors.clone(),
+        latency_until: spec.latency_until,
+        max_held_body_bytes: spec.max_held_body_bytes,
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::domain::rollout::tests::rollout;
+
+    pub(crate) fn terms() -> Terms {
+        Terms {
+            report_interval_ms: 1_000,
+            holdout_buckets: 0,
+        }
+    }
 
     #[test]
     fn what_is_built_compiles() {
@@ -115,7 +151,7 @@ mod tests {
                     generation: 1,
                     counter: 1,
                 },
-                1_000,
+                &terms(),
             );
             let compiled = serinus_core::plan::compile(&plan).unwrap();
             assert_eq!(compiled.rollouts[0].epoch, rollout.epoch().unwrap().epoch);

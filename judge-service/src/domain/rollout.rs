@@ -24,6 +24,9 @@ pub struct Rollout {
     /// The arm that unassigned requests get: the spec's baseline, and after the
     /// promotion the new version.
     pub baseline: String,
+    /// Its buckets of its layer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layer_part: Option<super::layers::Part>,
     /// All epochs, oldest first; the last one is now.
     pub epochs: Vec<Epoch>,
 }
@@ -156,6 +159,7 @@ impl Rollout {
             phase_since_ms: now,
             step: 0,
             step_since_ms: now,
+            layer_part: None,
             epochs: Vec::new(),
         };
         rollout.enter_step(0, now)?;

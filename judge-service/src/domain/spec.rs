@@ -4,7 +4,9 @@
 //! thing; their sources are in the documentation of the statistics.
 
 use serde::{Deserialize, Serialize};
-use serinus_core::plan::wire::{Breaker, Condition, Match, Overrides, Sampling, UnitSource};
+use serinus_core::plan::wire::{
+    Breaker, Condition, Errors, LatencyUntil, Match, Overrides, Sampling, Shadow, UnitSource,
+};
 use std::collections::BTreeMap;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -51,6 +53,51 @@ pub struct RolloutSpec {
     /// Kept on the baseline at the last step, so that there still is a control.
     #[serde(default)]
     pub holdback_percent: f64,
+    /// Rollouts of one layer exclude each other: no user is in two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layer: Option<InLayer>,
+    /// Copies of requests go to another cluster, whose answers nobody sees.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<Shadow>,
+    /// What a proxy does that does not reach the judge.
+    #[serde(default)]
+    pub on_stale: OnStale,
+    /// What counts as an error.
+    #[serde(default)]
+    pub errors: Errors,
+    /// Where a request's duration ends.
+    #[serde(default)]
+    pub latency_until: LatencyUntil,
+    /// A longer body is not held for a value in it.
+    #[serde(default = "default_held_bytes")]
+    pub max_held_body_bytes: u32,
+}
+
+/// A rollout's part of its layer, kept for it until it is deleted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InLayer {
+    pub name: String,
+    /// Of the layer's users: the others are for other rollouts.
+    #[serde(default = "hundred")]
+    pub percent: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OnStale {
+    #[serde(default = "thirty")]
+    pub after_seconds: f64,
+    #[serde(default)]
+    pub then: AtStale,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AtStale {
+    /// The last plan stands, and the breaker watches.
+    #[default]
+    Hold,
+    /// Everybody gets the baseline.
+    Baseline,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -232,6 +279,11 @@ impl RolloutSpec {
         self.baseline.as_deref().unwrap_or_default()
     }
 
+    #[must_use]
+    pub fn is_in_layer(&self, name: &str) -> bool {
+        self.layer.as_ref().is_some_and(|layer| layer.name == name)
+    }
+
     /// All arms but the baseline.
     pub fn treatments(&self) -> impl Iterator<Item = &Arm> {
         self.arms.iter().filter(|arm| arm.name != self.baseline())
@@ -253,6 +305,7 @@ macro_rules! default_from_fields {
 default_from_fields! {
     Minimum { seconds: sixty(), exposures: five_hundred() }
     WarmUp { seconds: five(), requests: thousand() }
+    OnStale { after_seconds: thirty(), then: AtStale::Hold }
     Deadline { seconds: day(), then: AtDeadline::Pause }
     Alpha { rollback: percent(), promotion: twentieth() }
     AnswerTolerance { absolute: thousandth(), relative: thousandth() }
@@ -270,6 +323,15 @@ default_from_fields! {
     }
 }
 
+fn thirty() -> f64 {
+    30.0
+}
+fn hundred() -> f64 {
+    100.0
+}
+fn default_held_bytes() -> u32 {
+    65_536
+}
 fn sixty() -> f64 {
     60.0
 }

@@ -5,7 +5,8 @@ use super::status::Status;
 use crate::books::{Books, Made};
 use crate::domain::check::check;
 use crate::domain::decision::{By, Deed, Sealed};
-use crate::domain::plan::{Keyed, build};
+use crate::domain::layers;
+use crate::domain::plan::{Keyed, Terms, build};
 use crate::domain::{Phase, Rollout, RolloutSpec};
 use crate::store::StoreError;
 use serinus_core::json::FieldError;
@@ -50,7 +51,10 @@ impl Service {
         // Reads files, so other tasks must not wait on this thread.
         let loaded = tokio::task::block_in_place(|| self.models.load(&spec))?;
         let now = self.now();
-        let rollout = Rollout::start(spec, loaded.digests(), books.first_epoch(), now)?;
+        let mut rollout = Rollout::start(spec, loaded.digests(), books.first_epoch(), now)?;
+        if let Some(layer) = &rollout.spec.layer {
+            rollout.layer_part = Some(layers::place(layer, books.layer_parts(&layer.name))?);
+        }
         let identity_key = random_key()?;
         routable(&rollout, &identity_key)?;
         has_room(&books, &rollout.spec)?;
@@ -236,15 +240,20 @@ fn has_room(books: &Books, spec: &RolloutSpec) -> Result<(), DeedError> {
             "there are {MAX_ROLLOUTS} rollouts, which is all that a plan holds; delete one that is over first"
         )));
     }
-    // The first that matches has a request, so one of the same match is never asked.
-    let before = books
-        .entries()
-        .iter()
-        .find(|entry| entry.rollout.spec.matches == spec.matches);
+    // The first that matches has a request, so one of the same match is never asked;
+    // but for rollouts of one layer, which share out the users.
+    let before = books.entries().iter().find(|entry| {
+        let before = &entry.rollout.spec;
+        let share = spec
+            .layer
+            .as_ref()
+            .is_some_and(|layer| before.is_in_layer(&layer.name));
+        before.matches == spec.matches && !share
+    });
     match before {
         None => Ok(()),
         Some(before) => Err(DeedError::Conflict(format!(
-            "rollout `{}` has the same `match` and would have all its requests; it is {}: delete it once it is over, or match something else",
+            "rollout `{}` has the same `match` and would have all its requests; it is {}: delete it once it is over, match something else, or put both into one `layer`",
             before.rollout.spec.id,
             before.rollout.phase.name().replace('_', " ")
         ))),
@@ -258,7 +267,11 @@ fn routable(rollout: &Rollout, identity_key: &str) -> Result<(), FieldError> {
         rollout,
         identity_key,
     };
-    let plan = build([keyed], Revision::default(), 1_000);
+    let terms = Terms {
+        report_interval_ms: 1_000,
+        holdout_buckets: 0,
+    };
+    let plan = build([keyed], Revision::default(), &terms);
     plan::compile(&plan).map(drop).map_err(|error| {
         let field = error
             .field

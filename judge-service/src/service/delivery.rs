@@ -261,6 +261,7 @@ mod tests {
                 counter,
             },
             report_interval_ms: 1000,
+            holdout: None,
             rollouts: vec![],
         }
     }

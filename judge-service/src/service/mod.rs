@@ -18,6 +18,7 @@ pub use reference::SampleRefusal;
 
 use crate::books::Books;
 use crate::domain::Millis;
+use crate::domain::plan::Terms;
 use crate::store::{Store, StoreError};
 use delivery::Delivery;
 use ingest::Ingest;
@@ -32,8 +33,8 @@ use tokio::sync::{Notify, mpsc};
 pub struct Settings {
     /// Model descriptions that specs name lie below this folder.
     pub models: PathBuf,
-    /// How often a worker reports.
-    pub report_interval_ms: u32,
+    /// What holds for all rollouts.
+    pub terms: Terms,
     /// The longest time between two looks at a rollout.
     pub evaluation_interval: Duration,
 }
@@ -70,17 +71,20 @@ fn never_ends(what: &'static str, work: impl Future<Output = ()> + Send + 'stati
 impl Service {
     /// Loads the books, and starts ingestion, inference and the control loop.
     ///
+    /// Its plan is a new revision, since the terms may be new.
+    ///
     /// # Errors
-    /// A store that cannot be read.
+    /// A store that cannot be read or written.
     pub async fn start(
         settings: Settings,
         store: Arc<dyn Store>,
         clock: fn() -> Millis,
     ) -> Result<Arc<Self>, StoreError> {
-        let books = Books::from_loaded(store.load().await?);
+        let mut books = Books::from_loaded(store.load().await?);
         let models = Models::new(settings.models.clone());
         models.load_all(books.entries().iter().map(|entry| &entry.rollout));
-        let plan = books.plan(settings.report_interval_ms);
+        let plan = books.next_plan(&settings.terms);
+        store.commit(books.take_change(clock())).await?;
         let (ingest, reports) = mpsc::channel(INGEST_QUEUE);
         let (samples, work) = reference::queue();
         let service = Arc::new(Self {
@@ -145,7 +149,7 @@ impl Service {
 
     /// Commits the books under a new revision and gives the plan out.
     async fn publish(&self, books: &mut Books) -> Result<(), StoreError> {
-        let plan = books.next_plan(self.settings.report_interval_ms);
+        let plan = books.next_plan(&self.settings.terms);
         self.commit(books).await?;
         self.delivery.publish(&plan, self.now());
         Ok(())

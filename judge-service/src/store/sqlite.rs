@@ -323,7 +323,7 @@ mod tests {
         let mut books = Books::default();
         books.create(rollout(), "0a".repeat(16));
         let first = books.decide("digits", made("first")).unwrap();
-        let plan = books.next_plan(1_000);
+        let plan = books.next_plan(&crate::domain::plan::tests::terms());
         let mut change = books.take_change(5);
         change.sessions.push(("5e".repeat(16), 3));
         let record = UnitRecord {

@@ -3,17 +3,20 @@
 #[cfg(test)]
 pub(crate) mod tests;
 
-use super::routing;
-use super::wire::{self, Plan, Revision, RolloutPlan};
+use super::wire::{self, LatencyUntil, Plan, Revision, RolloutPlan};
+use super::{parts, routing};
 use crate::allocation::{Allocation, AllocationError, Range};
 use crate::attribute::Attribute;
 use crate::breaker;
 use crate::condition::Condition;
+use crate::failure::ErrorRule;
 use crate::identity::{IdentityKey, Share};
 use crate::issued::IssuedCookie;
 use crate::json::FieldError;
 use crate::matching::Matcher;
+use crate::membership::{Holdout, Layer};
 use crate::overrides::Overrides;
+use crate::shadow::Shadow;
 use std::rc::Rc;
 
 /// Edges for which a worker counts: for each of five thresholds control's and the
@@ -23,12 +26,16 @@ pub const MAX_EDGES: usize = 12;
 pub const MAX_ARMS: usize = 16;
 pub const MAX_ROLLOUTS: usize = 256;
 pub const MAX_SEGMENTS: usize = 32;
+/// Sums that a worker may keep, one for each arm of each segment and of the rest, in
+/// all rollouts: 36 KB each, so 74 MB at most.
+pub const MAX_SUMS: usize = 2_048;
 const MAX_NAME: usize = 64;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct CompiledPlan {
     pub revision: Revision,
     pub report_interval_ms: u32,
+    pub holdout: Option<Holdout>,
     pub rollouts: Vec<Rc<CompiledRollout>>,
 }
 
@@ -52,6 +59,13 @@ pub struct CompiledRollout {
     pub new_unit_share: Share,
     pub sampling: Option<Sampling>,
     pub breaker: Option<breaker::Settings>,
+    pub layer: Option<Layer>,
+    pub shadow: Option<Shadow>,
+    pub stale_after_us: Option<u64>,
+    pub errors: ErrorRule,
+    pub latency_until: LatencyUntil,
+    /// A longer body is not held.
+    pub body_bytes: usize,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -130,11 +144,29 @@ pub fn compile(plan: &Plan) -> Result<CompiledPlan, FieldError> {
         }
         rollouts.push(Rc::new(compiled));
     }
+    check_sums(&rollouts)?;
     Ok(CompiledPlan {
         revision: plan.revision,
         report_interval_ms: plan.report_interval_ms,
+        holdout: plan.holdout.as_ref().map(parts::holdout).transpose()?,
         rollouts,
     })
+}
+
+fn check_sums(rollouts: &[Rc<CompiledRollout>]) -> Result<(), FieldError> {
+    let sums: usize = rollouts
+        .iter()
+        .map(|rollout| rollout.arms.len() * (rollout.segments.len() + 1))
+        .sum();
+    if sums > MAX_SUMS {
+        return Err(FieldError::new(
+            "rollouts",
+            format!(
+                "have {sums} arms in all their segments together; at most {MAX_SUMS} fit in a worker"
+            ),
+        ));
+    }
+    Ok(())
 }
 
 fn compile_rollout(rollout: &RolloutPlan) -> Result<CompiledRollout, FieldError> {
@@ -158,6 +190,10 @@ fn compile_rollout(rollout: &RolloutPlan) -> Result<CompiledRollout, FieldError>
     let baseline = arm_index("baseline".to_owned(), &rollout.baseline)?;
     let allocation = compile_allocation("allocation", &rollout.allocation, &arm_index)?;
     let segments = compile_segments(&rollout.segments, &arm_index)?;
+    let shadow = rollout.shadow.as_ref();
+    let shadow = shadow
+        .map(|wire| parts::shadow(wire, &segments, &arm_index))
+        .transpose()?;
     let (unit, issue_cookie) = routing::unit(&rollout.unit)?;
     let overrides = rollout
         .overrides
@@ -183,16 +219,18 @@ fn compile_rollout(rollout: &RolloutPlan) -> Result<CompiledRollout, FieldError>
         latency_edges_us: rollout.latency_edges_us.clone(),
         event_share: share("event_share", rollout.event_share)?,
         new_unit_share: share("new_unit_share", rollout.new_unit_share)?,
-        sampling: rollout
-            .sampling
-            .as_ref()
-            .map(compile_sampling)
-            .transpose()?,
-        breaker: rollout.breaker.as_ref().map(compile_breaker).transpose()?,
+        sampling: rollout.sampling.as_ref().map(parts::sampling).transpose()?,
+        breaker: rollout.breaker.as_ref().map(parts::breaker).transpose()?,
+        layer: rollout.layer.as_ref().map(parts::layer).transpose()?,
+        shadow,
+        stale_after_us: rollout.stale_after_ms.map(|ms| ms.saturating_mul(1_000)),
+        errors: parts::errors(&rollout.errors)?,
+        latency_until: rollout.latency_until,
+        body_bytes: parts::held_body(rollout.max_held_body_bytes)?,
     })
 }
 
-type ArmIndex<'a> = &'a dyn Fn(String, &str) -> Result<usize, FieldError>;
+pub(super) type ArmIndex<'a> = &'a dyn Fn(String, &str) -> Result<usize, FieldError>;
 
 fn compile_allocation(
     field: &str,
@@ -316,7 +354,7 @@ fn check_edges(edges: &[u64]) -> Result<(), FieldError> {
     Ok(())
 }
 
-fn share(field: &str, fraction: f64) -> Result<Share, FieldError> {
+pub(super) fn share(field: &str, fraction: f64) -> Result<Share, FieldError> {
     if (0.0..=1.0).contains(&fraction) {
         Ok(Share::from_fraction(fraction))
     } else {
@@ -325,41 +363,4 @@ fn share(field: &str, fraction: f64) -> Result<Share, FieldError> {
             format!("is {fraction}; 0 to 1 is right"),
         ))
     }
-}
-
-fn compile_sampling(sampling: &wire::Sampling) -> Result<Sampling, FieldError> {
-    Ok(Sampling {
-        share: share("sampling.share", sampling.share)?,
-        per_second: sampling.per_second,
-        max_body_bytes: sampling.max_body_bytes as usize,
-    })
-}
-
-fn compile_breaker(breaker: &wire::Breaker) -> Result<breaker::Settings, FieldError> {
-    if breaker.minimum_requests == 0 {
-        return Err(FieldError::new(
-            "breaker.minimum_requests",
-            "is 0; at least 1 is right",
-        ));
-    }
-    if !(breaker.error_share > 0.0 && breaker.error_share <= 1.0) {
-        return Err(FieldError::new(
-            "breaker.error_share",
-            format!(
-                "is {}; more than 0, at most 1 is right",
-                breaker.error_share
-            ),
-        ));
-    }
-    if breaker.window_ms == 0 {
-        return Err(FieldError::new(
-            "breaker.window_ms",
-            "is 0; at least 1 is right",
-        ));
-    }
-    Ok(breaker::Settings {
-        minimum_requests: breaker.minimum_requests,
-        error_share: breaker.error_share,
-        window_us: u64::from(breaker.window_ms) * 1_000,
-    })
 }

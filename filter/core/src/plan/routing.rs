@@ -43,6 +43,12 @@ pub fn matcher(matches: &wire::Match) -> Result<Matcher, FieldError> {
             ));
         }
     }
+    if let Some(index) = matches.when.iter().position(|when| when.body.is_some()) {
+        return Err(FieldError::new(
+            format!("match.when[{index}].body"),
+            "would hold every request; conditions on the body belong in segments",
+        ));
+    }
     Ok(Matcher {
         host: matches.host.as_ref().map(|host| host.to_ascii_lowercase()),
         path_prefix: matches.path_prefix.clone(),
@@ -64,18 +70,19 @@ pub fn conditions(
 }
 
 fn condition(field: &str, wire: &wire::Condition) -> Result<Condition, FieldError> {
-    use wire::UnitSource::{Cookie, Header, JwtClaim, Query};
+    use wire::UnitSource::{Body, Cookie, Header, JwtClaim, Query};
     let sources = [
         wire.header.clone().map(Header),
         wire.cookie.clone().map(Cookie),
         wire.query.clone().map(Query),
         wire.jwt_claim.clone().map(JwtClaim),
+        wire.body.clone().map(Body),
     ];
     let mut sources = sources.into_iter().flatten();
     let (Some(source), None) = (sources.next(), sources.next()) else {
         return Err(FieldError::new(
             field,
-            "names not exactly one of header, cookie, query and jwt_claim",
+            "names not exactly one of header, cookie, query, jwt_claim and body",
         ));
     };
     let range = (wire.at_least.is_some() || wire.at_most.is_some()).then_some(Check::Range {
@@ -200,7 +207,7 @@ fn issued(field: &str, cookie: &wire::IssueCookie) -> Result<IssuedCookie, Field
 }
 
 fn attribute(field: &str, source: &wire::UnitSource) -> Result<Attribute, FieldError> {
-    use wire::UnitSource::{Cookie, Header, IssueCookie, JwtClaim, Query};
+    use wire::UnitSource::{Body, Cookie, Header, IssueCookie, JwtClaim, Query};
     let named = |kind: &str, name: &str| {
         if name.is_empty() || name.len() > 256 {
             return Err(FieldError::new(
@@ -224,6 +231,15 @@ fn attribute(field: &str, source: &wire::UnitSource) -> Result<Attribute, FieldE
         }
         Query(name) => Attribute::Query(named("query", name)?),
         JwtClaim(name) => Attribute::Claim(named("jwt_claim", name)?),
+        Body(pointer) => {
+            if !(pointer.starts_with('/') && pointer.len() <= 256) {
+                return Err(FieldError::new(
+                    format!("{field}.body"),
+                    format!("`{pointer}` is no JSON pointer; one such as /user/id is right"),
+                ));
+            }
+            Attribute::Body(pointer.clone())
+        }
         IssueCookie(cookie) => Attribute::Cookie(named("issue_cookie.name", &cookie.name)?),
     })
 }

@@ -13,8 +13,18 @@ pub struct Plan {
     pub revision: Revision,
     /// How often a worker reports.
     pub report_interval_ms: u32,
+    /// Units that stay out of every rollout.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holdout: Option<Holdout>,
     /// The first rollout that matches a request decides.
     pub rollouts: Vec<RolloutPlan>,
+}
+
+/// The units whose bucket under this salt is below `buckets`, of 10,000.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holdout {
+    pub salt: String,
+    pub buckets: u16,
 }
 
 /// (generation, counter), ordered. A restored database starts a new generation,
@@ -87,6 +97,86 @@ pub struct RolloutPlan {
     pub sampling: Option<Sampling>,
     #[serde(default)]
     pub breaker: Option<Breaker>,
+    /// The rollout's part of its layer; units outside are for others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layer: Option<Layer>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<Shadow>,
+    /// A worker that has not heard from the judge for so long serves the baseline;
+    /// without it, the last plan stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale_after_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub errors: Errors,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub latency_until: LatencyUntil,
+    /// A longer body is not held for a value in it.
+    #[serde(default = "held_bytes")]
+    pub max_held_body_bytes: u32,
+}
+
+fn held_bytes() -> u32 {
+    65_536
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// Rollouts of one layer have its salt and disjoint ranges of buckets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layer {
+    pub salt: String,
+    pub from: u16,
+    pub to: u16,
+}
+
+/// Copies of requests go to an Envoy cluster; nobody sees its answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Shadow {
+    pub cluster: String,
+    /// The share of units; of requests without one, the share of requests.
+    #[serde(default = "all")]
+    pub share: f64,
+    /// Of requests to these arms; none is any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub arms: Vec<String>,
+    /// Of requests in these segments; none is any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub segments: Vec<String>,
+}
+
+/// What counts as an error of an arm, beside answers that never came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Errors {
+    /// Statuses such as `422`, and classes such as `5xx`.
+    pub statuses: Vec<String>,
+    /// gRPC statuses by number; default: all but 0, OK.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grpc_statuses: Option<Vec<u32>>,
+    /// Whether an answer that took more than one attempt is an error.
+    pub retried: bool,
+}
+
+impl Default for Errors {
+    fn default() -> Self {
+        Self {
+            statuses: vec!["5xx".to_owned()],
+            grpc_statuses: None,
+            retried: false,
+        }
+    }
+}
+
+/// The end of a request's duration.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LatencyUntil {
+    #[default]
+    LastByte,
+    /// For answers that are streamed, whose length is not slowness.
+    FirstByte,
 }
 
 fn all() -> f64 {
@@ -121,6 +211,9 @@ pub enum UnitSource {
     Query(String),
     /// A claim of the bearer token's payload, which is not verified here.
     JwtClaim(String),
+    /// A JSON pointer into the body, such as `/user/id`: the request is held until
+    /// its body is there.
+    Body(String),
     /// A cookie that the filter itself gives to who has none; the last source.
     IssueCookie(IssueCookie),
 }
@@ -163,7 +256,7 @@ fn yes() -> bool {
     true
 }
 
-/// One attribute, by exactly one of the first four, and at most one question; with
+/// One attribute, by exactly one of the first five, and at most one question; with
 /// none it must be present.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -176,6 +269,9 @@ pub struct Condition {
     pub query: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jwt_claim: Option<String>,
+    /// A JSON pointer into the body; not in a rollout's `match`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
     #[serde(rename = "in", skip_serializing_if = "Option::is_none")]
     pub is_in: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]

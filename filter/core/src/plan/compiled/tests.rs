@@ -62,6 +62,56 @@ fn every_error_names_its_field() {
             json!("control"),
             "rollouts[0].arms[1]",
         ),
+        (
+            "/holdout",
+            json!({"salt": "", "buckets": 10_001}),
+            "holdout.buckets",
+        ),
+        (
+            "/rollouts/0/layer",
+            json!({"salt": "", "from": 5, "to": 5}),
+            "rollouts[0].layer",
+        ),
+        (
+            "/rollouts/0/shadow",
+            json!({"cluster": "a b"}),
+            "rollouts[0].shadow.cluster",
+        ),
+        (
+            "/rollouts/0/shadow",
+            json!({"cluster": "a", "arms": ["nobody"]}),
+            "rollouts[0].shadow.arms[0]",
+        ),
+        (
+            "/rollouts/0/shadow",
+            json!({"cluster": "a", "segments": ["gold"]}),
+            "rollouts[0].shadow.segments[0]",
+        ),
+        (
+            "/rollouts/0/shadow",
+            json!({"cluster": "a", "share": 2}),
+            "rollouts[0].shadow.share",
+        ),
+        (
+            "/rollouts/0/errors",
+            json!({"statuses": ["5xx", "teapot"]}),
+            "rollouts[0].errors.statuses[1]",
+        ),
+        (
+            "/rollouts/0/max_held_body_bytes",
+            json!(1_000_000),
+            "rollouts[0].max_held_body_bytes",
+        ),
+        (
+            "/rollouts/0/unit",
+            json!([{"body": "user"}]),
+            "rollouts[0].unit[0].body",
+        ),
+        (
+            "/rollouts/0/match",
+            json!({"when": [{"body": "/a"}]}),
+            "rollouts[0].match.when[0].body",
+        ),
         ("/rollouts/0/baseline", json!("old"), "rollouts[0].baseline"),
         (
             "/rollouts/0/allocation/1/arm",
