@@ -15,10 +15,15 @@ mod world;
 
 mod api;
 mod baseline;
+mod bodies;
 mod deeds;
+mod failures;
 mod kill_switch;
+mod layers;
+mod operators;
 mod restart;
 mod segments;
+mod shadows;
 mod sharing;
 mod sticky;
 mod stories;

@@ -121,6 +121,15 @@ impl Envoy {
         value.parse().during(&format!("read the statistic {name}"))
     }
 
+    /// The filter's statistics, as Prometheus reads them.
+    ///
+    /// # Errors
+    /// When the admin interface does not answer.
+    pub async fn prometheus(&self) -> Result<String> {
+        let url = format!("{}/stats/prometheus?filter=serinus", self.admin);
+        Ok(self.http.get(url).send().await?.text().await?)
+    }
+
     /// Runs `envoy --mode validate` on the configuration as it is in the repository.
     ///
     /// # Errors

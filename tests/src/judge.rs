@@ -21,6 +21,7 @@ const CALL_LIMIT: Duration = Duration::from_secs(10);
 pub struct Judge {
     folder: PathBuf,
     port: u16,
+    options: Vec<String>,
     process: Option<Process>,
     http: reqwest::Client,
 }
@@ -42,6 +43,7 @@ impl Judge {
         Ok(Self {
             folder: folder.to_owned(),
             port: ports::free()?,
+            options: Vec::new(),
             process: None,
             http: reqwest::Client::builder()
                 .timeout(CALL_LIMIT)
@@ -66,6 +68,11 @@ impl Judge {
         self.process.as_ref()
     }
 
+    /// Another option of `serinus serve`, from its next start on.
+    pub fn option(&mut self, name: &str, value: &str) {
+        self.options.extend([name.to_owned(), value.to_owned()]);
+    }
+
     /// Starts the judge, or starts it again on the same store and port.
     ///
     /// # Errors
@@ -77,7 +84,8 @@ impl Judge {
             .arg("--store")
             .arg(self.folder.join("judge.sqlite"))
             .arg("--models")
-            .arg(artefacts::models());
+            .arg(artefacts::models())
+            .args(&self.options);
         let ready = "serinus judge listening on ";
         let (process, _) = Process::start_until("judge", command, &self.folder, ready).await?;
         self.process = Some(process);

@@ -6,7 +6,7 @@ use crate::judge::Judge;
 use crate::load::{self, Load, Versions};
 use crate::model_server::{self, ModelServer};
 use crate::process::Process;
-use crate::{artefacts, digits};
+use crate::{artefacts, digits, ports};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -44,6 +44,8 @@ pub struct Settings {
     pub wasm: Option<PathBuf>,
     /// Whether the judge runs from the start.
     pub judge: bool,
+    /// The port of the `shadow` cluster; without one nobody listens there.
+    pub shadow: Option<u16>,
 }
 
 impl Default for Settings {
@@ -54,6 +56,7 @@ impl Default for Settings {
             concurrency: 2,
             wasm: None,
             judge: true,
+            shadow: None,
         }
     }
 }
@@ -93,6 +96,7 @@ impl Lab {
         let upstreams = Upstreams {
             control: control.port()?,
             canary: canary.port()?,
+            shadow: settings.shadow.map_or_else(ports::free, Ok)?,
             judge: judge.port(),
         };
         let wasm = match &settings.wasm {

@@ -55,6 +55,16 @@ impl Harm {
         self.log_e >= self.threshold && difference.is_some_and(|difference| difference > floor)
     }
 
+    /// Users with an event for each request decided, arm less control. It needs no
+    /// request to end, so an arm that answers nothing has one too.
+    pub fn gap(&self, comparison: &Comparison<'_>) -> f64 {
+        let rate = |users: u64, arm: usize| {
+            let decided = comparison.sum(arm, |sums| sums.exposures.iter().sum());
+            users as f64 / decided.max(1) as f64
+        };
+        rate(self.in_arm, comparison.arm) - rate(self.with_event - self.in_arm, comparison.control)
+    }
+
     /// "41 of 52 users with an error at this step were on canary, which has 10% of
     /// users; odds against chance 3 million to 1"
     pub fn words(&self, comparison: &Comparison<'_>, event: &str) -> String {

@@ -39,8 +39,12 @@ pub fn tail(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<MetricEv
                 },
             );
             let shown = difference(comparison, edges, Margin::Absolute(0.0));
-            let gap = shown.as_ref().map(|shown| shown.estimate);
-            let harmed = harm.is_proven(gap, guardrail.floor);
+            // Requests under way are in no rate yet, and may be the slowest.
+            let gap = shown
+                .as_ref()
+                .map_or(0.0, |shown| shown.estimate)
+                .max(harm.gap(comparison));
+            let harmed = harm.is_proven(Some(gap), guardrail.floor);
             (edges, harm, shown, harmed)
         })
         .max_by(|left, right| {

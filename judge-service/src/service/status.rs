@@ -9,6 +9,7 @@ use crate::domain::sums::{ArmSums, Firsts, dense};
 use crate::domain::{EpochSums, Millis, Phase, Verdict};
 use serde::Serialize;
 use serinus_core::histogram;
+use std::collections::BTreeMap;
 
 #[derive(Debug, Clone, Serialize)]
 pub struct Status {
@@ -26,6 +27,8 @@ pub struct Status {
     /// Over all segments and the rest.
     pub traffic: Vec<Traffic>,
     pub segments: Vec<SegmentStatus>,
+    /// Requests that were routed without being randomised, by cause.
+    pub fallbacks: BTreeMap<String, u64>,
     pub evaluation: Option<Verdict>,
     /// What a person should know and no verdict rests on.
     pub notices: Vec<String>,
@@ -166,12 +169,21 @@ impl Service {
             arms,
             traffic: traffic(entry),
             segments: segments(entry),
+            fallbacks: fallbacks(entry),
             evaluation,
             notices,
             delivery,
             spec: rollout.spec.clone(),
         }
     }
+}
+
+fn fallbacks(entry: &Entry) -> BTreeMap<String, u64> {
+    let mut sums = BTreeMap::new();
+    for (cause, count) in entry.sums().iter().flat_map(|sums| &sums.fallbacks) {
+        *sums.entry(cause.clone()).or_default() += count;
+    }
+    sums
 }
 
 fn segments(entry: &Entry) -> Vec<SegmentStatus> {

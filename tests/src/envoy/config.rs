@@ -10,6 +10,7 @@ use std::path::Path;
 pub struct Upstreams {
     pub control: u16,
     pub canary: u16,
+    pub shadow: u16,
     pub judge: u16,
 }
 
@@ -23,6 +24,7 @@ pub fn bootstrap(upstreams: Upstreams, filter: &Path) -> Result<String> {
             (port(10000), port(0)),
             (port(8001), port(upstreams.control)),
             (port(8002), port(upstreams.canary)),
+            (port(8003), port(upstreams.shadow)),
             (port(8090), port(upstreams.judge)),
             (
                 "path: envoy/serinus.yaml".to_owned(),
@@ -74,12 +76,13 @@ mod tests {
         let upstreams = Upstreams {
             control: 1,
             canary: 2,
+            shadow: 4,
             judge: 3,
         };
         let text = bootstrap(upstreams, Path::new("/lab/serinus.yaml")).unwrap();
         assert!(text.contains("path: /lab/serinus.yaml"));
-        for port in ["port_value: 1 ", "port_value: 2 ", "port_value: 3 "] {
-            assert_eq!(text.matches(port).count(), 1, "{port}");
+        for port in [1, 2, 3, 4].map(|port| format!("port_value: {port} ")) {
+            assert_eq!(text.matches(&port).count(), 1, "{port}");
         }
         let text = filter(Path::new("/lab/filter.wasm"), true).unwrap();
         assert!(text.contains("filename: /lab/filter.wasm"));
