@@ -7,7 +7,6 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::types::MetricType;
 use serinus_core::ledger::{Ledger, Tally};
 use serinus_core::plan::Revision;
-use std::collections::{BTreeMap, BTreeSet};
 
 /// A worker defines no more: each is memory in Envoy for ever, and rollouts come and go.
 const MOST_METRICS: usize = 1_024;
@@ -17,27 +16,26 @@ const EVERY_US: u64 = 1_000_000;
 #[derive(Default)]
 pub struct Metrics {
     /// By name; Envoy would make a new id at each definition.
-    ids: BTreeMap<String, u32>,
+    ids: Vec<(String, u32)>,
     written_us: u64,
     /// Rollout and arm of each breaker that this worker has shown as open.
-    open: BTreeSet<(String, String)>,
+    open: Vec<(String, String)>,
     links: Links,
 }
 
 /// How calls to the judge ended.
 #[derive(Default)]
 pub struct Links {
-    counts: BTreeMap<&'static str, u64>,
+    counts: Vec<(&'static str, u64)>,
 }
 
 impl Links {
     /// `what` is the rest of a metric's name, such as `reports_total.outcome.failed`.
     pub fn count(&mut self, what: &'static str) {
-        self.add(what, 1);
-    }
-
-    pub fn add(&mut self, what: &'static str, count: u64) {
-        *self.counts.entry(what).or_default() += count;
+        match self.counts.iter_mut().find(|(known, _)| *known == what) {
+            Some((_, count)) => *count += 1,
+            None => self.counts.push((what, 1)),
+        }
     }
 }
 
@@ -77,7 +75,7 @@ impl Metrics {
             let name = format!("serinus.exposures_total.rollout.{rollout}.arm.{arm}");
             self.add(&name, count);
         }
-        for (cause, &count) in &tally.fallbacks {
+        for (cause, count) in tally.fallbacks.counted() {
             let cause = cause.name();
             let name = format!("serinus.fallbacks_total.rollout.{rollout}.cause.{cause}");
             self.add(&name, count);
@@ -93,15 +91,17 @@ impl Metrics {
 
     /// Each gauge is the number of workers whose breaker is open.
     fn breakers(&mut self, ledger: &Ledger) {
-        let open: BTreeSet<(String, String)> = ledger
-            .open_breakers()
+        let named = ledger.open_breakers();
+        let open: Vec<(String, String)> = named
             .map(|(rollout, arm)| (part(rollout), part(arm)))
             .collect();
-        for (key, step) in open
-            .difference(&self.open)
-            .map(|key| (key.clone(), 1))
-            .chain(self.open.difference(&open).map(|key| (key.clone(), -1)))
-            .collect::<Vec<_>>()
+        let before = core::mem::take(&mut self.open);
+        for (key, step) in [(&open, &before, 1), (&before, &open, -1)]
+            .into_iter()
+            .flat_map(|(these, those, step)| {
+                let only_these = these.iter().filter(|key| !those.contains(key));
+                only_these.map(move |key| (key, step))
+            })
         {
             let (rollout, arm) = key;
             let name = format!("serinus.breakers_open.rollout.{rollout}.arm.{arm}");
@@ -122,14 +122,14 @@ impl Metrics {
     }
 
     fn id(&mut self, kind: MetricType, name: &str) -> Option<u32> {
-        if let Some(&id) = self.ids.get(name) {
-            return Some(id);
+        if let Some((_, id)) = self.ids.iter().find(|(known, _)| known == name) {
+            return Some(*id);
         }
         if self.ids.len() >= MOST_METRICS {
             return None;
         }
         let id = hostcalls::define_metric(kind, name).ok()?;
-        self.ids.insert(name.to_owned(), id);
+        self.ids.push((name.to_owned(), id));
         if self.ids.len() == MOST_METRICS {
             host::warn("serinus: there are too many metrics; newer ones are not shown");
         }

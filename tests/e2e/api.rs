@@ -146,10 +146,10 @@ async fn specs(lab: &Lab) {
             "minimum.seconds",
         ),
         (with("/id", json!("../x")), "id"),
-        ("[]".to_owned(), "no JSON object"),
+        ("[]".to_owned(), "an object is right"),
         ("{".to_owned(), "EOF"),
         (String::new(), ""),
-        ("[".repeat(100_000), "no JSON object"),
+        ("[".repeat(100_000), "no JSON document"),
         (format!("{{\"id\":{}", "[".repeat(100_000)), "id"),
     ] {
         refused(&post(lab, ROLLOUTS, &body).await, 400, words);
@@ -179,7 +179,7 @@ async fn reports(lab: &Lab) {
     let epoch = first.unwrap()["epoch"].as_u64().unwrap();
     for (body, status, words) in [
         ("{}".to_owned(), 400, "version"),
-        ("nonsense".to_owned(), 400, "no JSON object"),
+        ("nonsense".to_owned(), 400, "no JSON document"),
         (report(json!(7)), 400, "rollouts"),
         (
             report(json!([{"rollout": "first", "epoch": 1,

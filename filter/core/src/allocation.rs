@@ -4,6 +4,7 @@
 //! outside the rollout: they get the baseline and are never counted.
 
 use crate::bucket::BUCKETS;
+use crate::json;
 
 /// Buckets `from..to` belong to the arm with this index in the plan's list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +36,7 @@ impl core::fmt::Display for AllocationError {
             Self::TooMuch(sum) => write!(
                 f,
                 "the weights add up to {}%, which is over 100%",
-                f64::from(*sum) / 100.0
+                json::written(f64::from(*sum) / 100.0)
             ),
         }
     }
@@ -49,7 +50,7 @@ impl Allocation {
             return Err(AllocationError::Bounds(bad));
         }
         let mut sorted: Vec<(usize, Range)> = ranges.iter().copied().enumerate().collect();
-        sorted.sort_by_key(|(_, range)| range.from);
+        sorted.sort_unstable_by_key(|(_, range)| range.from);
         let overlap = sorted
             .iter()
             .zip(sorted.iter().skip(1))
@@ -146,7 +147,7 @@ impl Allocation {
                 }
             }
         }
-        kept.sort_by_key(|range| range.from);
+        kept.sort_unstable_by_key(|range| range.from);
         Ok(Self::joined(kept.into_iter()))
     }
 

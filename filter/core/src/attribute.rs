@@ -4,11 +4,11 @@
 //! Everything here is what a client sent: any bytes, of any length. What is
 //! malformed is absent; nothing fails.
 
+use crate::json::Tree;
 use crate::request::Reader;
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use serde_json::Value;
 use std::borrow::Cow;
 use std::rc::Rc;
 
@@ -42,7 +42,7 @@ impl Attribute {
                 Rc::new(query(&request.header(":path")?, name.as_bytes())?.into_owned())
             }
             Self::Claim(name) => Rc::new(claim(&request.header("authorization")?, name)?),
-            Self::Body(pointer) => Rc::new(request.body(pointer, scalar)?),
+            Self::Body(pointer) => Rc::new(request.body(pointer)?.scalar()?),
         };
         (!value.is_empty()).then_some(value)
     }
@@ -111,8 +111,7 @@ fn claim(authorization: &[u8], name: &str) -> Option<Vec<u8>> {
     }
     let payload = token.trim_ascii().split(|&byte| byte == b'.').nth(1)?;
     let payload = BASE64URL.decode(payload).ok()?;
-    let claims: Value = serde_json::from_slice(&payload).ok()?;
-    scalar(claims.get(name)?)
+    Tree::parse(&payload).ok()?.field(name)?.scalar()
 }
 
 /// Tokens carry no padding (RFC 7515, section 2), and some carry it all the same.
@@ -120,17 +119,6 @@ const BASE64URL: GeneralPurpose = GeneralPurpose::new(
     &alphabet::URL_SAFE,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
-
-/// A string as it is, numbers and truth values as JSON writes them; lists, objects
-/// and null are no value.
-fn scalar(value: &Value) -> Option<Vec<u8>> {
-    match value {
-        Value::String(text) => Some(text.as_bytes().to_vec()),
-        Value::Number(number) => Some(number.to_string().into_bytes()),
-        Value::Bool(truth) => Some(truth.to_string().into_bytes()),
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
-    }
-}
 
 fn split_once(bytes: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
     let at = bytes.iter().position(|&byte| byte == separator)?;

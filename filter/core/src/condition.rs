@@ -1,6 +1,7 @@
 //! A question about one attribute of a request.
 
 use crate::attribute::Attribute;
+use crate::json;
 use crate::request::Reader;
 use regex_lite::Regex;
 
@@ -45,10 +46,9 @@ impl Condition {
                 .any(|wanted| wanted.as_bytes() == value.as_slice()),
             Check::Prefix(prefix) => value.starts_with(prefix.as_bytes()),
             Check::Pattern(pattern) => pattern.matches(&value),
-            Check::Range { at_least, at_most } => core::str::from_utf8(&value)
-                .ok()
-                .and_then(|text| text.trim().parse::<f64>().ok())
-                .is_some_and(|number| (*at_least..=*at_most).contains(&number)),
+            Check::Range { at_least, at_most } => {
+                json::number(&value).is_some_and(|number| (*at_least..=*at_most).contains(&number))
+            }
         }
     }
 }

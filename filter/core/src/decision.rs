@@ -40,6 +40,19 @@ pub enum Fallback {
 }
 
 impl Fallback {
+    pub const ALL: [Self; 10] = [
+        Self::NoUnit,
+        Self::Outside,
+        Self::Breaker,
+        Self::NewCookie,
+        Self::Override,
+        Self::Rule,
+        Self::Body,
+        Self::Holdout,
+        Self::Layer,
+        Self::Stale,
+    ];
+
     /// As reports and metrics write it.
     #[must_use]
     pub fn name(self) -> &'static str {

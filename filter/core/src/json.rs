@@ -1,5 +1,10 @@
 //! Reading JSON with errors that name the field.
 
+mod read;
+mod tree;
+
+pub use tree::{Tree, number, written};
+
 use core::fmt;
 use serde::de::DeserializeOwned;
 
@@ -36,26 +41,9 @@ impl std::error::Error for FieldError {}
 /// # Errors
 /// The first field that does not fit.
 pub fn read_tolerant<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, Vec<String>), FieldError> {
-    // serde would read a list as a struct's fields in their order, which nobody means.
-    let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
-    if first.is_some_and(|&byte| byte != b'{') {
-        return Err(FieldError::new(
-            ".",
-            "is no JSON object, such as {\"name\": 1}",
-        ));
-    }
-    let mut ignored = Vec::new();
-    let mut json = serde_json::Deserializer::from_slice(bytes);
-    let mut note = |path: serde_ignored::Path<'_>| ignored.push(readable(&path));
-    let value =
-        serde_path_to_error::deserialize(serde_ignored::Deserializer::new(&mut json, &mut note))
-            .map_err(|error| {
-                let field = error.path().to_string();
-                FieldError::new(field, error.into_inner().to_string())
-            })?;
-    json.end()
-        .map_err(|error| FieldError::new(".", error.to_string()))?;
-    Ok((value, ignored))
+    let tree = Tree::parse(bytes)
+        .map_err(|error| FieldError::new(".", format!("is no JSON document: {error}")))?;
+    read::read(tree)
 }
 
 /// Reads what a person wrote: an unknown field is an error, since it is most
@@ -71,52 +59,122 @@ pub fn read_strict<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, FieldError> {
     }
 }
 
-/// `rollouts.0.arms.1` as `rollouts[0].arms[1]`, the form of all other paths.
-fn readable(path: &serde_ignored::Path<'_>) -> String {
-    let mut text = String::new();
-    for part in path.to_string().split('.') {
-        if part == "?" {
-            continue;
-        }
-        if part.bytes().all(|byte| byte.is_ascii_digit()) {
-            text.push('[');
-            text.push_str(part);
-            text.push(']');
-        } else {
-            if !text.is_empty() {
-                text.push('.');
-            }
-            text.push_str(part);
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde::Deserialize;
+    use std::collections::BTreeMap;
 
     #[derive(Debug, Deserialize)]
+    #[allow(dead_code)]
     struct Outer {
-        #[allow(dead_code)]
         list: Vec<Inner>,
+        #[serde(default)]
+        pair: Option<(u16, bool)>,
+        #[serde(default)]
+        by_number: BTreeMap<u64, String>,
     }
     #[derive(Debug, Deserialize)]
+    #[allow(dead_code)]
     struct Inner {
-        #[allow(dead_code)]
         size: u8,
+        #[serde(default)]
+        share: f64,
+        #[serde(default)]
+        choice: Option<Choice>,
+    }
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    #[allow(dead_code)]
+    enum Choice {
+        Left,
+        Right(u32),
     }
 
     #[test]
-    fn names_the_field() {
-        let error = read_strict::<Outer>(br#"{"list":[{"size":1},{"size":"x"}]}"#).unwrap_err();
-        assert_eq!(error.field, "list[1].size");
-        let error = read_strict::<Outer>(br#"{"list":[{"size":1,"sizes":2}]}"#).unwrap_err();
-        assert_eq!(error.to_string(), "list[0].sizes: unknown field");
-        let (_, ignored) =
-            read_tolerant::<Outer>(br#"{"list":[{"size":1,"x":2}],"y":{}}"#).unwrap();
+    fn what_fits_is_read() {
+        let outer: Outer = read_strict(
+            br#"{"list": [{"size": 255, "share": 1, "choice": "left"},
+                          {"size": 0, "share": -0.5, "choice": {"right": 7}}, {"size": 1, "choice": null}],
+                 "pair": [1, true], "by_number": {"18446744073709551615": "x"}}"#,
+        )
+        .unwrap();
+        assert_eq!((outer.list[0].share, outer.list[1].share), (1.0, -0.5));
+        assert!(matches!(outer.list[1].choice, Some(Choice::Right(7))));
+        assert_eq!(outer.by_number[&u64::MAX], "x");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        for (document, error) in [
+            ("[]", ".: is a list; an object is right"),
+            ("{}", "list: is missing"),
+            (r#"{"list": 1}"#, "list: is 1; a list is right"),
+            (
+                r#"{"list": [[1, 2]]}"#,
+                "list[0]: is a list; an object is right",
+            ),
+            (r#"{"list": [{"size": 1}, {}]}"#, "list[1].size: is missing"),
+            (
+                r#"{"list": [{"size": 1}, {"size": "x"}]}"#,
+                "list[1].size: is a text; a whole number from 0 to 255 is right",
+            ),
+            (
+                r#"{"list": [{"size": 256}]}"#,
+                "list[0].size: is 256; a whole number from 0 to 255 is right",
+            ),
+            (
+                r#"{"list": [{"size": 1.5}]}"#,
+                "list[0].size: is 1.5; a whole number from 0 to 255 is right",
+            ),
+            (
+                r#"{"list": [{"size": 1, "choice": "up"}]}"#,
+                "list[0].choice: is `up`; one of left, right is right",
+            ),
+            (
+                r#"{"list": [{"size": 1, "choice": {"right": []}}]}"#,
+                "list[0].choice.right: is a list; a whole number from 0 to 4294967295 is right",
+            ),
+            (
+                r#"{"list": [{"size": 1, "choice": "right"}]}"#,
+                "list[0].choice: is a text; an object is right",
+            ),
+            (
+                r#"{"list": [], "pair": [1, 2]}"#,
+                "pair[1]: is 2; true or false is right",
+            ),
+            (
+                r#"{"list": [], "pair": [1, true, 2]}"#,
+                "pair: has 3 elements; 2 are right",
+            ),
+            (
+                r#"{"list": [], "by_number": {"x": ""}}"#,
+                "by_number.x: is no number",
+            ),
+            (
+                r#"{"list": [{"size": 1, "sizes": 2}]}"#,
+                "list[0].sizes: unknown field",
+            ),
+        ] {
+            let found = read_strict::<Outer>(document.as_bytes()).unwrap_err();
+            assert_eq!(found.to_string(), error, "{document}");
+        }
+        let twice = read_strict::<Outer>(b"{\"list\": [], \"list\": []}").unwrap_err();
+        assert_eq!(twice.to_string(), "list: stands there twice");
+        for document in ["", "{", "{\"list\": []} trailing"] {
+            let error = read_strict::<Outer>(document.as_bytes()).unwrap_err();
+            assert_eq!(error.field, ".");
+            assert!(
+                error.problem.starts_with("is no JSON document: "),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_passed_over_and_named() {
+        let document = br#"{"list": [{"size": 1, "x": 2}], "y": {"z": [1]}}"#;
+        let (_, ignored) = read_tolerant::<Outer>(document).unwrap();
         assert_eq!(ignored, ["list[0].x", "y"]);
-        assert!(read_tolerant::<Outer>(br#"{"list":[]} trailing"#).is_err());
     }
 }

@@ -3,12 +3,14 @@
 //! The ledger belongs to the VM: it survives plans and root contexts. Its size
 //! is bounded by the plan (rollouts x arms x slots) and by [`crate::memory`].
 
+mod causes;
 mod flight;
 mod sums;
 mod tally;
 #[cfg(test)]
 mod tests;
 
+pub use causes::Causes;
 pub use flight::{Flight, FlightId};
 pub use tally::Tally;
 
@@ -107,9 +109,9 @@ impl Ledger {
         let ledger = self.rollout(rollout);
         match placement {
             Placement::Fallback(cause) => {
-                ledger.tally.fell_back(cause);
+                ledger.tally.fallbacks.count(cause);
                 let sums = ledger.segment(rollout, segment);
-                *sums.fallbacks.entry(cause).or_default() += 1;
+                sums.fallbacks.count(cause);
                 None
             }
             Placement::Randomised { unit, slot } => {

@@ -1,6 +1,6 @@
 //! A request as the decision sees it.
 
-use serde_json::Value;
+use crate::json::Tree;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 
@@ -28,7 +28,7 @@ pub enum Body<'a> {
 pub struct Reader<'r> {
     request: &'r dyn Request,
     read: RefCell<Vec<(&'r str, Option<Bytes>)>>,
-    json: OnceCell<Option<Value>>,
+    json: OnceCell<Option<Tree>>,
     body: Cell<BodyUse>,
 }
 
@@ -71,7 +71,7 @@ impl<'r> Reader<'r> {
 
     /// What stands in the body at a JSON pointer (RFC 6901). A body that is no JSON
     /// document to its end has nothing anywhere.
-    pub fn body<T>(&self, pointer: &str, take: impl FnOnce(&Value) -> Option<T>) -> Option<T> {
+    pub fn body(&self, pointer: &str) -> Option<&Tree> {
         let bytes = match self.request.body() {
             Body::Pending => {
                 self.body.set(BodyUse::Wanted);
@@ -80,15 +80,12 @@ impl<'r> Reader<'r> {
             Body::Unreadable => &[],
             Body::Whole(bytes) => bytes,
         };
-        let json = self
-            .json
-            .get_or_init(|| serde_json::from_slice(bytes).ok())
-            .as_ref();
+        let json = self.json.get_or_init(|| Tree::parse(bytes).ok()).as_ref();
         self.body.set(match json {
             Some(_) => BodyUse::Read,
             None => BodyUse::Unusable,
         });
-        take(json?.pointer(pointer)?)
+        json?.at(pointer)
     }
 
     #[must_use]
@@ -160,18 +157,21 @@ mod tests {
 
     #[test]
     fn the_body_is_asked_for_before_it_is_there() {
-        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let text = |reader: &Reader<'_>, pointer| {
+            let scalar = reader.body(pointer)?.scalar()?;
+            Some(String::from_utf8(scalar).unwrap())
+        };
         let mut request = Fake::new([]).with_body(br#"{"a":{"b":["x"]}}"#);
         request.pending = true;
         let reader = Reader::new(&request);
         assert_eq!(reader.body_use(), BodyUse::None);
-        assert_eq!(reader.body("/a/b/0", text), None);
+        assert_eq!(text(&reader, "/a/b/0"), None);
         assert_eq!(reader.body_use(), BodyUse::Wanted);
 
         request.pending = false;
         let reader = Reader::new(&request);
-        assert_eq!(reader.body("/a/b/0", text).as_deref(), Some("x"));
-        assert_eq!(reader.body("/a/c", text), None);
+        assert_eq!(text(&reader, "/a/b/0").as_deref(), Some("x"));
+        assert_eq!(text(&reader, "/a/c"), None);
         assert_eq!(reader.body_use(), BodyUse::Read);
     }
 
@@ -181,7 +181,7 @@ mod tests {
         for body in [b"".as_slice(), b"{\"a\":1", b"{\"a\":1} x", b"\xff", &deep] {
             let request = Fake::new([]).with_body(body);
             let reader = Reader::new(&request);
-            assert_eq!(reader.body("/a", Value::as_u64), None);
+            assert_eq!(reader.body("/a"), None);
             assert_eq!(reader.body_use(), BodyUse::Unusable);
         }
     }

@@ -418,7 +418,7 @@ pub(crate) mod tests {
                 "on_stale.after_seconds",
             ),
             ("/on_stale", json!({"then": "panic"}), "on_stale.then"),
-            ("/shadow", json!({"share": 1}), "shadow"),
+            ("/shadow", json!({"share": 1}), "shadow.cluster"),
             ("/errors", json!({"status": []}), "errors.status"),
             ("/deadline", json!({"seconds": 10}), "deadline.seconds"),
             ("/deadline", json!({"then": "explode"}), "deadline.then"),

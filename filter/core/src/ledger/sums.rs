@@ -1,14 +1,13 @@
 //! What one worker counted of a segment, or of the rest, since its last report.
 
 use super::arm_index;
-use crate::decision::Fallback;
+use super::causes::Causes;
 use crate::histogram;
 use crate::identity::UnitHash;
 use crate::plan::compiled::{CompiledRollout, MAX_EDGES};
 use crate::report::{
     ArmReport, FirstError, FirstOutcome, FirstSlow, LIST_LIMIT, NewUnit, RolloutReport, SlotRow,
 };
-use std::collections::BTreeMap;
 
 /// The sums of one segment, or of the rest.
 #[derive(Debug)]
@@ -20,7 +19,7 @@ pub struct SegmentLedger {
     first_outcomes: Vec<FirstOutcome>,
     first_errors: Vec<FirstError>,
     first_slow: Vec<FirstSlow>,
-    pub fallbacks: BTreeMap<Fallback, u64>,
+    pub fallbacks: Causes,
     /// Whether anything was counted since the last freeze.
     pub touched: bool,
 }
@@ -70,7 +69,7 @@ impl SegmentLedger {
             first_outcomes: Vec::new(),
             first_errors: Vec::new(),
             first_slow: Vec::new(),
-            fallbacks: BTreeMap::new(),
+            fallbacks: Causes::default(),
             touched: false,
         }
     }
@@ -123,7 +122,7 @@ impl SegmentLedger {
             first_outcomes: take(&mut self.first_outcomes),
             first_errors: take(&mut self.first_errors),
             first_slow: take(&mut self.first_slow),
-            fallbacks: core::mem::take(&mut self.fallbacks),
+            fallbacks: self.fallbacks.take(),
             ..RolloutReport::default()
         };
         self.touched = !(self.new_units.is_empty()

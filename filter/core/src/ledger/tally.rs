@@ -1,15 +1,14 @@
 //! What operators see of a rollout in Envoy's own metrics, apart from reports, which
 //! wait for the judge.
 
-use crate::decision::Fallback;
-use std::collections::BTreeMap;
+use super::causes::Causes;
 
 /// Since it was last taken.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Randomised requests of each arm.
     pub exposures: Vec<u64>,
-    pub fallbacks: BTreeMap<Fallback, u64>,
+    pub fallbacks: Causes,
     /// Requests and answers chosen to be copied to the judge.
     pub samples_queued: u64,
     pub samples_dropped: u64,
@@ -30,9 +29,5 @@ impl Tally {
         if let Some(count) = self.exposures.get_mut(arm) {
             *count += 1;
         }
-    }
-
-    pub fn fell_back(&mut self, cause: Fallback) {
-        *self.fallbacks.entry(cause).or_default() += 1;
     }
 }

@@ -313,11 +313,11 @@ fn what_operators_see_does_not_wait_for_the_judge() {
             id.to_owned(),
             arms.to_vec(),
             tally.exposures,
-            tally.fallbacks,
+            tally.fallbacks.counted().collect::<Vec<_>>(),
         ));
     });
     let arms = vec!["control".to_owned(), "canary".to_owned()];
-    let fallbacks = BTreeMap::from([(Fallback::NoUnit, 1)]);
+    let fallbacks = vec![(Fallback::NoUnit, 1)];
     assert_eq!(seen, [("digits".to_owned(), arms, vec![0, 2], fallbacks)]);
     ledger.take_tallies(|_, _, tally| panic!("{tally:?}"));
 }

@@ -12,7 +12,7 @@ use crate::condition::Condition;
 use crate::failure::ErrorRule;
 use crate::identity::{IdentityKey, Share};
 use crate::issued::IssuedCookie;
-use crate::json::FieldError;
+use crate::json::{FieldError, written};
 use crate::matching::Matcher;
 use crate::membership::{Holdout, Layer};
 use crate::overrides::Overrides;
@@ -360,7 +360,7 @@ pub(super) fn share(field: &str, fraction: f64) -> Result<Share, FieldError> {
     } else {
         Err(FieldError::new(
             field,
-            format!("is {fraction}; 0 to 1 is right"),
+            format!("is {}; 0 to 1 is right", written(fraction)),
         ))
     }
 }

@@ -5,7 +5,7 @@ use super::wire;
 use crate::breaker;
 use crate::bucket::BUCKETS;
 use crate::failure::ErrorRule;
-use crate::json::FieldError;
+use crate::json::{FieldError, written};
 use crate::membership::{Holdout, Layer};
 use crate::shadow::Shadow;
 
@@ -32,7 +32,7 @@ pub fn breaker(breaker: &wire::Breaker) -> Result<breaker::Settings, FieldError>
             "breaker.error_share",
             format!(
                 "is {}; more than 0, at most 1 is right",
-                breaker.error_share
+                written(breaker.error_share)
             ),
         ));
     }
@@ -92,7 +92,7 @@ pub fn shadow(
             "shadow.cluster",
             format!(
                 "is `{}`; the name of a cluster in Envoy is right",
-                shadow.cluster.escape_debug()
+                shadow.cluster.escape_default()
             ),
         ));
     }
@@ -123,7 +123,7 @@ pub fn errors(errors: &wire::Errors) -> Result<ErrorRule, FieldError> {
                 format!("errors.statuses[{index}]"),
                 format!(
                     "is `{}`; one such as 422 or 5xx is right",
-                    text.escape_debug()
+                    text.escape_default()
                 ),
             )
         })

@@ -4,7 +4,7 @@ use super::wire;
 use crate::attribute::Attribute;
 use crate::condition::{Check, Condition, Pattern};
 use crate::issued::IssuedCookie;
-use crate::json::FieldError;
+use crate::json::{FieldError, written};
 use crate::matching::{Matcher, without_port};
 use crate::overrides::Overrides;
 
@@ -16,7 +16,7 @@ pub fn matcher(matches: &wire::Match) -> Result<Matcher, FieldError> {
             "match.path_prefix",
             format!(
                 "is `{}`; a slash and what may stand in a path are right",
-                prefix.escape_debug()
+                prefix.escape_default()
             ),
         ));
     }
@@ -27,7 +27,7 @@ pub fn matcher(matches: &wire::Match) -> Result<Matcher, FieldError> {
             "match.host",
             format!(
                 "is `{}`; a whole name without a port is right, such as models.example",
-                host.escape_debug()
+                host.escape_default()
             ),
         ));
     }
@@ -116,7 +116,11 @@ fn condition(field: &str, wire: &wire::Condition) -> Result<Condition, FieldErro
         Check::Range { at_least, at_most } if at_least > at_most => {
             return Err(FieldError::new(
                 format!("{field}.at_least"),
-                format!("is {at_least}, which is above at_most = {at_most}"),
+                format!(
+                    "is {}, which is above at_most = {}",
+                    written(*at_least),
+                    written(*at_most)
+                ),
             ));
         }
         _ => {}
