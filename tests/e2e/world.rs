@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use serinus_core::allocation::Allocation;
 use serinus_core::bucket::{BUCKETS, place};
 use serinus_tests::failure::Result;
+use serinus_tests::judge::Judge;
 use serinus_tests::lab::{CANARY, CONTROL, Lab, VERSIONS};
 use serinus_tests::load::{self, Arm, MODEL, USER_HEADER, request_body};
 use serinus_tests::wait;
@@ -39,12 +40,17 @@ pub fn steady(id: &str) -> Value {
 
 /// Waits until every thread of Envoy, the main one too, has the newest plan.
 pub async fn settled(lab: &Lab) -> Result<()> {
+    settled_by(&lab.judge).await
+}
+
+/// The same, of the one Envoy that a judge has.
+pub async fn settled_by(judge: &Judge) -> Result<()> {
     wait::until(
         "every thread of Envoy to have the plan",
         LIMIT,
         async || {
-            let workers = lab.judge.call(Method::GET, "/v1/workers", None).await?;
-            let plan = lab.judge.call(Method::GET, "/v1/plan", None).await?;
+            let workers = judge.call(Method::GET, "/v1/workers", None).await?;
+            let plan = judge.call(Method::GET, "/v1/plan", None).await?;
             let newest = plan.body["revision"].clone();
             let states = workers.body.as_array().cloned().unwrap_or_default();
             // Two workers and the main thread.

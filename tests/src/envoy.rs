@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::process::Command;
 
-pub use config::Upstreams;
+pub use config::{Edit, Upstreams};
 
 /// V8 compiles the filter once for each worker before the listener opens.
 const READY_LIMIT: Duration = Duration::from_secs(60);
@@ -29,6 +29,8 @@ pub struct Settings<'a> {
     /// The filter's module; a file that is no module shows how Envoy fails open.
     pub wasm: &'a Path,
     pub concurrency: u8,
+    /// What else is other than in `envoy/envoy.yaml`.
+    pub edits: &'a [Edit],
 }
 
 impl Envoy {
@@ -38,7 +40,8 @@ impl Envoy {
         let filter = folder.join("serinus.yaml");
         let bootstrap = folder.join("envoy.yaml");
         write(&filter, &config::filter(settings.wasm, false)?)?;
-        write(&bootstrap, &config::bootstrap(settings.upstreams, &filter)?)?;
+        let text = config::bootstrap(settings.upstreams, &filter, settings.edits)?;
+        write(&bootstrap, &text)?;
         let admin_file = folder.join("envoy-admin");
         let mut command = Command::new(artefacts::envoy()?);
         command

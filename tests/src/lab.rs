@@ -109,6 +109,7 @@ impl Lab {
                 upstreams,
                 wasm: &wasm,
                 concurrency: settings.concurrency,
+                edits: &[],
             },
         )
         .await?;

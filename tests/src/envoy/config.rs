@@ -14,24 +14,29 @@ pub struct Upstreams {
     pub judge: u16,
 }
 
+/// A text of `envoy/envoy.yaml` that stands there once, and what replaces it.
+pub type Edit = (&'static str, &'static str);
+
 /// `envoy/envoy.yaml` for these upstreams; its own listeners get free ports.
-pub fn bootstrap(upstreams: Upstreams, filter: &Path) -> Result<String> {
+pub fn bootstrap(upstreams: Upstreams, filter: &Path, edits: &[Edit]) -> Result<String> {
     let port = |number: u16| format!("port_value: {number}");
-    replace_each(
-        "envoy/envoy.yaml",
-        &[
-            (port(9901), port(0)),
-            (port(10000), port(0)),
-            (port(8001), port(upstreams.control)),
-            (port(8002), port(upstreams.canary)),
-            (port(8003), port(upstreams.shadow)),
-            (port(8090), port(upstreams.judge)),
-            (
-                "path: envoy/serinus.yaml".to_owned(),
-                format!("path: {}", filter.display()),
-            ),
-        ],
-    )
+    let ports_and_paths = [
+        (port(9901), port(0)),
+        (port(10000), port(0)),
+        (port(8001), port(upstreams.control)),
+        (port(8002), port(upstreams.canary)),
+        (port(8003), port(upstreams.shadow)),
+        (port(8090), port(upstreams.judge)),
+        (
+            "path: envoy/serinus.yaml".to_owned(),
+            format!("path: {}", filter.display()),
+        ),
+    ];
+    let edits = edits
+        .iter()
+        .map(|(old, new)| ((*old).to_owned(), (*new).to_owned()));
+    let all: Vec<_> = ports_and_paths.into_iter().chain(edits).collect();
+    replace_each("envoy/envoy.yaml", &all)
 }
 
 /// `envoy/serinus.yaml` for this module.
@@ -79,7 +84,9 @@ mod tests {
             shadow: 4,
             judge: 3,
         };
-        let text = bootstrap(upstreams, Path::new("/lab/serinus.yaml")).unwrap();
+        let edit = ("stat_prefix: models", "stat_prefix: others");
+        let text = bootstrap(upstreams, Path::new("/lab/serinus.yaml"), &[edit]).unwrap();
+        assert!(text.contains(edit.1));
         assert!(text.contains("path: /lab/serinus.yaml"));
         for port in [1, 2, 3, 4].map(|port| format!("port_value: {port} ")) {
             assert_eq!(text.matches(&port).count(), 1, "{port}");
