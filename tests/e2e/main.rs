@@ -11,6 +11,7 @@
     reason = "a test says what is wrong by panicking"
 )]
 
+mod wire;
 mod world;
 
 mod api;
@@ -18,13 +19,19 @@ mod baseline;
 mod bodies;
 mod deeds;
 mod failures;
+mod grpc;
+mod http1;
+mod http2;
 mod kill_switch;
 mod layers;
+mod local_replies;
 mod operators;
 mod restart;
+mod retries;
 mod segments;
 mod shadows;
 mod sharing;
 mod sticky;
 mod stories;
 mod units;
+mod upgrades;
