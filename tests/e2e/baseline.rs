@@ -63,7 +63,7 @@ async fn with_a_broken_module_all_get_the_baseline() {
 }
 
 /// A module that starts as the filter does, and traps at the first request.
-const TRAPS: &str = r#"(module
+pub const TRAPS: &str = r#"(module
   (memory (export "memory") 1)
   (func (export "proxy_abi_version_0_2_1"))
   (func (export "proxy_on_memory_allocate") (param i32) (result i32) i32.const 1024)

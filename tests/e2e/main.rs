@@ -25,6 +25,7 @@ mod http2;
 mod kill_switch;
 mod layers;
 mod local_replies;
+mod malformed;
 mod operators;
 mod restart;
 mod retries;
