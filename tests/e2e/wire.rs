@@ -3,6 +3,7 @@
 
 pub mod answer;
 pub mod echo;
+pub mod fake_judge;
 pub mod http1;
 pub mod http2;
 pub mod options;
