@@ -150,7 +150,10 @@ async fn specs(lab: &Lab) {
         ("{".to_owned(), "EOF"),
         (String::new(), ""),
         ("[".repeat(100_000), "no JSON document"),
-        (format!("{{\"id\":{}", "[".repeat(100_000)), "no JSON document"),
+        (
+            format!("{{\"id\":{}", "[".repeat(100_000)),
+            "no JSON document",
+        ),
     ] {
         refused(&post(lab, ROLLOUTS, &body).await, 400, words);
     }

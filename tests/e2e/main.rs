@@ -20,6 +20,7 @@ mod bodies;
 mod deeds;
 mod failures;
 mod grpc;
+mod held;
 mod http1;
 mod http2;
 mod kill_switch;
