@@ -1,9 +1,10 @@
 # Thin calls; what a step needs and how it gets it is said where it is done.
 CARGO ?= cargo
 # The filter is built for wasm by filter/build-wasm; natively it is only linted.
-NATIVE := --workspace --exclude serinus-filter
+# Envoy's protobufs, which only one peer of the benchmark needs, are built by it alone.
+NATIVE := --workspace --exclude serinus-filter --exclude serinus-bench-ext-proc
 
-.PHONY: help demo demo-keep test build wasm envoy lint format train clean
+.PHONY: help bench-filter demo demo-keep test build wasm envoy lint format train clean
 
 help:
 	@echo 'make demo       three releases of a real model in real Envoy, about a minute after the build'
@@ -11,6 +12,7 @@ help:
 	@echo 'make test       every test'
 	@echo 'make build      the filter (target/wasm), the judge (target/debug/serinus) and the demo'
 	@echo 'make lint       rustfmt and clippy'
+	@echo 'make bench-filter  what the filter adds to a request, beside Lua and ext_proc (target/bench)'
 	@echo 'make train      train the demo models again (needs scikit-learn)'
 
 demo: wasm envoy
@@ -34,9 +36,13 @@ wasm:
 envoy:
 	@echo "Envoy: $$(envoy/get-envoy)"
 
+bench-filter: wasm envoy
+	$(CARGO) build --locked --release -p serinus-bench-ext-proc
+	$(CARGO) test --locked -p serinus-tests --bench filter
+
 lint:
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --locked --workspace --exclude serinus-bench-ext-proc --all-targets -- -D warnings
 
 format:
 	$(CARGO) fmt --all

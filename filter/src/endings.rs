@@ -28,13 +28,18 @@ pub struct Answer {
     grpc_status: Option<u32>,
     /// Whether its last byte passed.
     pub complete: bool,
+    /// Another protocol goes on from here, such as a WebSocket's.
+    pub upgraded: bool,
 }
 
 impl Answer {
-    /// Its headers are there; the last of it when it `ends` with them.
+    /// Its headers are there; the last of it when it `ends` with them. An upgraded
+    /// connection is answered by then, and how long it lives and who closes it says
+    /// nothing of the version.
     pub fn headers(&mut self, ends: bool) {
-        self.complete = ends;
         self.status = host::response_header(":status").and_then(number);
+        self.upgraded = self.status == Some(101);
+        self.complete = ends || self.upgraded;
         // A gRPC error without an answer has its status in the headers.
         if ends {
             self.grpc_status = host::response_header("grpc-status").and_then(number);
@@ -61,7 +66,7 @@ impl Answer {
         self.complete
             && self
                 .status
-                .is_some_and(|status| (200..400).contains(&status))
+                .is_some_and(|status| (200..400).contains(&status) || self.upgraded)
             && !self.is_error(rule)
     }
 }

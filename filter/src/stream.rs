@@ -160,11 +160,11 @@ impl HttpContext for Stream {
         }
         if let Some(id) = self.flight {
             self.answer.headers(end_of_stream);
-            if self.until_first_byte {
+            if self.until_first_byte || self.answer.upgraded {
                 let now_us = host::now_us();
                 worker::with(|worker| {
                     if let Some(flight) = worker.ledger.flight_mut(id) {
-                        flight.first_byte(now_us);
+                        flight.answered(now_us);
                     }
                 });
             }
@@ -173,7 +173,7 @@ impl HttpContext for Stream {
     }
 
     fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        self.answer.complete = end_of_stream;
+        self.answer.complete = end_of_stream || self.answer.upgraded;
         if let Some(sampler) = &mut self.sampler {
             sampler.response_chunk(|| host::body(BufferType::HttpResponseBody, 0, size));
         }

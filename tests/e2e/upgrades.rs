@@ -6,7 +6,7 @@ use crate::wire::echo::pattern;
 use crate::wire::http1::request;
 use crate::wire::http2::{self, Receiving};
 use crate::wire::websocket::{self, Frame};
-use crate::wire::{Wire, options, user};
+use crate::wire::{Counts, Wire, options, user};
 use crate::world::{LIMIT, turn};
 use h2::ext::Protocol;
 use hyper::Method;
@@ -60,6 +60,13 @@ async fn a_websocket_talks_to_its_users_arm() {
         }
         let end = timeout(LIMIT, stream.read(&mut [0])).await.unwrap();
         assert_eq!(end.unwrap(), 0, "the server closes, and so does Envoy");
+        // However long it lived and whoever closed it: its answer was the upgrade.
+        let well = Counts {
+            exposures: 1,
+            finished: 1,
+            ..Counts::default()
+        };
+        wire.counted(arm, well).await;
     }
     wire.unharmed().await;
 }

@@ -38,18 +38,27 @@ impl Envoy {
     /// When it does not come up, with the end of its log.
     pub async fn start(folder: &Path, settings: &Settings<'_>) -> Result<Self> {
         let filter = folder.join("serinus.yaml");
-        let bootstrap = folder.join("envoy.yaml");
         write(&filter, &config::filter(settings.wasm, false)?)?;
-        let text = config::bootstrap(settings.upstreams, &filter, settings.edits)?;
-        write(&bootstrap, &text)?;
+        let bootstrap = config::bootstrap(settings.upstreams, &filter, settings.edits)?;
+        Self::with(folder, &bootstrap, settings.concurrency).await
+    }
+
+    /// An Envoy with a bootstrap configuration of the caller's own, with port 0
+    /// for its listener and its admin interface.
+    ///
+    /// # Errors
+    /// When it does not come up, with the end of its log.
+    pub async fn with(folder: &Path, bootstrap: &str, concurrency: u8) -> Result<Self> {
+        let file = folder.join("envoy.yaml");
+        write(&file, bootstrap)?;
         let admin_file = folder.join("envoy-admin");
         let mut command = Command::new(artefacts::envoy()?);
         command
             .arg("--config-path")
-            .arg(&bootstrap)
+            .arg(&file)
             .arg("--admin-address-path")
             .arg(&admin_file)
-            .args(["--concurrency", &settings.concurrency.to_string()])
+            .args(["--concurrency", &concurrency.to_string()])
             // Several labs run on one machine, and each Envoy is a new one.
             .arg("--disable-hot-restart")
             .args([

@@ -2,7 +2,6 @@
 
 use super::Exposure;
 use crate::plan::CompiledRollout;
-use crate::plan::wire::LatencyUntil;
 use std::rc::Rc;
 
 /// A randomised request between its decision and its end. It keeps the rollout it was
@@ -12,8 +11,8 @@ pub struct Flight {
     pub rollout: Rc<CompiledRollout>,
     pub exposure: Exposure,
     pub started_us: u64,
-    /// When its answer began, where the rollout measures so far.
-    first_byte_us: Option<u64>,
+    /// When its answer began, where that ends its duration.
+    answered_us: Option<u64>,
     /// Latency edges that it was already listed as slower than.
     listed: u8,
 }
@@ -40,7 +39,7 @@ impl Flights {
             rollout: Rc::clone(rollout),
             exposure,
             started_us: now_us,
-            first_byte_us: None,
+            answered_us: None,
             listed: 0,
         });
         let reused = self.free.pop();
@@ -82,17 +81,16 @@ impl Flights {
 }
 
 impl Flight {
-    /// Its answer has begun.
-    pub fn first_byte(&mut self, now_us: u64) {
-        if self.rollout.latency_until == LatencyUntil::FirstByte {
-            self.first_byte_us = Some(now_us);
-        }
+    /// Its duration ends here: with the first byte of a streamed answer, or with the
+    /// answer to an upgrade.
+    pub fn answered(&mut self, now_us: u64) {
+        self.answered_us = Some(now_us);
     }
 
     /// How long it took, or takes so far.
     #[must_use]
     pub fn duration_us(&self, now_us: u64) -> u64 {
-        self.first_byte_us
+        self.answered_us
             .unwrap_or(now_us)
             .saturating_sub(self.started_us)
     }

@@ -272,7 +272,7 @@ fn a_streamed_answer_is_measured_to_its_first_byte() {
     let plan = compiled(&document).unwrap();
     let mut ledger = Ledger::new("5e".repeat(16));
     let id = exposed(&mut ledger, &plan.rollouts[0], 0, UNIT).unwrap();
-    ledger.flight_mut(id).unwrap().first_byte(700);
+    ledger.flight_mut(id).unwrap().answered(700);
     ledger.look_at_flights(5_000);
     ledger.end(id, finished(false), 60_000_000);
     let report = read(ledger.report(Some(&plan)).unwrap());
