@@ -54,7 +54,7 @@ fn the_module_imports_only_randomness_from_wasi() {
     );
 }
 
-fn cost_of<K: Copy + Ord>(
+fn cost_of<K: Clone + Ord>(
     counts: impl Fn(&Host) -> BTreeMap<K, u64>,
     host: &mut Host,
     request: &Request,
@@ -77,6 +77,8 @@ fn the_common_request_makes_few_host_calls() {
     host.request(&request).unwrap();
     let calls = cost_of(|host| host.calls().clone(), &mut host, &request);
     println!("host calls of one request: {calls:?}");
+    let instructions = cost_of(|host| host.instructions().clone(), &mut host, &request);
+    println!("instructions of one request: {instructions:?}");
     // The unit, the arm header, two clock reads and the status.
     let total: u64 = calls.values().sum();
     assert!(total <= 5, "{calls:?}");
