@@ -20,6 +20,7 @@ mod judge;
 mod breaker;
 mod cost;
 mod link;
+mod orders;
 mod plans;
 mod reports;
 mod routing;
