@@ -5,7 +5,7 @@
 //! calls a worker.
 
 use crate::host;
-use crate::settings::Judge;
+use crate::settings::{Judge, Settings};
 use crate::worker::{self, Worker};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, LogLevel, MapType};
@@ -34,6 +34,7 @@ const DEFAULT_REPORT_INTERVAL_US: u64 = 1_000_000;
 
 pub struct JudgeLink {
     judge: Judge,
+    settings: Rc<Settings>,
     poll: Call,
     report: Call,
     samples: Call,
@@ -87,9 +88,10 @@ enum Answer {
 }
 
 impl JudgeLink {
-    pub fn new(judge: Judge) -> Self {
+    pub fn new(judge: Judge, settings: Rc<Settings>) -> Self {
         Self {
             judge,
+            settings,
             poll: Call::default(),
             report: Call::default(),
             samples: Call::default(),
@@ -195,7 +197,7 @@ impl JudgeLink {
     fn on_plan(&mut self, worker: &mut Worker, answer: Answer, now_us: u64) {
         match answer {
             Answer::Judge { status: 200, body } => {
-                self.refused = install(worker, &body).err();
+                self.refused = install(worker, &self.settings, &body).err();
                 match &self.refused {
                     None => {
                         self.poll.succeeded(now_us);
@@ -319,7 +321,7 @@ impl JudgeLink {
 }
 
 /// Parses, compiles, and only then swaps in.
-fn install(worker: &mut Worker, body: &[u8]) -> Result<(), String> {
+fn install(worker: &mut Worker, settings: &Settings, body: &[u8]) -> Result<(), String> {
     let (document, ignored) =
         json::read_tolerant::<Plan>(body).map_err(|error| printable(&error.to_string()))?;
     let compiled = plan::compile(&document).map_err(|error| printable(&error.to_string()))?;
@@ -342,6 +344,23 @@ fn install(worker: &mut Worker, body: &[u8]) -> Result<(), String> {
                 ignored.join(", ")
             ),
         );
+    }
+    for rollout in &compiled.rollouts {
+        for (asked, able, setting) in [
+            (rollout.reads_bodies(), settings.hold_bodies, "hold_bodies"),
+            (
+                rollout.shadow.is_some(),
+                settings.shadow_header.is_some(),
+                "shadow_header",
+            ),
+        ] {
+            if asked && !able {
+                host::warn(&format!(
+                    "serinus: rollout {} needs `{setting}` in the plugin configuration, and goes on without",
+                    rollout.id
+                ));
+            }
+        }
     }
     worker.metrics.revision(compiled.revision);
     worker.plan = Some(Rc::new(compiled));

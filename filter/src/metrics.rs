@@ -44,7 +44,7 @@ impl Metrics {
         &mut self.links
     }
 
-    /// Workers write the same gauges, each when its plan comes: the newest stands.
+    /// Workers write the same gauges, each when its plan comes: the last one stands.
     pub fn revision(&mut self, revision: Revision) {
         for (name, value) in [
             ("serinus.plan_generation", revision.generation),

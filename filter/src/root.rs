@@ -45,8 +45,9 @@ impl RootContext for Root {
     fn on_configure(&mut self, _size: usize) -> bool {
         match settings::read(self.get_plugin_configuration().as_deref()) {
             Ok(settings) => {
-                self.link = settings.judge.clone().map(JudgeLink::new);
                 self.settings = Rc::new(settings);
+                let judge = self.settings.judge.clone();
+                self.link = judge.map(|judge| JudgeLink::new(judge, Rc::clone(&self.settings)));
                 let period = if self.link.is_some() {
                     TICK
                 } else {

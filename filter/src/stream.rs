@@ -41,8 +41,8 @@ impl Stream {
         }
     }
 
-    /// Decides and applies; `None` asks to hold the request until its body is there,
-    /// if it has at most so many bytes. Until then nothing is counted.
+    /// Decides, counts and applies. An error asks to hold the request until its body
+    /// is there, if it has at most so many bytes; nothing is counted or applied then.
     fn route(&mut self, sent: Sent<'_>) -> Result<(), usize> {
         let decided = worker::with(|worker| {
             let plan = worker.plan.clone().filter(|_| !self.settings.disabled);

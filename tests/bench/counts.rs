@@ -2,9 +2,9 @@
 //! counted in a proxy of ours.
 
 use crate::host::{Host, Request};
+use crate::judge::plan;
 use crate::load::{Kind, USER_HEADER, user};
-use crate::wasm_judge::{plan, worker};
-use serde_json::{Value, json};
+use crate::wasm_judge::worker;
 
 #[derive(Debug, Clone, Copy)]
 pub struct Counts {
@@ -15,11 +15,7 @@ pub struct Counts {
 
 /// Of a request like the thousand before it.
 pub fn of(kind: Kind) -> Counts {
-    let mut plan = plan();
-    plan["rollouts"][0]["match"] = json!({"path_prefix": "/v2/models/digits"});
-    plan["rollouts"][0]["latency_edges_us"] = json!([1_000, 2_000, 5_000, 10_000, 50_000]);
-    plan["rollouts"][0]["breaker"] = Value::Null;
-    let (mut host, _) = worker(plan);
+    let (mut host, _) = worker(plan());
     let mut request = |number: u64| {
         let user = user(number);
         let headers = [(USER_HEADER, user.as_str())];

@@ -1,6 +1,6 @@
 //! As much of a judge as the filter needs: one plan, and thanks for each report.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use serinus_tests::failure::{During, Result};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -14,7 +14,7 @@ pub async fn start() -> Result<u16> {
         .await
         .during("listen as the judge")?;
     let port = listener.local_addr()?.port();
-    let plan = plan();
+    let plan = plan().to_string();
     tokio::spawn(async move {
         while let Ok((connection, _)) = listener.accept().await {
             tokio::spawn(serve(connection, plan.clone()));
@@ -25,7 +25,7 @@ pub async fn start() -> Result<u16> {
 
 /// One rollout as a user has it: half of the users in each arm, five thresholds of
 /// latency, the breaker on, reports every second.
-fn plan() -> String {
+pub fn plan() -> Value {
     json!({
         "version": 1,
         "revision": {"generation": 1, "counter": 1},
@@ -44,7 +44,6 @@ fn plan() -> String {
             "breaker": {"minimum_requests": 50, "error_share": 0.1, "window_ms": 10_000},
         }],
     })
-    .to_string()
 }
 
 async fn serve(mut connection: TcpStream, plan: String) {

@@ -26,3 +26,4 @@ mod reports;
 mod routing;
 mod safety;
 mod samples;
+mod settings;

@@ -121,8 +121,9 @@ pub trait Breakers {
 }
 
 /// The decision for a request. The first rollout that matches decides, in the order
-/// of the plan; where its layer gives the unit to other rollouts, the next one of
-/// that layer that matches does.
+/// of the plan. Where it is in a layer, the others of that layer that match may have
+/// the request: the one that knows the tester's token, or else the one that has the
+/// unit.
 #[must_use]
 pub fn decide(plan: &CompiledPlan, request: &impl Request, around: &Around<'_>) -> Outcome {
     let request = Reader::new(request);
@@ -139,18 +140,16 @@ pub fn decide(plan: &CompiledPlan, request: &impl Request, around: &Around<'_>) 
         around,
         issued: None,
     };
-    let mut decision = deciding.within(first);
-    if decision.placement == Placement::Fallback(Fallback::Layer) {
-        let salt = |rollout: &CompiledRollout| rollout.layer.as_ref().map(|own| own.salt.clone());
-        let layer = salt(first);
-        let theirs = matching
-            .filter(|other| salt(other) == layer)
-            .map(|other| deciding.within(other))
-            .find(|other| other.placement != Placement::Fallback(Fallback::Layer));
-        if let Some(theirs) = theirs {
-            decision = theirs;
+    let decision = match &first.layer {
+        None => deciding.within(first),
+        Some(layer) => {
+            let same = |other: &&Rc<CompiledRollout>| {
+                let salt = other.layer.as_ref().map(|other| &other.salt);
+                salt == Some(&layer.salt)
+            };
+            deciding.within_layer(first, matching.filter(same).collect())
         }
-    }
+    };
     if request.body_use() == BodyUse::Wanted {
         return Outcome::NeedsBody {
             at_most: decision.rollout.body_bytes,
@@ -171,6 +170,29 @@ struct Deciding<'r, 'a> {
 }
 
 impl<'r> Deciding<'r, '_> {
+    fn within_layer(
+        &mut self,
+        first: &'r Rc<CompiledRollout>,
+        others: Vec<&'r Rc<CompiledRollout>>,
+    ) -> Decision {
+        let mut all = core::iter::once(first).chain(others.iter().copied());
+        if let Some(tested) = all.find(|rollout| self.overridden(rollout).is_some()) {
+            return self.within(tested);
+        }
+        let has_unit =
+            |decision: &Decision| decision.placement != Placement::Fallback(Fallback::Layer);
+        let decision = self.within(first);
+        if has_unit(&decision) {
+            return decision;
+        }
+        let theirs = others.into_iter().map(|other| self.within(other));
+        theirs.into_iter().find(has_unit).unwrap_or(decision)
+    }
+
+    fn overridden(&self, rollout: &'r CompiledRollout) -> Option<usize> {
+        rollout.overrides.as_ref()?.arm(self.request)
+    }
+
     fn within(&mut self, rollout: &'r Rc<CompiledRollout>) -> Decision {
         let segment = rollout
             .segments
@@ -205,8 +227,7 @@ impl<'r> Deciding<'r, '_> {
     /// and segments before weights.
     fn assign(&self, rollout: &'r CompiledRollout, segment: Option<usize>) -> (usize, Placement) {
         let fallback = |cause| (rollout.baseline, Placement::Fallback(cause));
-        let overrides = rollout.overrides.as_ref();
-        if let Some(arm) = overrides.and_then(|overrides| overrides.arm(self.request)) {
+        if let Some(arm) = self.overridden(rollout) {
             return (arm, Placement::Fallback(Fallback::Override));
         }
         if let Some(limit) = rollout.stale_after_us

@@ -2,6 +2,7 @@
 
 mod read;
 mod tree;
+mod wrong;
 
 pub use tree::{Tree, number, written};
 

@@ -229,7 +229,12 @@ impl Rollout {
                 .iter()
                 .enumerate()
                 .max_by_key(|(_, weight)| **weight);
-            if let Some(arm) = winner.and_then(|(index, _)| self.spec.arms.get(index)) {
+            // In a part of a layer it won those users only: the others were never asked.
+            let whole = self.spec.layer.as_ref();
+            let whole = whole.is_none_or(|layer| layer.percent >= 100.0);
+            if let Some(arm) = winner.and_then(|(index, _)| self.spec.arms.get(index))
+                && whole
+            {
                 self.baseline = arm.name.clone();
             }
             self.set_phase(Phase::Promoted, now);
@@ -405,6 +410,21 @@ pub(crate) mod tests {
         }
         rollout.take_back(Phase::RolledBack, 3_000);
         assert_eq!(weights(&rollout, Some("half")), None, "all are control's");
+    }
+
+    #[test]
+    fn who_wins_a_part_of_a_layer_is_not_everybodys_baseline() {
+        for (percent, baseline) in [(100, "canary"), (30, "control")] {
+            let mut document = spec_json();
+            document["layer"] = serde_json::json!({"name": "ranking", "percent": percent});
+            let spec = spec(&document).unwrap();
+            let mut rollout = Rollout::start(spec, BTreeMap::new(), 1, 1_000).unwrap();
+            rollout.enter_step(3, 2_000).unwrap();
+            assert_eq!(
+                (rollout.phase, rollout.baseline.as_str()),
+                (Phase::Promoted, baseline)
+            );
+        }
     }
 
     #[test]

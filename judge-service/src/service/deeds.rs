@@ -10,7 +10,7 @@ use crate::domain::plan::{Keyed, Terms, build};
 use crate::domain::{Phase, Rollout, RolloutSpec};
 use crate::store::StoreError;
 use serinus_core::json::FieldError;
-use serinus_core::plan::compiled::MAX_ROLLOUTS;
+use serinus_core::plan::compiled::{MAX_ROLLOUTS, MAX_SUMS, sums_of};
 use serinus_core::plan::{self, Revision};
 use std::sync::Arc;
 
@@ -240,6 +240,14 @@ fn has_room(books: &Books, spec: &RolloutSpec) -> Result<(), DeedError> {
             "there are {MAX_ROLLOUTS} rollouts, which is all that a plan holds; delete one that is over first"
         )));
     }
+    let sums = |spec: &RolloutSpec| sums_of(spec.arms.len(), spec.segments.len());
+    let others = books.entries().iter().map(|entry| &entry.rollout.spec);
+    let kept: usize = others.chain([spec]).map(sums).sum();
+    if kept > MAX_SUMS {
+        return Err(DeedError::Conflict(format!(
+            "all rollouts with this one would have {kept} arms in their segments together, and a worker keeps sums for {MAX_SUMS}; delete one that is over first, or ask for fewer segments"
+        )));
+    }
     // The first that matches has a request, so one of the same match is never asked;
     // but for rollouts of one layer, which share out the users.
     let before = books.entries().iter().find(|entry| {
@@ -286,4 +294,42 @@ fn random_key() -> Result<String, DeedError> {
     getrandom::fill(&mut bytes)
         .map_err(|error| DeedError::Internal(format!("no randomness: {error}")))?;
     Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::check::tests::{spec, spec_json};
+    use serde_json::json;
+    use std::collections::BTreeMap;
+
+    /// Each has 16 arms in 31 segments and the rest: 512 sums.
+    fn large(number: usize) -> RolloutSpec {
+        let mut document = spec_json();
+        document["id"] = json!(format!("r{number}"));
+        document["match"] = json!({"path_prefix": format!("/r{number}/")});
+        let arms: Vec<_> = (0..16)
+            .map(|arm| json!({"name": format!("a{arm}")}))
+            .collect();
+        document["arms"] = json!(arms);
+        document["steps"] = json!([{"weights": {"a1": 1}}]);
+        let when = json!([{"header": "x"}]);
+        let segments = (0..31).map(|name| json!({"name": format!("s{name}"), "when": when}));
+        document["segments"] = segments.collect();
+        spec(&document).unwrap()
+    }
+
+    #[test]
+    fn a_plan_that_workers_would_refuse_is_never_made() {
+        let mut books = Books::default();
+        for number in 0..4 {
+            has_room(&books, &large(number)).unwrap();
+            let rollout = Rollout::start(large(number), BTreeMap::new(), 1, 1_000).unwrap();
+            books.create(rollout, "00".repeat(16));
+        }
+        let terms = crate::domain::plan::tests::terms();
+        plan::compile(&books.plan(&terms)).unwrap();
+        let error = has_room(&books, &large(4)).unwrap_err();
+        assert!(error.to_string().contains("2560 arms"), "{error}");
+    }
 }

@@ -2,11 +2,10 @@
 
 use serinus_tests::envoy::Edit;
 
-/// Trailers over HTTP/1.1, and WebSocket over either version.
+/// Trailers over HTTP/1.1, and WebSocket over HTTP/2.
 pub const DOWNSTREAM: Edit = (
     "                stat_prefix: models\n",
     "                stat_prefix: models
-                upgrade_configs: [{ upgrade_type: websocket }]
                 http_protocol_options: { enable_trailers: true }
                 http2_protocol_options: { allow_connect: true }
 ",

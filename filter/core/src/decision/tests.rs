@@ -254,6 +254,30 @@ fn a_layer_gives_each_unit_to_one_rollout() {
 }
 
 #[test]
+fn a_token_opens_its_rollout_of_a_layer_whoever_has_the_unit() {
+    let mut document = layered();
+    document["rollouts"][1]["overrides"] = json!({"tokens": [{"arm": "canary",
+        "sha256": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"}]});
+    let plan = compiled(&document).unwrap();
+    for i in 0..50 {
+        let unit = format!("user-{i}");
+        let headers = [
+            (":path", "/v2/models/digits".as_bytes()),
+            ("x-user-id", unit.as_bytes()),
+            ("x-serinus-override", b"abc"),
+        ];
+        let decision = decided(&plan, &Fake::new(headers), None);
+        let found = (
+            decision.rollout.id.as_str(),
+            decision.arm,
+            decision.placement,
+        );
+        let token = Placement::Fallback(Fallback::Override);
+        assert_eq!(found, ("second", 1, token));
+    }
+}
+
+#[test]
 fn rollouts_of_a_layer_issue_one_cookie() {
     let mut document = layered();
     for rollout in document["rollouts"].as_array_mut().unwrap() {

@@ -89,6 +89,15 @@ pub struct Sampling {
 }
 
 impl CompiledRollout {
+    /// Whether some request may have to wait for its body.
+    #[must_use]
+    pub fn reads_bodies(&self) -> bool {
+        let conditions = self.segments.iter().flat_map(|segment| &segment.when);
+        let conditions = conditions.map(|condition| &condition.of);
+        let mut read = self.unit.iter().chain(conditions);
+        read.any(|attribute| matches!(attribute, Attribute::Body(_)))
+    }
+
     /// The name of a segment; `None` for the rest.
     #[must_use]
     pub fn segment_name(&self, segment: Option<usize>) -> Option<&str> {
@@ -153,10 +162,16 @@ pub fn compile(plan: &Plan) -> Result<CompiledPlan, FieldError> {
     })
 }
 
+/// The sums that a worker may keep for one rollout.
+#[must_use]
+pub fn sums_of(arms: usize, segments: usize) -> usize {
+    arms * (segments + 1)
+}
+
 fn check_sums(rollouts: &[Rc<CompiledRollout>]) -> Result<(), FieldError> {
     let sums: usize = rollouts
         .iter()
-        .map(|rollout| rollout.arms.len() * (rollout.segments.len() + 1))
+        .map(|rollout| sums_of(rollout.arms.len(), rollout.segments.len()))
         .sum();
     if sums > MAX_SUMS {
         return Err(FieldError::new(
