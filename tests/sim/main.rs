@@ -100,7 +100,7 @@ fn run(options: &Options) -> Result<()> {
         if let Some(picture) = pictures::false_rollbacks(&report.rollback) {
             std::fs::write(folder.join("false-rollbacks.svg"), picture)?;
         }
-        if let Some(picture) = pictures::detection(&report.detection) {
+        if let Some(picture) = pictures::detection(&report.detection, &report.rollback) {
             std::fs::write(folder.join("detection.svg"), picture)?;
         }
     }

@@ -12,6 +12,9 @@ pub fn short(value: f64) -> String {
     }
 }
 
+/// Ours, from the loosest to the strictest.
+const BLUES: [&str; 3] = ["#7db8e8", "#0072b2", "#00365c"];
+
 fn percent(share: f64) -> String {
     format!("{}%", (share * 1e4).round() / 100.0)
 }
@@ -103,7 +106,11 @@ pub fn false_rollbacks(rows: &[rollback::Row]) -> Option<String> {
     let names: Vec<(String, &str, bool)> = peers
         .zip(COLOURS.into_iter().skip(1))
         .map(|(name, colour)| (name, colour, false))
-        .chain(ours.into_iter().map(|name| (name, "#0072b2", true)))
+        .chain(
+            ours.into_iter()
+                .zip(BLUES)
+                .map(|(name, blue)| (name, blue, true)),
+        )
         .collect();
     for (index, (name, colour, is_ours)) in names.iter().enumerate() {
         let times = row.rule(name)?;
@@ -136,21 +143,38 @@ pub fn false_rollbacks(rows: &[rollback::Row]) -> Option<String> {
 }
 
 /// Requests until each rule has taken back a bad canary.
-pub fn detection(rows: &[detection::Row]) -> Option<String> {
+pub fn detection(rows: &[detection::Row], good: &[rollback::Row]) -> Option<String> {
     let rows: Vec<&detection::Row> = rows.iter().filter(|row| row.world.name == "iid").collect();
     let first = rows.first()?;
     let shown = [
-        ("oracle, alpha 0.001", "knows the ratio"),
-        ("ours, alpha 0.001", "0.1% false"),
-        ("ours, alpha 0.01", "1% false"),
-        ("ours, alpha 0.05", "5% false"),
-        ("asymptotic sequence", "wrong in a third of A/A runs"),
-        ("naive z at each look", "wrong in half of A/A runs"),
-        ("Kayenta every minute", "errors a minute"),
-        ("Kayenta every 10 minutes", "errors a minute"),
-        ("Flagger's rule", "at most 2% errors"),
-        ("Argo Rollouts' rule, at most 2%", "at most 2% errors"),
+        "oracle, alpha 0.001",
+        "ours, alpha 0.001",
+        "ours, alpha 0.01",
+        "ours, alpha 0.05",
+        "asymptotic sequence",
+        "naive z at each look",
+        "Kayenta every minute",
+        "Kayenta every 10 minutes",
+        "Flagger's rule",
+        "Argo Rollouts' rule, at most 2%",
     ];
+    let good = good.iter().find(|row| row.world.name == "iid");
+    // What a rule is worth depends on how often it is wrong; the sequence's errors are
+    // mostly in the other direction, and are errors all the same.
+    let words = |name: &str| {
+        let shown = if name == "asymptotic sequence" {
+            "asymptotic sequence, wrong either way"
+        } else {
+            name
+        };
+        match good.and_then(|row| row.rule(shown)) {
+            Some(times) if shown == name => {
+                format!("takes {} of good ones back", percent(times.rate()))
+            }
+            Some(times) => format!("wrong about {} of good ones", percent(times.rate())),
+            None => "knows how bad it is".to_owned(),
+        }
+    };
     let (top, row_height) = (104.0, 40.0);
     let bottom = top + row_height * shown.len() as f64;
     let mut drawing = Drawing::new(960.0, bottom + 70.0);
@@ -197,7 +221,7 @@ pub fn detection(rows: &[detection::Row]) -> Option<String> {
         INK,
         "requests to both arms (logarithmic)",
     );
-    for (index, (name, words)) in shown.iter().enumerate() {
+    for (index, name) in shown.into_iter().enumerate() {
         let middle = top + row_height * (index as f64 + 0.5);
         drawing.text((x.from - 14.0, middle), 13.0, Anchor::End, INK, name);
         drawing.text(
@@ -205,7 +229,7 @@ pub fn detection(rows: &[detection::Row]) -> Option<String> {
             11.0,
             Anchor::End,
             GREY,
-            words,
+            &words(name),
         );
         for (lane, (row, colour)) in rows.iter().zip(COLOURS).enumerate() {
             let height = middle - 8.0 + 9.0 * lane as f64;

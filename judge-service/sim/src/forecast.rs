@@ -88,6 +88,9 @@ pub struct StepAnswer {
     /// The share of bad canaries, bad from the beginning of this step on, that are taken
     /// back in it.
     pub caught: f64,
+    /// The share of them that are promoted instead: their errors are within the margin,
+    /// or under the absolute bound, and were shown to be before they were shown to be worse.
+    pub bad_promoted: f64,
     /// Of those that are caught: the time, all requests, and the canary's users with a
     /// request until then.
     pub caught_seconds: Spread,
@@ -171,6 +174,7 @@ pub fn ask(question: &Question) -> Result<Answer, Problem> {
             promoted: promoted.rate(),
             seconds: of_all(&promoted),
             caught: caught_seconds.rate(),
+            bad_promoted: Times::of(bad.iter().map(|end| end.promoted)).rate(),
             caught_seconds: of_hits(&caught_seconds),
             caught_requests: of_hits(&caught(|caught| caught.requests)),
             caught_users: of_hits(&caught(|caught| caught.users)),
@@ -256,6 +260,18 @@ mod tests {
         // 445 clean users of the canary at 1 a second, at alpha 0.025.
         let median = answer.steps[0].seconds.median.unwrap();
         assert!((430.0..700.0).contains(&median), "{median}");
+    }
+
+    #[test]
+    fn a_canary_under_the_absolute_bound_is_promoted_though_it_is_worse() {
+        let answer = quick(Question {
+            base_error_rate: 0.0005,
+            ratio: 10.0,
+            ..Question::default()
+        });
+        let first = &answer.steps[0];
+        assert!(first.bad_promoted > 0.1);
+        assert!(first.caught + first.bad_promoted > 0.95);
     }
 
     #[test]

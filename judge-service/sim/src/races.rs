@@ -30,7 +30,8 @@ impl Race<'_> {
                     .world
                     .run(&mut Draw::new(seed, self.world.name, number));
                 // A stream of its own, so that a new rule changes no other's events.
-                let mut draw = Draw::new(seed ^ 1, self.world.name, number);
+                let requests = format!("{} requests", self.world.name);
+                let mut draw = Draw::new(seed, &requests, number);
                 let looks = if counted {
                     self.world.looks(&run, &mut draw)
                 } else {

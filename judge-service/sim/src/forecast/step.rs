@@ -162,9 +162,11 @@ impl<'a> Release<'a> {
         let warm = (WARM_UP_REQUESTS / self.control.requests_per_second).max(WARM_UP_SECONDS);
         let (mut now, mut next_start) = (0.0, 0.0);
         while now < self.question.longest_seconds {
-            let look = (now * GROWTH)
-                .max(now + 1.0)
-                .min(self.question.longest_seconds);
+            let look = (now * GROWTH).max(now + 1.0);
+            // The ends of the minimum and of the deadline are looks of their own.
+            let ends = [self.step.minimum_seconds, self.question.longest_seconds];
+            let ends = ends.into_iter().filter(|&end| end > now);
+            let look = ends.fold(look, f64::min);
             // Epochs begin at looks.
             if now >= next_start {
                 self.processes.push(LabelCounts {

@@ -297,13 +297,13 @@ pub fn rare() -> [World; 2] {
     [
         rare(
             "mismatches",
-            "0.2% of answers are not the model's, and 1% of the canary's",
+            "0.2% of answers are not the model's, of the canary's 1%",
             0.002,
             5.0,
         ),
         rare(
             "sparse",
-            "one request in 10,000 fails, and one in 500 of the canary's",
+            "one request in 10,000 fails, of the canary's one in 500",
             0.0001,
             20.0,
         ),
