@@ -353,7 +353,7 @@ impl Report {
         }
         line(
             text,
-            "\nIn `iid` 2,000,000 requests were waited for, elsewhere 250,000, and in `third_step` those of the third step; no mean is given where a run did not end by then.",
+            "\nIn `iid` 1,000,000 requests were waited for, elsewhere 250,000, and in `third_step` those of the third step; no mean is given where a run did not end by then.",
         );
     }
 

@@ -37,6 +37,14 @@ impl Draw {
         (wide >> 32) as u32
     }
 
+    /// What [`Draw::below`] and [`Draw::chance`] give, in one: a number below `end`, and a
+    /// number that is below `p * 2^32` with probability `p`.
+    pub fn below_and_point(&mut self, end: u32) -> (u32, u32) {
+        let word: u64 = self.0.random();
+        let wide = (word >> 32) * u64::from(end);
+        ((wide >> 32) as u32, word as u32)
+    }
+
     pub fn chance(&mut self, probability: f64) -> bool {
         self.uniform() < probability
     }

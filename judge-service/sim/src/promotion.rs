@@ -15,6 +15,8 @@ pub const ALPHA: f64 = 0.05;
 /// As policy has it.
 const TUNING_REQUESTS: f64 = 20_000.0;
 const LOOK: u64 = 1_000;
+/// 2^32.
+const POINTS: f64 = 4_294_967_296.0;
 /// Every twentieth user errs this often where users differ, as in [`crate::worlds`].
 const FRAIL: f64 = 0.15;
 
@@ -178,21 +180,26 @@ impl Promotion {
                 requests: [0; SLOTS],
                 events: [0; SLOTS],
             }));
+            // A request fails when its point is below that.
+            let below = |times: f64| [sturdy, frail].map(|rate| (rate * times * POINTS) as u32);
+            let control_below = below(epoch.times);
+            let canary_below = below(epoch.times * self.ratio);
+            let share = epoch.share as f32;
             for look in 1..=each / LOOK {
                 let Some(arms) = strata.last_mut() else { break };
                 for _ in 0..LOOK {
-                    let number = draw.below(self.users);
+                    let (number, point) = draw.below_and_point(self.users);
                     let Some(user) = users.get_mut(number as usize) else {
                         continue;
                     };
-                    let canary = f64::from(user.bucket) < epoch.share;
-                    let own = if number.is_multiple_of(20) {
-                        frail
-                    } else {
-                        sturdy
-                    };
-                    let ratio = if canary { self.ratio } else { 1.0 };
-                    let failed = draw.chance(own * epoch.times * ratio);
+                    let canary = user.bucket < share;
+                    let [sturdy, frail] = if canary { canary_below } else { control_below };
+                    let failed = point
+                        < if number.is_multiple_of(20) {
+                            frail
+                        } else {
+                            sturdy
+                        };
                     if canary && !user.is_seen {
                         user.is_seen = true;
                         seen += 1;

@@ -6,6 +6,7 @@ mod weather;
 
 pub use catalogue::{all, delayed, iid, peers, rare, regressions};
 pub use crowd::{Crowd, Hog, Unit};
+use weather::Forecast;
 pub use weather::Weather;
 
 use crate::draw::Draw;
@@ -111,43 +112,34 @@ impl World {
     pub fn run(&self, draw: &mut Draw) -> Run {
         let buckets = self.crowd.buckets(draw);
         let weather = self.weather.forecast(self.requests, draw);
-        // Control may be the arm that errs more often.
-        let most = weather.most() * self.ratio.max(1.0);
         let classes = self.crowd.classes();
-        // The highest rate that each kind of user may have, weighted by its traffic.
-        let highest = classes.map(|class| (class.rate * most).min(1.0));
-        let candidates = classes
-            .iter()
-            .zip(highest)
-            .map(|(class, highest)| class.traffic * highest);
-        let candidates: [f64; 3] = collect(candidates);
-        let rate: f64 = candidates.iter().sum();
-        let ln_miss = libm::log1p(-rate);
         let mut events = Vec::new();
-        let mut at = draw.gap(ln_miss);
+        let mut at = 0;
         while at < self.requests {
-            let class = choose(&candidates, draw.uniform() * rate);
-            let step = self.step(at);
-            let user = self
-                .crowd
-                .user(class, at as f64 / self.requests as f64, draw);
-            let bucket = match user.and_then(|user| buckets.get(user as usize)) {
-                Some(&bucket) => bucket,
-                None => draw.uniform(),
-            };
-            let canary = bucket < self.share(step);
-            let ratio = if canary { self.ratio_at(step) } else { 1.0 };
-            let (own, highest) = nth(&classes.map(|class| class.rate), &highest, class);
-            if draw.chance((own * weather.times(at) * ratio).min(1.0) / highest) {
-                let known = self.known(at, canary, draw);
-                events.push(Event {
-                    at,
-                    known,
-                    user,
-                    canary,
-                });
+            let (most, end) = weather.stretch(at);
+            let end = end.min(self.requests);
+            // Control may be the arm that errs more often.
+            let most = most * self.ratio.max(1.0);
+            // The highest rate that each kind of user may have, weighted by its traffic.
+            let highest = classes.map(|class| (class.rate * most).min(1.0));
+            let candidates = collect(
+                classes
+                    .iter()
+                    .zip(highest)
+                    .map(|(c, most)| c.traffic * most),
+            );
+            let rate: f64 = candidates.iter().sum();
+            let ln_miss = libm::log1p(-rate);
+            at = at.saturating_add(draw.gap(ln_miss));
+            while at < end {
+                let class = choose(&candidates, draw.uniform() * rate);
+                let (own, highest) = nth(&classes.map(|class| class.rate), &highest, class);
+                let kept = |times: f64| (own * times).min(1.0) / highest;
+                events.extend(self.event(at, class, &buckets, &weather, kept, draw));
+                at = at.saturating_add(1 + draw.gap(ln_miss));
             }
-            at += 1 + draw.gap(ln_miss);
+            // A gap has no memory: what is left of it begins anew with the next stretch.
+            at = end;
         }
         // Stable, so that equal times keep the order of their requests.
         events.sort_by_key(|event| event.known);
@@ -159,6 +151,34 @@ impl World {
             events,
             shares: shares.collect(),
         }
+    }
+
+    /// A candidate, if it is an event: with the chance `kept` gives its factor.
+    fn event(
+        &self,
+        at: u64,
+        class: usize,
+        buckets: &[f64],
+        weather: &Forecast,
+        kept: impl Fn(f64) -> f64,
+        draw: &mut Draw,
+    ) -> Option<Event> {
+        let step = self.step(at);
+        let user = self
+            .crowd
+            .user(class, at as f64 / self.requests as f64, draw);
+        let bucket = match user.and_then(|user| buckets.get(user as usize)) {
+            Some(&bucket) => bucket,
+            None => draw.uniform(),
+        };
+        let canary = bucket < self.share(step);
+        let ratio = if canary { self.ratio_at(step) } else { 1.0 };
+        draw.chance(kept(weather.times(at) * ratio)).then(|| Event {
+            at,
+            known: self.known(at, canary, draw),
+            user,
+            canary,
+        })
     }
 
     fn known(&self, at: u64, canary: bool, draw: &mut Draw) -> u64 {

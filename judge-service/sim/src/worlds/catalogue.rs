@@ -264,7 +264,7 @@ pub fn regressions() -> Vec<World> {
         };
         // Long enough that the oracle and ours end in (almost) every run.
         let requests = if base.name == "iid" {
-            8 * REQUESTS
+            4 * REQUESTS
         } else {
             REQUESTS
         };

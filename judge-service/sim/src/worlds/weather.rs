@@ -58,13 +58,26 @@ impl Weather {
 }
 
 impl Forecast {
-    /// The highest factor.
-    pub(super) fn most(&self) -> f64 {
+    /// From a request on: the highest factor, and the request up to which it is known to
+    /// be the highest.
+    pub(super) fn stretch(&self, at: u64) -> (f64, u64) {
+        let place = |time: f64| (time * self.requests).ceil() as u64;
         match self.weather {
-            Weather::Calm => 1.0,
-            Weather::Turning { from, to } => from.max(to),
-            Weather::Daily { swing, .. } => 1.0 + swing,
-            Weather::Outage { times, .. } | Weather::Bursts { times, .. } => times.max(1.0),
+            Weather::Calm => (1.0, u64::MAX),
+            Weather::Turning { from, to } => (from.max(to), u64::MAX),
+            Weather::Daily { swing, .. } => (1.0 + swing, u64::MAX),
+            Weather::Outage { from, to, .. } => {
+                let next = [place(from), place(to)].into_iter().find(|&end| end > at);
+                (self.times(at), next.unwrap_or(u64::MAX))
+            }
+            Weather::Bursts { length, .. } => {
+                let begun = self.bursts.partition_point(|&start| start <= at);
+                let next = self.bursts.get(begun).copied();
+                let last = begun.checked_sub(1).and_then(|last| self.bursts.get(last));
+                let end = last.map(|start| start + length).filter(|&end| end > at);
+                let nearest = next.into_iter().chain(end).min();
+                (self.times(at), nearest.unwrap_or(u64::MAX))
+            }
         }
     }
 
@@ -90,6 +103,44 @@ impl Forecast {
                 } else {
                     1.0
                 }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_factor_is_above_its_stretch() {
+        let weathers = [
+            Weather::Turning { from: 1.0, to: 3.0 },
+            Weather::Daily {
+                swing: 0.8,
+                days: 5.0,
+            },
+            Weather::Outage {
+                from: 0.4,
+                to: 0.6,
+                times: 50.0,
+            },
+            Weather::Bursts {
+                every: 200.0,
+                length: 100,
+                times: 30.0,
+            },
+        ];
+        for weather in weathers {
+            let forecast = weather.forecast(2_000, &mut Draw::new(1, "weather", 0));
+            let mut at = 0;
+            while at < 2_000 {
+                let (most, end) = forecast.stretch(at);
+                assert!(end > at);
+                for at in at..end.min(2_000) {
+                    assert!(forecast.times(at) <= most, "{weather:?} at {at}");
+                }
+                at = end;
             }
         }
     }
