@@ -1,6 +1,7 @@
 //! Judging a stored decision again: the same evidence must give the same verdict.
 
 use crate::domain::decision::{By, Decision, Deed, Evidence, Sealed};
+use crate::domain::evidence::VERSION;
 use crate::domain::{Action, Verdict};
 use crate::policy;
 
@@ -12,6 +13,10 @@ pub enum ReplayError {
     Tampered { recorded: String },
     #[error("a person made this decision; there is no evidence to judge again")]
     NoEvidence,
+    #[error(
+        "its evidence has version {0}, and this program judges version {VERSION}: ask the Serinus that made it"
+    )]
+    OtherVersion(u32),
     #[error(
         "the same evidence gives another verdict: {:?} ({}) instead of {:?} ({})",
         now.action, now.reasons.join("; "), then.action, then.reasons.join("; ")
@@ -39,6 +44,9 @@ pub fn replay(bytes: &[u8]) -> Result<Sealed, ReplayError> {
     let Some(evidence) = &sealed.decision.evidence else {
         return Err(ReplayError::NoEvidence);
     };
+    if evidence.bundle.version != VERSION {
+        return Err(ReplayError::OtherVersion(evidence.bundle.version));
+    }
     let now = policy::judge(&evidence.bundle);
     // Compared as JSON: that is the form in which it is kept and shown, and in
     // it a number that is not finite equals itself.
@@ -58,15 +66,9 @@ fn matches_its_evidence(decision: &Decision, verdict: &Verdict) -> Result<(), Re
     let Some(Evidence { bundle, .. }) = &decision.evidence else {
         return Err(ReplayError::NoEvidence);
     };
-    let deed = match verdict.action {
-        Action::Hold => None,
-        Action::Promote => Some(Deed::Promote),
-        Action::RollBack => Some(Deed::RollBack),
-        Action::Pause => Some(Deed::Pause),
-    };
     let to_step = bundle.rollout.step + usize::from(verdict.action == Action::Promote);
     for (what, same) in [
-        ("deed", Some(decision.deed) == deed),
+        ("deed", Some(decision.deed) == Deed::of(verdict.action)),
         ("by", decision.by == By::Judge),
         ("reasons", decision.reasons == verdict.reasons),
         ("at_ms", decision.at_ms == bundle.now_ms),
@@ -85,8 +87,10 @@ fn matches_its_evidence(decision: &Decision, verdict: &Verdict) -> Result<(), Re
 mod tests {
     use super::*;
     use crate::domain::decision::NO_HASH;
+    use crate::domain::evidence::Workers;
     use crate::domain::rollout::tests::rollout;
     use crate::domain::{Bundle, evidence};
+    use std::collections::BTreeMap;
 
     fn decision() -> Decision {
         let mut rollout = rollout();
@@ -98,6 +102,8 @@ mod tests {
             rollout,
             sums: vec![],
             new_users: vec![],
+            not_ready: BTreeMap::new(),
+            workers: Workers::default(),
         };
         let verdict = policy::judge(&bundle);
         Decision {

@@ -107,6 +107,14 @@ pub async fn abort(
     act(service, id, body, Deed::Abort).await
 }
 
+pub async fn finish(
+    service: Service_,
+    id: Path<String>,
+    body: Body,
+) -> Result<Json<Status>, Problem> {
+    act(service, id, body, Deed::Finish).await
+}
+
 async fn act(
     State(service): Service_,
     Path(id): Path<String>,

@@ -1,7 +1,7 @@
 //! What was decided, by whom and why: a chain in which each record names the
 //! hash of the one before, so that a changed record shows.
 
-use super::{Bundle, Millis, Verdict};
+use super::{Action, Bundle, Millis, Verdict};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -34,11 +34,31 @@ pub struct Evidence {
 #[serde(rename_all = "snake_case")]
 pub enum Deed {
     Create,
+    /// From waiting to the first step.
+    Start,
     Promote,
     RollBack,
     Pause,
     Resume,
     Abort,
+    Finish,
+    /// Another rollout took its place.
+    Supersede,
+}
+
+impl Deed {
+    /// What an action of the judge is called once it is done; `None` for none.
+    #[must_use]
+    pub fn of(action: Action) -> Option<Self> {
+        match action {
+            Action::Hold => None,
+            Action::Start => Some(Self::Start),
+            Action::Promote => Some(Self::Promote),
+            Action::RollBack => Some(Self::RollBack),
+            Action::Pause => Some(Self::Pause),
+            Action::Finish => Some(Self::Finish),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

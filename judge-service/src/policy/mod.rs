@@ -11,11 +11,13 @@ mod errors;
 mod gate;
 mod harm;
 mod judge;
+mod lacking;
 mod latency;
 #[cfg(test)]
 mod tests;
 pub mod thresholds;
 mod view;
+mod watch;
 mod words;
 
 pub use judge::judge;

@@ -32,7 +32,7 @@ impl Service {
         let ids: Vec<String> = books
             .entries()
             .iter()
-            .filter(|entry| entry.rollout.phase.is_live() || entry.rollout.phase == Phase::Promoted)
+            .filter(|entry| !entry.rollout.phase.is_over())
             .map(|entry| entry.rollout.spec.id.clone())
             .collect();
         let mut changed = false;
@@ -55,7 +55,11 @@ impl Service {
             entry.touch();
             return true;
         }
-        let bundle = entry.bundle(now);
+        let bundle = Bundle {
+            not_ready: self.readiness.lacking(&entry.rollout.spec),
+            workers: self.delivery.heard_of(now),
+            ..entry.bundle(now)
+        };
         let verdict = policy::judge(&bundle);
         let rollout = &entry.rollout;
         self.live()
@@ -124,20 +128,14 @@ fn measure(entry: &mut Entry, now: u64) -> bool {
 /// Does what the verdict says; `None` when it cannot be done.
 fn act(rollout: &mut Rollout, action: Action, now: u64) -> Option<Deed> {
     match action {
-        Action::Hold => None,
-        Action::Promote => rollout
-            .enter_step(rollout.step + 1, now)
-            .ok()
-            .map(|()| Deed::Promote),
-        Action::RollBack => {
-            rollout.take_back(Phase::RolledBack, now);
-            Some(Deed::RollBack)
-        }
-        Action::Pause => {
-            rollout.set_phase(Phase::Paused, now);
-            Some(Deed::Pause)
-        }
+        Action::Hold => {}
+        Action::Start => rollout.enter_step(rollout.step, now).ok()?,
+        Action::Promote => rollout.enter_step(rollout.step + 1, now).ok()?,
+        Action::RollBack => rollout.take_back(Phase::RolledBack, now),
+        Action::Pause => rollout.set_phase(Phase::Paused, now),
+        Action::Finish => rollout.finish(now).ok()?,
     }
+    Deed::of(action)
 }
 
 fn traffic(entry: &Entry) -> Vec<PointTraffic> {
