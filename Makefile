@@ -4,7 +4,7 @@ CARGO ?= cargo
 # Envoy's protobufs, which only one peer of the benchmark needs, are built by it alone.
 NATIVE := --workspace --exclude serinus-filter --exclude serinus-bench-ext-proc
 
-.PHONY: help bench-filter demo demo-keep test build wasm envoy lint format train clean
+.PHONY: help bench-filter sim demo demo-keep test build wasm envoy lint format train clean
 
 help:
 	@echo 'make demo       three releases of a real model in real Envoy, about a minute after the build'
@@ -13,6 +13,7 @@ help:
 	@echo 'make build      the filter (target/wasm), the judge (target/debug/serinus) and the demo'
 	@echo 'make lint       rustfmt and clippy'
 	@echo 'make bench-filter  what the filter adds to a request, beside Lua and ext_proc (target/bench)'
+	@echo 'make sim        false alarms and detection, ours beside peers, some minutes (target/bench, stats/docs)'
 	@echo 'make train      train the demo models again (needs scikit-learn)'
 
 demo: wasm envoy
@@ -39,6 +40,10 @@ envoy:
 bench-filter: wasm envoy
 	$(CARGO) build --locked --release -p serinus-bench-ext-proc
 	$(CARGO) test --locked -p serinus-tests --bench filter
+
+sim:
+	$(CARGO) build --locked -p serinus-tests --bin sim
+	target/debug/sim $(SIM)
 
 lint:
 	$(CARGO) fmt --all --check

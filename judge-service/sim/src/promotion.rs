@@ -1,0 +1,293 @@
+//! A canary exactly at the margin: how seldom it passes. And a good one: how soon.
+//!
+//! Every request is simulated here, since a user's many requests are the point.
+
+use crate::draw::Draw;
+use crate::worlds::BASE;
+use serinus_stats::sequence::{ArmSlots, Difference, Gate, Margin, SLOTS, Stratum, difference};
+use serinus_stats::{absolute, restart};
+
+/// Control's errors may be so many times as frequent: the default of a spec.
+pub const MARGIN: f64 = 1.5;
+/// The default of a spec, for "surely under".
+const MARGIN_ABSOLUTE: f64 = 0.01;
+pub const ALPHA: f64 = 0.05;
+/// As policy has it.
+const TUNING_REQUESTS: f64 = 20_000.0;
+const LOOK: u64 = 1_000;
+/// 2^32.
+const POINTS: f64 = 4_294_967_296.0;
+/// Every twentieth user errs this often where users differ, as in [`crate::worlds`].
+const FRAIL: f64 = 0.15;
+
+/// A time in which nothing changed.
+#[derive(Clone, Copy, Debug)]
+pub struct Epoch {
+    /// Canary's share of users; it never falls.
+    pub share: f64,
+    /// Times the base rate, in both arms.
+    pub times: f64,
+}
+
+#[derive(Clone, Debug)]
+pub struct Promotion {
+    pub name: &'static str,
+    pub words: &'static str,
+    pub users: u32,
+    pub requests_each: u64,
+    pub users_differ: bool,
+    pub ratio: f64,
+    /// Equally long, and judged as strata of one comparison.
+    pub epochs: Vec<Epoch>,
+}
+
+/// The request at which each rule promotes.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Promoted {
+    /// The gated sequence alone, with all of alpha.
+    pub sequence: Option<u64>,
+    /// As policy has it: the sequence or the absolute bound, half of alpha for each.
+    pub policy: Option<u64>,
+}
+
+/// At the margin.
+#[must_use]
+pub fn at_the_margin() -> Vec<Promotion> {
+    let plain = vec![Epoch {
+        share: 0.1,
+        times: 1.0,
+    }];
+    let margin = |name, words, users, requests_each, epochs| Promotion {
+        name,
+        words,
+        users,
+        requests_each,
+        users_differ: true,
+        ratio: MARGIN,
+        epochs,
+    };
+    let falling = [(0.1, 3.0), (0.25, 2.0), (0.75, 1.0)];
+    let falling = falling
+        .map(|(share, times)| Epoch { share, times })
+        .to_vec();
+    vec![
+        margin(
+            "promotion_20",
+            "20,000 users who differ, 20 requests each",
+            20_000,
+            20,
+            plain.clone(),
+        ),
+        margin(
+            "promotion_100",
+            "20,000 users who differ, 100 requests each",
+            20_000,
+            100,
+            plain.clone(),
+        ),
+        margin(
+            "promotion_200",
+            "2,000 users who differ, 200 requests each",
+            2_000,
+            200,
+            plain,
+        ),
+        margin(
+            "promotion_simpson",
+            "errors of all fall from 3 to 1% on a ramp: pooled, the canary looks better than control",
+            20_000,
+            20,
+            falling,
+        ),
+    ]
+}
+
+/// As good as control.
+#[must_use]
+pub fn good() -> Vec<Promotion> {
+    let good = |name, words, share| Promotion {
+        name,
+        words,
+        users: 100_000,
+        requests_each: 4,
+        users_differ: false,
+        ratio: 1.0,
+        epochs: vec![Epoch { share, times: 1.0 }],
+    };
+    vec![
+        good("promotion_good_10", "a good canary with 10% of users", 0.1),
+        good("promotion_good_50", "a good canary with 50% of users", 0.5),
+    ]
+}
+
+/// As judge-service/src/policy/gate.rs: 50 events from 20 users of the arm, or as many
+/// as control's rate lets expect.
+#[must_use]
+pub fn enough(difference: &Difference) -> bool {
+    let wanted = Gate::PROMOTION.canary_events;
+    let expected = difference.n as f64 * difference.share * difference.control_rate;
+    Gate::PROMOTION.is_open(difference)
+        || expected >= wanted as f64 && difference.control_events >= wanted
+}
+
+/// Whether the sequence shows the ratio to be below a margin.
+#[must_use]
+pub fn is_within(difference: &Difference, alpha: f64) -> bool {
+    enough(difference) && difference.upper_bound(alpha, TUNING_REQUESTS) < 0.0
+}
+
+/// Requests and events by slot.
+struct Arm {
+    requests: [u64; SLOTS],
+    events: [u64; SLOTS],
+}
+
+#[derive(Clone, Copy)]
+struct User {
+    slot: u8,
+    bucket: f32,
+    is_seen: bool,
+}
+
+impl Promotion {
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        u64::from(self.users) * self.requests_each
+    }
+
+    #[must_use]
+    pub fn run(&self, seed: u64, run: u64) -> Promoted {
+        let mut draw = Draw::new(seed, self.name, run);
+        let mut users: Vec<User> = (0..self.users)
+            .map(|_| User {
+                slot: draw.below(SLOTS as u32) as u8,
+                bucket: draw.uniform() as f32,
+                is_seen: false,
+            })
+            .collect();
+        let (frail, sturdy) = if self.users_differ {
+            (FRAIL, (BASE - FRAIL / 20.0) / 0.95)
+        } else {
+            (BASE, BASE)
+        };
+        let mut promoted = Promoted::default();
+        let mut strata: Vec<[Arm; 2]> = Vec::new();
+        // First requests of canary's users, and of those, failed.
+        let (mut seen, mut bad) = (0, 0);
+        let each = self.requests() / self.epochs.len().max(1) as u64;
+        for epoch in &self.epochs {
+            strata.push([(); 2].map(|()| Arm {
+                requests: [0; SLOTS],
+                events: [0; SLOTS],
+            }));
+            // A request fails when its point is below that.
+            let below = |times: f64| [sturdy, frail].map(|rate| (rate * times * POINTS) as u32);
+            let control_below = below(epoch.times);
+            let canary_below = below(epoch.times * self.ratio);
+            let share = epoch.share as f32;
+            for look in 1..=each / LOOK {
+                let Some(arms) = strata.last_mut() else { break };
+                for _ in 0..LOOK {
+                    let (number, point) = draw.below_and_point(self.users);
+                    let Some(user) = users.get_mut(number as usize) else {
+                        continue;
+                    };
+                    let canary = user.bucket < share;
+                    let [sturdy, frail] = if canary { canary_below } else { control_below };
+                    let failed = point
+                        < if number.is_multiple_of(20) {
+                            frail
+                        } else {
+                            sturdy
+                        };
+                    if canary && !user.is_seen {
+                        user.is_seen = true;
+                        seen += 1;
+                        bad += u64::from(failed);
+                    }
+                    let [control_arm, canary_arm] = arms;
+                    let arm = if canary { canary_arm } else { control_arm };
+                    arm.count(user.slot, failed);
+                }
+                self.look(
+                    &strata,
+                    (seen, bad),
+                    &mut promoted,
+                    (strata.len() as u64 - 1) * each + look * LOOK,
+                );
+                if promoted.sequence.is_some() && promoted.policy.is_some() {
+                    return promoted;
+                }
+            }
+        }
+        promoted
+    }
+
+    fn look(&self, strata: &[[Arm; 2]], (seen, bad): (u64, u64), promoted: &mut Promoted, at: u64) {
+        let strata: Vec<Stratum<'_>> = strata
+            .iter()
+            .map(|[control, canary]| Stratum {
+                canary: canary.slots(),
+                control: control.slots(),
+            })
+            .collect();
+        let found = difference(&strata, Margin::Ratio(MARGIN));
+        let within = |alpha| found.as_ref().is_some_and(|found| is_within(found, alpha));
+        if promoted.sequence.is_none() && within(ALPHA) {
+            promoted.sequence = Some(at);
+        }
+        let under = absolute::log_e(MARGIN_ABSOLUTE, seen, bad) >= restart::threshold(ALPHA / 2.0);
+        if promoted.policy.is_none() && (under || within(ALPHA / 2.0)) {
+            promoted.policy = Some(at);
+        }
+    }
+}
+
+impl Arm {
+    fn count(&mut self, slot: u8, failed: bool) {
+        if let Some(requests) = self.requests.get_mut(usize::from(slot)) {
+            *requests += 1;
+        }
+        if failed && let Some(events) = self.events.get_mut(usize::from(slot)) {
+            *events += 1;
+        }
+    }
+
+    fn slots(&self) -> ArmSlots<'_> {
+        ArmSlots {
+            requests: &self.requests,
+            events: &self.events,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn canaries_at_the_margin_seldom_pass_and_runs_repeat() {
+        let [small, _, hard, simpson] = at_the_margin().try_into().unwrap();
+        for promotion in [small, hard, simpson] {
+            let runs: Vec<Promoted> = (0..20).map(|run| promotion.run(5, run)).collect();
+            assert!(runs.iter().filter(|run| run.policy.is_some()).count() <= 5);
+            assert_eq!(promotion.run(5, 0), runs[0]);
+        }
+    }
+
+    #[test]
+    fn good_canaries_pass_about_when_the_table_says() {
+        // The gate alone takes 50 / (0.1 x 1%) = 50,000; STATISTICS has 16,000 at 50%.
+        for (promotion, table) in good().into_iter().zip([50_000, 16_000]) {
+            let mut times: Vec<u64> = (0..20)
+                .map(|run| promotion.run(5, run).sequence.unwrap())
+                .collect();
+            times.sort_unstable();
+            assert!(
+                (table * 7 / 10..table * 15 / 10).contains(&times[10]),
+                "{}",
+                times[10]
+            );
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! What else a canary can do: be slow, answer otherwise, fail rarely, predict otherwise.
+
+use crate::Options;
+use crate::progress::Progress;
+use crate::rollback::ALPHAS;
+use rayon::prelude::*;
+use serinus_sim::races::{Race, column};
+use serinus_sim::rules::{Kayenta, Label, Rule};
+use serinus_sim::summary::Times;
+use serinus_sim::worlds::{self, World};
+use serinus_sim::{drift, latency};
+
+pub struct Row {
+    pub name: &'static str,
+    pub words: &'static str,
+    pub rule: String,
+    /// Whether catching it is right.
+    pub is_worse: bool,
+    pub times: Times,
+}
+
+pub fn run(options: &Options, progress: &Progress) -> Vec<Row> {
+    let mut rows = Vec::new();
+    let runs_of = |is_worse| {
+        if is_worse {
+            options.runs.div_ceil(4)
+        } else {
+            options.runs
+        }
+    };
+    for world in latency::all() {
+        let is_worse = world.change != latency::Change::None;
+        let runs = progress.runs(world.name, runs_of(is_worse), |runs| {
+            runs.into_par_iter()
+                .map(|run| world.run(&ALPHAS, options.seed, run))
+                .collect()
+        });
+        rows.extend((0..).zip(ALPHAS).map(|(index, alpha)| Row {
+            name: world.name,
+            words: world.words,
+            rule: format!("ours, five thresholds, alpha {alpha}"),
+            is_worse,
+            times: column(&runs, index, 0),
+        }));
+    }
+    for worse in worlds::rare() {
+        let equal = World {
+            ratio: 1.0,
+            ..worse.clone()
+        };
+        for world in [equal, worse] {
+            let rules: [Box<dyn Rule>; 2] = [
+                Box::new(Label::ours(&ALPHAS)),
+                Box::new(Kayenta { every: 1 }),
+            ];
+            let race = Race {
+                world: &world,
+                rules: &rules,
+            };
+            let is_worse = world.ratio > 1.0;
+            let runs = progress.runs(world.name, runs_of(is_worse), |runs| {
+                race.run(options.seed, runs)
+            });
+            rows.extend((0..).zip(race.names()).map(|(index, rule)| Row {
+                name: world.name,
+                words: if is_worse {
+                    world.words
+                } else {
+                    "the same, but the canary as often as control"
+                },
+                rule,
+                is_worse,
+                times: column(&runs, index, 0),
+            }));
+        }
+    }
+    for world in drift::all() {
+        let is_worse = world.times != 1.0;
+        let runs = progress.runs(world.name, runs_of(is_worse), |runs| {
+            runs.into_par_iter()
+                .map(|run| world.run(options.seed, run))
+                .collect()
+        });
+        rows.push(Row {
+            name: world.name,
+            words: world.words,
+            rule: "ours, alarm at alpha 0.01".to_owned(),
+            is_worse,
+            times: Times::of(runs.into_iter().map(|run| run.map(|at| at as f64))),
+        });
+    }
+    rows
+}
