@@ -115,6 +115,21 @@ pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
         86_400.0,
     )?;
     within("holdback_percent", spec.holdback_percent, 0.0, 50.0)?;
+    if let Some(expected) = &spec.expected {
+        within(
+            "expected.requests_per_minute",
+            expected.requests_per_minute,
+            1e-3,
+            1e9,
+        )?;
+        within("expected.error_rate", expected.error_rate, 1e-6, 0.5)?;
+        within(
+            "expected.users_per_day",
+            expected.users_per_day.unwrap_or(1.0),
+            1.0,
+            1e12,
+        )?;
+    }
     within("watch.seconds", spec.watch.seconds, 1.0, 31_536_000.0)?;
     within("minimum.seconds", spec.minimum.seconds, 0.0, 31_536_000.0)?;
     within(

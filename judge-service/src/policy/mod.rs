@@ -18,7 +18,7 @@ mod tests;
 pub mod thresholds;
 mod view;
 mod watch;
-mod words;
+pub(crate) mod words;
 
 pub use judge::judge;
 

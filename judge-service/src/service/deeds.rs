@@ -8,6 +8,7 @@ use crate::domain::decision::{By, Deed, Sealed};
 use crate::domain::layers;
 use crate::domain::plan::{Keyed, Terms, build};
 use crate::domain::{Phase, Rollout, RolloutSpec};
+use crate::forecast;
 use crate::store::StoreError;
 use serinus_core::json::FieldError;
 use serinus_core::plan::compiled::{MAX_ROLLOUTS, MAX_SUMS, sums_of};
@@ -43,6 +44,7 @@ impl Service {
     async fn create_now(&self, spec: RolloutSpec) -> Result<Status, DeedError> {
         let spec = spec.completed();
         check(&spec)?;
+        forecast::check(&spec)?;
         let id = spec.id.clone();
         let mut books = self.books.lock().await;
         if books.entry(&id).is_some() {

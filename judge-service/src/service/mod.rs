@@ -7,6 +7,7 @@ mod incident;
 mod ingest;
 mod live;
 pub mod models;
+mod notices;
 mod readiness;
 mod reference;
 pub mod status;
