@@ -254,6 +254,7 @@ impl Books {
             reasons: made.reasons,
             previous_hash,
             evidence: made.evidence,
+            evidence_before: made.evidence_before,
         })
         .map_err(|error| error.to_string())?;
         entry.last_decision = Some((sequence, sealed.hash.clone()));
@@ -272,4 +273,5 @@ pub struct Made {
     pub from_step: usize,
     pub reasons: Vec<String>,
     pub evidence: Option<Evidence>,
+    pub evidence_before: Option<Evidence>,
 }

@@ -2,9 +2,10 @@
 
 use clap::{Parser, Subcommand};
 use serinus_judge::domain::plan::Terms;
+use serinus_judge::replay::{self, Replayed};
 use serinus_judge::service::{Service, Settings, wall_clock};
 use serinus_judge::store::Sqlite;
-use serinus_judge::{api, replay, simulate};
+use serinus_judge::{api, simulate};
 use std::io::{IsTerminal, Read, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -30,7 +31,8 @@ enum Command {
     Serve(Serve),
     /// Judge a stored decision again: exit code 0 when the verdict is the same
     Replay {
-        /// A decision as GET /v1/rollouts/{id}/decisions/{sequence} gives it
+        /// A decision as GET /v1/rollouts/{id}/decisions/{sequence} gives it, or all of
+        /// a rollout as GET /v1/rollouts/{id}/chain does
         bundle: PathBuf,
     },
     /// Say how long each step of a rollout will take, and what will be caught
@@ -223,18 +225,28 @@ async fn asked_to_stop() {
     }
 }
 
-fn replayed(bundle: &PathBuf) -> Result<(), String> {
-    let bytes = std::fs::read(bundle)
-        .map_err(|error| format!("failed to read {}: {error}", bundle.display()))?;
-    let sealed =
-        replay::replay(&bytes).map_err(|error| format!("{}: {error}", bundle.display()))?;
-    let decision = &sealed.decision;
-    println!(
-        "same verdict: {:?} of rollout {} (decision {}, hash {})",
-        decision.deed, decision.rollout, decision.sequence, sealed.hash
-    );
-    for reason in &decision.reasons {
-        println!("  {reason}");
+fn replayed(path: &PathBuf) -> Result<(), String> {
+    let bytes = std::fs::read(path)
+        .map_err(|error| format!("failed to read {}: {error}", path.display()))?;
+    let found = replay::replay(&bytes).map_err(|error| format!("{}: {error}", path.display()))?;
+    match found {
+        Replayed::One(sealed) => {
+            let decision = &sealed.decision;
+            println!(
+                "same verdict: {:?} of rollout {} (decision {}, hash {})",
+                decision.deed, decision.rollout, decision.sequence, sealed.hash
+            );
+            for reason in &decision.reasons {
+                println!("  {reason}");
+            }
+        }
+        Replayed::Chain {
+            decisions,
+            replayed,
+            last_hash,
+        } => println!(
+            "{decisions} decisions follow from each other, and the {replayed} of the judge are what it would decide again; the last has hash {last_hash}"
+        ),
     }
     Ok(())
 }

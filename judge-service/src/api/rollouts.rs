@@ -156,6 +156,14 @@ pub async fn decisions(
     ))
 }
 
+/// All decisions with their evidence: what `serinus replay` checks from end to end.
+pub async fn chain(
+    State(service): Service_,
+    Path(id): Path<String>,
+) -> Result<Json<Vec<Sealed>>, Problem> {
+    Ok(Json(service.decisions(&id).await?))
+}
+
 /// The evidence bundle: what `serinus replay` reads.
 pub async fn decision(
     State(service): Service_,

@@ -22,6 +22,10 @@ pub struct Decision {
     pub previous_hash: String,
     /// What the judge saw and said; `None` for what a person did.
     pub evidence: Option<Evidence>,
+    /// The look before, in which it changed nothing yet; `None` if the judge had just
+    /// started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence_before: Option<Evidence>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -115,6 +119,7 @@ mod tests {
             reasons: vec!["because".to_owned()],
             previous_hash: NO_HASH.to_owned(),
             evidence: None,
+            evidence_before: None,
         };
         let mut sealed = Sealed::seal(decision).unwrap();
         let read: Sealed = serde_json::from_str(&serde_json::to_string(&sealed).unwrap()).unwrap();

@@ -111,6 +111,7 @@ impl Service {
             from_step,
             reasons: vec![format!("superseded by `{by}`")],
             evidence: None,
+            evidence_before: None,
         };
         books.decide(old, made).map_err(DeedError::Internal)?;
         Ok(())
@@ -254,6 +255,7 @@ impl Service {
             from_step,
             reasons,
             evidence: None,
+            evidence_before: None,
         };
         books.decide(id, made).map_err(DeedError::Internal)?;
         self.publish(books).await?;
