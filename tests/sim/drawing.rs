@@ -50,20 +50,23 @@ impl Drawing {
         };
         let text = text.replace('&', "&amp;").replace('<', "&lt;");
         self.push(format_args!(
-            "<text x=\"{x:.1}\" y=\"{y:.1}\" font-size=\"{size}\" text-anchor=\"{anchor}\" fill=\"{colour}\">{text}</text>"
+            "<text x=\"{x:.1}\" y=\"{y:.1}\" font-size=\"{size}\" text-anchor=\"{anchor}\" \
+             fill=\"{colour}\">{text}</text>"
         ));
     }
 
     /// Text that is read from below.
     pub fn upright(&mut self, (x, y): (f64, f64), size: f64, text: &str) {
         self.push(format_args!(
-            "<text transform=\"translate({x:.1} {y:.1}) rotate(-90)\" font-size=\"{size}\" text-anchor=\"middle\" fill=\"{INK}\">{text}</text>"
+            "<text transform=\"translate({x:.1} {y:.1}) rotate(-90)\" font-size=\"{size}\" \
+             text-anchor=\"middle\" fill=\"{INK}\">{text}</text>"
         ));
     }
 
     pub fn line(&mut self, (x1, y1): (f64, f64), (x2, y2): (f64, f64), colour: &str, width: f64) {
         self.push(format_args!(
-            "<line x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\" stroke=\"{colour}\" stroke-width=\"{width}\"/>"
+            "<line x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\" \
+             stroke=\"{colour}\" stroke-width=\"{width}\"/>"
         ));
     }
 
@@ -78,7 +81,8 @@ impl Drawing {
             ""
         };
         self.push(format_args!(
-            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"{width}\"{dashes}/>",
+            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" \
+             stroke-width=\"{width}\"{dashes}/>",
             places.join(" ")
         ));
     }
@@ -101,7 +105,10 @@ impl Drawing {
             body,
         } = self;
         format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" font-family=\"system-ui, 'DejaVu Sans', sans-serif\" role=\"img\">\n<title>{title}</title>\n<rect width=\"{width}\" height=\"{height}\" rx=\"8\" fill=\"#ffffff\"/>\n{body}</svg>\n"
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" \
+             width=\"{width}\" height=\"{height}\" font-family=\"system-ui, 'DejaVu Sans', \
+             sans-serif\" role=\"img\">\n<title>{title}</title>\n<rect width=\"{width}\" \
+             height=\"{height}\" rx=\"8\" fill=\"#ffffff\"/>\n{body}</svg>\n"
         )
     }
 }

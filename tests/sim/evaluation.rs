@@ -59,7 +59,10 @@ pub fn median_ms() -> Result<f64> {
 
 fn bundle() -> Result<Bundle> {
     let segments: Vec<_> = (0..SEGMENTS)
-        .map(|index| json!({"name": format!("segment-{index}"), "when": [{"header": format!("x-segment-{index}")}]}))
+        .map(|index| {
+            let header = format!("x-segment-{index}");
+            json!({"name": format!("segment-{index}"), "when": [{"header": header}]})
+        })
         .collect();
     let spec: RolloutSpec = serde_json::from_value(json!({
         "id": "sim",

@@ -12,6 +12,7 @@ mod progress;
 mod promotion;
 mod report;
 mod rollback;
+mod table;
 
 use clap::{Parser, ValueEnum};
 use progress::Progress;

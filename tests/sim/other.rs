@@ -48,7 +48,7 @@ pub fn run(options: &Options, progress: &Progress) -> Vec<Row> {
             ratio: 1.0,
             ..worse.clone()
         };
-        for world in [equal, worse] {
+        for world in [worse, equal] {
             let rules: [Box<dyn Rule>; 2] = [
                 Box::new(Label::ours(&ALPHAS)),
                 Box::new(Kayenta { every: 1 }),

@@ -50,7 +50,12 @@ pub fn false_rollbacks(rows: &[rollback::Row]) -> Option<String> {
         INK,
         "Good canaries taken back: the canary is as good as control, 1% errors",
     );
-    drawing.text((24.0, 54.0), 13.0, Anchor::Start, GREY, &format!("{} runs each; 10% of users on the canary; 1,000 requests a minute; a look every 25 requests", row.rules.first()?.1.runs()));
+    let words = format!(
+        "{} runs each; 10% of users on the canary; 1,000 requests a minute; \
+         a look every 25 requests",
+        row.rules.first()?.1.runs()
+    );
+    drawing.text((24.0, 54.0), 13.0, Anchor::Start, GREY, &words);
     for ten in x.tens() {
         drawing.line((x.at(ten), y.from), (x.at(ten), y.to), FAINT, 1.0);
         drawing.text(
@@ -161,7 +166,7 @@ pub fn detection(rows: &[detection::Row], good: &[rollback::Row]) -> Option<Stri
     let good = good.iter().find(|row| row.world.name == "iid");
     // What a rule is worth depends on how often it is wrong; the sequence's errors are
     // mostly in the other direction, and are errors all the same.
-    let words = |name: &str| {
+    let worth = |name: &str| {
         let shown = if name == "asymptotic sequence" {
             "asymptotic sequence, wrong either way"
         } else {
@@ -191,7 +196,12 @@ pub fn detection(rows: &[detection::Row], good: &[rollback::Row]) -> Option<Stri
         INK,
         "Requests until a bad canary is taken back: control 1% errors",
     );
-    drawing.text((24.0, 54.0), 13.0, Anchor::Start, GREY, &format!("dot: median; line: to 90% of {} runs; 10% of users on the canary; 1,000 requests a minute", first.rules.first()?.1.runs()));
+    let words = format!(
+        "dot: median; line: to 90% of {} runs; 10% of users on the canary; \
+         1,000 requests a minute; \"good ones\": in 250 k requests",
+        first.rules.first()?.1.runs()
+    );
+    drawing.text((24.0, 54.0), 13.0, Anchor::Start, GREY, &words);
     for (index, (row, colour)) in rows.iter().zip(COLOURS).enumerate() {
         let place = 270.0 + 200.0 * index as f64;
         drawing.dot((place, 76.0), 6.0, colour);
@@ -229,7 +239,7 @@ pub fn detection(rows: &[detection::Row], good: &[rollback::Row]) -> Option<Stri
             11.0,
             Anchor::End,
             GREY,
-            &words(name),
+            &worth(name),
         );
         for (lane, (row, colour)) in rows.iter().zip(COLOURS).enumerate() {
             let height = middle - 8.0 + 9.0 * lane as f64;

@@ -12,6 +12,8 @@ pub struct Row {
     pub sequence: Times,
     /// As policy has it.
     pub policy: Times,
+    /// All epochs as if they were one.
+    pub pooled: Times,
 }
 
 impl Row {
@@ -41,6 +43,7 @@ pub fn run(options: &Options, progress: &Progress) -> Vec<Row> {
         Row {
             sequence: times(|run| run.sequence),
             policy: times(|run| run.policy),
+            pooled: times(|run| run.pooled),
             promotion,
         }
     })

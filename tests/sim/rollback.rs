@@ -44,34 +44,38 @@ pub fn peers() -> Vec<Box<dyn Rule>> {
 pub fn run(options: &Options, progress: &Progress) -> Vec<Row> {
     let beside = worlds::peers();
     let [late, _] = worlds::delayed();
-    let all = worlds::all().into_iter().chain([late]);
-    all.map(|world| {
-        let mut rules: Vec<Box<dyn Rule>> = vec![
-            Box::new(Label::ours(&ALPHAS)),
-            Box::new(Label::tolerant(&[0.05])),
-            Box::new(Label::one_process(&[0.05])),
-            Box::new(Label::each_error(&[0.05])),
-        ];
-        if beside.iter().any(|peer| peer.name == world.name) {
-            rules.extend(peers());
-        }
-        let race = Race {
-            world: &world,
-            rules: &rules,
-        };
-        let what = format!("{}, {} rules", world.name, race.names().len());
-        let runs = progress.runs(&what, options.runs, |runs| race.run(options.seed, runs));
-        // Once the canary is worse, taking it back is right.
-        let end = if world.ratio > 1.0 {
-            world.start_of(world.from_step)
-        } else {
-            world.requests
-        };
-        let rules = (0..)
-            .zip(race.names())
-            .map(|(index, name)| (name, false_rollbacks(&runs, index, end)));
-        let rules = rules.collect();
-        Row { world, rules }
-    })
-    .collect()
+    let mut all = worlds::all();
+    // Before the one that shows what repairs it.
+    let place = all.iter().position(|world| world.settle > 0);
+    all.insert(place.unwrap_or(all.len()), late);
+    all.into_iter()
+        .map(|world| {
+            let mut rules: Vec<Box<dyn Rule>> = vec![
+                Box::new(Label::ours(&ALPHAS)),
+                Box::new(Label::tolerant(&[0.05])),
+                Box::new(Label::one_process(&[0.05])),
+                Box::new(Label::each_error(&[0.05])),
+            ];
+            if beside.iter().any(|peer| peer.name == world.name) {
+                rules.extend(peers());
+            }
+            let race = Race {
+                world: &world,
+                rules: &rules,
+            };
+            let what = format!("{}, {} rules", world.name, race.names().len());
+            let runs = progress.runs(&what, options.runs, |runs| race.run(options.seed, runs));
+            // Once the canary is worse, taking it back is right.
+            let end = if world.ratio > 1.0 {
+                world.start_of(world.from_step)
+            } else {
+                world.requests
+            };
+            let rules = (0..)
+                .zip(race.names())
+                .map(|(index, name)| (name, false_rollbacks(&runs, index, end)));
+            let rules = rules.collect();
+            Row { world, rules }
+        })
+        .collect()
 }

@@ -48,6 +48,8 @@ pub struct Promoted {
     pub sequence: Option<u64>,
     /// As policy has it: the sequence or the absolute bound, half of alpha for each.
     pub policy: Option<u64>,
+    /// The gated sequence with all of alpha over all epochs as if they were one.
+    pub pooled: Option<u64>,
 }
 
 /// At the margin.
@@ -176,10 +178,7 @@ impl Promotion {
         let (mut seen, mut bad) = (0, 0);
         let each = self.requests() / self.epochs.len().max(1) as u64;
         for epoch in &self.epochs {
-            strata.push([(); 2].map(|()| Arm {
-                requests: [0; SLOTS],
-                events: [0; SLOTS],
-            }));
+            strata.push([(); 2].map(|()| Arm::EMPTY));
             // A request fails when its point is below that.
             let below = |times: f64| [sturdy, frail].map(|rate| (rate * times * POINTS) as u32);
             let control_below = below(epoch.times);
@@ -193,13 +192,9 @@ impl Promotion {
                         continue;
                     };
                     let canary = user.bucket < share;
-                    let [sturdy, frail] = if canary { canary_below } else { control_below };
-                    let failed = point
-                        < if number.is_multiple_of(20) {
-                            frail
-                        } else {
-                            sturdy
-                        };
+                    let [usual, frail] = if canary { canary_below } else { control_below };
+                    let is_frail = number.is_multiple_of(20);
+                    let failed = point < if is_frail { frail } else { usual };
                     if canary && !user.is_seen {
                         user.is_seen = true;
                         seen += 1;
@@ -215,7 +210,12 @@ impl Promotion {
                     &mut promoted,
                     (strata.len() as u64 - 1) * each + look * LOOK,
                 );
-                if promoted.sequence.is_some() && promoted.policy.is_some() {
+                if promoted
+                    .sequence
+                    .and(promoted.policy)
+                    .and(promoted.pooled)
+                    .is_some()
+                {
                     return promoted;
                 }
             }
@@ -223,8 +223,8 @@ impl Promotion {
         promoted
     }
 
-    fn look(&self, strata: &[[Arm; 2]], (seen, bad): (u64, u64), promoted: &mut Promoted, at: u64) {
-        let strata: Vec<Stratum<'_>> = strata
+    fn look(&self, arms: &[[Arm; 2]], (seen, bad): (u64, u64), promoted: &mut Promoted, at: u64) {
+        let strata: Vec<Stratum<'_>> = arms
             .iter()
             .map(|[control, canary]| Stratum {
                 canary: canary.slots(),
@@ -236,6 +236,17 @@ impl Promotion {
         if promoted.sequence.is_none() && within(ALPHA) {
             promoted.sequence = Some(at);
         }
+        // One epoch is its own pool.
+        let pooled = || {
+            if arms.len() > 1 {
+                is_pooled_within(arms)
+            } else {
+                within(ALPHA)
+            }
+        };
+        if promoted.pooled.is_none() && pooled() {
+            promoted.pooled = Some(at);
+        }
         let under = absolute::log_e(MARGIN_ABSOLUTE, seen, bad) >= restart::threshold(ALPHA / 2.0);
         if promoted.policy.is_none() && (under || within(ALPHA / 2.0)) {
             promoted.policy = Some(at);
@@ -243,7 +254,37 @@ impl Promotion {
     }
 }
 
+/// What nobody should do over a ramp.
+fn is_pooled_within(epochs: &[[Arm; 2]]) -> bool {
+    let mut pooled = [(); 2].map(|()| Arm::EMPTY);
+    for arms in epochs {
+        for (sum, arm) in pooled.iter_mut().zip(arms) {
+            sum.add(arm);
+        }
+    }
+    let [control, canary] = &pooled;
+    let stratum = Stratum {
+        canary: canary.slots(),
+        control: control.slots(),
+    };
+    difference(&[stratum], Margin::Ratio(MARGIN)).is_some_and(|found| is_within(&found, ALPHA))
+}
+
 impl Arm {
+    const EMPTY: Arm = Arm {
+        requests: [0; SLOTS],
+        events: [0; SLOTS],
+    };
+
+    fn add(&mut self, other: &Arm) {
+        for (sum, count) in self.requests.iter_mut().zip(other.requests) {
+            *sum += count;
+        }
+        for (sum, count) in self.events.iter_mut().zip(other.events) {
+            *sum += count;
+        }
+    }
+
     fn count(&mut self, slot: u8, failed: bool) {
         if let Some(requests) = self.requests.get_mut(usize::from(slot)) {
             *requests += 1;

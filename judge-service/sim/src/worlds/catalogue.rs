@@ -103,7 +103,11 @@ pub fn all() -> Vec<World> {
         World {
             steps: ramp.clone(),
             weather: Weather::Turning { from: 1.0, to: 3.0 },
-            ..world("ramp_rising", "both at once", DIFFER)
+            ..world(
+                "ramp_rising",
+                "10, 25, 75% of users while errors of all rise from 1 to 3%, users differ",
+                DIFFER,
+            )
         },
         World {
             steps: ramp.clone(),
@@ -226,7 +230,7 @@ pub fn delayed() -> [World; 2] {
     };
     let settled = World {
         name: "late_control_settled",
-        words: "the same, and the events of both arms are held back until they are 5,000 requests old",
+        words: "the same as late_control, but events of both arms wait until they are 5,000 requests old",
         settle: 5_000,
         ..late.clone()
     };
