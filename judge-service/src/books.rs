@@ -14,7 +14,8 @@ pub use entry::Entry;
 use crate::domain::decision::{By, Decision, Deed, Evidence, NO_HASH, Sealed};
 use crate::domain::layers::Part;
 use crate::domain::plan::{Keyed, Terms, build};
-use crate::domain::{Millis, Rollout};
+use crate::domain::spec::InLayer;
+use crate::domain::{Millis, Phase, Rollout};
 use crate::store::{Change, Loaded};
 use serinus_core::plan::{Plan, Revision};
 use serinus_core::report::Report;
@@ -85,11 +86,18 @@ impl Books {
             .find(|entry| entry.rollout.spec.id == id)
     }
 
-    /// Parts of a layer that rollouts have.
-    pub fn layer_parts(&self, layer: &str) -> impl Iterator<Item = Part> {
+    /// Parts of a layer that rollouts have, but for the one that is being replaced.
+    pub fn layer_parts(
+        &self,
+        layer: &InLayer,
+        replaced: Option<&str>,
+    ) -> impl Iterator<Item = Part> {
         let rollouts = self.rollouts.iter().map(|entry| &entry.rollout);
         rollouts
-            .filter(move |rollout| rollout.spec.is_in_layer(layer))
+            .filter(|rollout| rollout.spec.is_in_layer(&layer.name))
+            .filter(move |rollout| {
+                rollout.phase != Phase::Superseded && replaced != Some(rollout.spec.id.as_str())
+            })
             .filter_map(|rollout| rollout.layer_part)
     }
 
@@ -130,7 +138,10 @@ impl Books {
     /// The plan of the current state and revision.
     #[must_use]
     pub fn plan(&self, terms: &Terms) -> Plan {
-        let keyed = self.rollouts.iter().map(|entry| Keyed {
+        let mut rollouts: Vec<&Entry> = self.rollouts.iter().collect();
+        rollouts.retain(|entry| entry.rollout.phase != Phase::Superseded);
+        rollouts.sort_by_key(|entry| entry.rollout.place());
+        let keyed = rollouts.into_iter().map(|entry| Keyed {
             rollout: &entry.rollout,
             identity_key: &entry.identity_key,
         });
@@ -243,6 +254,7 @@ impl Books {
             reasons: made.reasons,
             previous_hash,
             evidence: made.evidence,
+            evidence_before: made.evidence_before,
         })
         .map_err(|error| error.to_string())?;
         entry.last_decision = Some((sequence, sealed.hash.clone()));
@@ -261,4 +273,5 @@ pub struct Made {
     pub from_step: usize,
     pub reasons: Vec<String>,
     pub evidence: Option<Evidence>,
+    pub evidence_before: Option<Evidence>,
 }

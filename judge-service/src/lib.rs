@@ -2,14 +2,16 @@
 //!
 //! Rooms, from the inside out: [`domain`] has plain values; [`policy`] turns
 //! evidence into a verdict; [`inference`] runs model artefacts; [`store`] keeps;
-//! [`books`] has it all in memory; [`service`] joins them; [`api`] is HTTP.
+//! [`forecast`] says what a rollout will take; [`books`] has it all in memory; [`service`] joins them; [`api`] is HTTP.
 //! Nothing inside knows what is outside.
 
 pub mod api;
 pub mod books;
 pub mod domain;
+pub mod forecast;
 pub mod inference;
 pub mod policy;
 pub mod replay;
 pub mod service;
+pub mod simulate;
 pub mod store;

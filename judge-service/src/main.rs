@@ -2,10 +2,11 @@
 
 use clap::{Parser, Subcommand};
 use serinus_judge::domain::plan::Terms;
+use serinus_judge::replay::{self, Replayed};
 use serinus_judge::service::{Service, Settings, wall_clock};
 use serinus_judge::store::Sqlite;
-use serinus_judge::{api, replay};
-use std::io::{IsTerminal, Write};
+use serinus_judge::{api, simulate};
+use std::io::{IsTerminal, Read, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -30,9 +31,38 @@ enum Command {
     Serve(Serve),
     /// Judge a stored decision again: exit code 0 when the verdict is the same
     Replay {
-        /// A decision as GET /v1/rollouts/{id}/decisions/{sequence} gives it
+        /// A decision as GET /v1/rollouts/{id}/decisions/{sequence} gives it, or all of
+        /// a rollout as GET /v1/rollouts/{id}/chain does
         bundle: PathBuf,
     },
+    /// Say how long each step of a rollout will take, and what will be caught
+    Simulate(Simulate),
+}
+
+#[derive(clap::Args)]
+struct Simulate {
+    /// A rollout as POST /v1/rollouts takes it; - reads standard input
+    spec: PathBuf,
+    /// Of all arms together; otherwise the spec's expected.requests_per_minute
+    #[arg(long)]
+    requests_per_minute: Option<f64>,
+    /// Control's share of requests that fail [default: the spec's, or 0.01]
+    #[arg(long)]
+    error_rate: Option<f64>,
+    /// Different users a day [default: the spec's, or each request is a user's own]
+    #[arg(long)]
+    users_per_day: Option<f64>,
+    /// How many times as often a bad version fails
+    #[arg(long, default_value_t = 2.0)]
+    ratio: f64,
+    /// Simulated releases of each kind
+    #[arg(long, default_value_t = 300)]
+    runs: u32,
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Write JSON instead of a table
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(clap::Args)]
@@ -69,10 +99,14 @@ fn percent(text: &str) -> Result<f64, String> {
 }
 
 fn main() -> ExitCode {
-    one_inference_thread();
-    let result = match Cli::parse().command {
-        Command::Serve(serve) => run(serve),
+    let command = Cli::parse().command;
+    let result = match command {
+        Command::Serve(serve) => {
+            one_inference_thread();
+            run(serve)
+        }
         Command::Replay { bundle } => replayed(&bundle),
+        Command::Simulate(simulate) => simulated(&simulate),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -83,11 +117,38 @@ fn main() -> ExitCode {
     }
 }
 
+fn simulated(asked: &Simulate) -> Result<(), String> {
+    let path = &asked.spec;
+    let read = if path.as_os_str() == "-" {
+        let mut bytes = Vec::new();
+        std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)
+    } else {
+        std::fs::read(path)
+    };
+    let spec = read.map_err(|error| format!("failed to read {}: {error}", path.display()))?;
+    let beside = simulate::Asked {
+        requests_per_minute: asked.requests_per_minute,
+        error_rate: asked.error_rate,
+        users_per_day: asked.users_per_day,
+        ratio: asked.ratio,
+        runs: asked.runs,
+        seed: asked.seed,
+    };
+    let found = simulate::simulate(&spec, &beside).map_err(|error| error.to_string())?;
+    if asked.json {
+        let text = serde_json::to_string_pretty(&found).map_err(|error| error.to_string())?;
+        println!("{text}");
+    } else {
+        print!("{found}");
+    }
+    Ok(())
+}
+
 /// candle otherwise reads /proc/cpuinfo at every matrix product, which costs more
 /// than the products of small models; and the judge infers on one thread anyway.
 fn one_inference_thread() {
     if std::env::var_os("RAYON_NUM_THREADS").is_none() {
-        // SAFETY: called first in main, when there is no other thread.
+        // SAFETY: called before any thread is started.
         #[allow(unsafe_code)]
         unsafe {
             std::env::set_var("RAYON_NUM_THREADS", "1");
@@ -164,18 +225,28 @@ async fn asked_to_stop() {
     }
 }
 
-fn replayed(bundle: &PathBuf) -> Result<(), String> {
-    let bytes = std::fs::read(bundle)
-        .map_err(|error| format!("failed to read {}: {error}", bundle.display()))?;
-    let sealed =
-        replay::replay(&bytes).map_err(|error| format!("{}: {error}", bundle.display()))?;
-    let decision = &sealed.decision;
-    println!(
-        "same verdict: {:?} of rollout {} (decision {}, hash {})",
-        decision.deed, decision.rollout, decision.sequence, sealed.hash
-    );
-    for reason in &decision.reasons {
-        println!("  {reason}");
+fn replayed(path: &PathBuf) -> Result<(), String> {
+    let bytes = std::fs::read(path)
+        .map_err(|error| format!("failed to read {}: {error}", path.display()))?;
+    let found = replay::replay(&bytes).map_err(|error| format!("{}: {error}", path.display()))?;
+    match found {
+        Replayed::One(sealed) => {
+            let decision = &sealed.decision;
+            println!(
+                "same verdict: {:?} of rollout {} (decision {}, hash {})",
+                decision.deed, decision.rollout, decision.sequence, sealed.hash
+            );
+            for reason in &decision.reasons {
+                println!("  {reason}");
+            }
+        }
+        Replayed::Chain {
+            decisions,
+            replayed,
+            last_hash,
+        } => println!(
+            "{decisions} decisions follow from each other, and the {replayed} of the judge are what it would decide again; the last has hash {last_hash}"
+        ),
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Judging a stored decision again: the same evidence must give the same verdict.
 
-use crate::domain::decision::{By, Decision, Deed, Evidence, Sealed};
+use crate::domain::decision::{By, Decision, Deed, Evidence, NO_HASH, Sealed};
+use crate::domain::evidence::VERSION;
 use crate::domain::{Action, Verdict};
 use crate::policy;
 
@@ -13,6 +14,10 @@ pub enum ReplayError {
     #[error("a person made this decision; there is no evidence to judge again")]
     NoEvidence,
     #[error(
+        "its evidence has version {0}, and this program judges version {VERSION}: ask the Serinus that made it"
+    )]
+    OtherVersion(u32),
+    #[error(
         "the same evidence gives another verdict: {:?} ({}) instead of {:?} ({})",
         now.action, now.reasons.join("; "), then.action, then.reasons.join("; ")
     )]
@@ -22,23 +27,126 @@ pub enum ReplayError {
     },
     #[error("{0} is not what the evidence says: the record was forged")]
     Forged(&'static str),
+    #[error("it {0}: the chain is broken here")]
+    Unchained(&'static str),
+    #[error("there is no decision in it")]
+    Empty,
 }
 
-/// Reads a decision as `GET /v1/rollouts/{id}/decisions/{sequence}` gives it, and
-/// returns it when judging it again gave the same verdict, bit for bit.
+/// What a file has in it: a decision, or all of a rollout from the first on.
+#[derive(Debug)]
+pub enum Replayed {
+    One(Box<Sealed>),
+    Chain {
+        decisions: usize,
+        /// Those that the judge made, and that were judged again.
+        replayed: usize,
+        last_hash: String,
+    },
+}
+
+/// A decision of a chain that is not what it was.
+#[derive(Debug, thiserror::Error)]
+#[error("decision {place}: {problem}")]
+pub struct Broken {
+    /// Counted from 1.
+    pub place: usize,
+    pub problem: ReplayError,
+}
+
+/// Reads what `GET /v1/rollouts/{id}/decisions/{sequence}` or `.../chain` gives, and
+/// judges again what is in it.
 ///
 /// # Errors
-/// A file that is no decision, was changed, has no evidence, or judges differently.
-pub fn replay(bytes: &[u8]) -> Result<Sealed, ReplayError> {
-    let sealed: Sealed = serinus_core::json::read_strict(bytes).map_err(ReplayError::Unreadable)?;
+/// A file that is neither, and the first decision that was changed, does not follow
+/// from the one before or judges differently.
+pub fn replay(bytes: &[u8]) -> Result<Replayed, Broken> {
+    let first = |problem| Broken { place: 1, problem };
+    let is_list = bytes.trim_ascii_start().starts_with(b"[");
+    let unreadable = |error| first(ReplayError::Unreadable(error));
+    if !is_list {
+        let sealed: Sealed = serinus_core::json::read_strict(bytes).map_err(unreadable)?;
+        check(&sealed)
+            .and_then(|()| match &sealed.decision.evidence {
+                Some(_) => Ok(()),
+                None => Err(ReplayError::NoEvidence),
+            })
+            .map_err(|problem| Broken {
+                place: usize::try_from(sealed.decision.sequence).unwrap_or(1),
+                problem,
+            })?;
+        return Ok(Replayed::One(Box::new(sealed)));
+    }
+    let chain: Vec<Sealed> = serinus_core::json::read_strict(bytes).map_err(unreadable)?;
+    let mut before: Option<&Sealed> = None;
+    for (place, sealed) in (1..).zip(&chain) {
+        follows(sealed, before)
+            .and_then(|()| check(sealed))
+            .map_err(|problem| Broken { place, problem })?;
+        before = Some(sealed);
+    }
+    let Some(last) = before else {
+        return Err(first(ReplayError::Empty));
+    };
+    let judged = chain.iter().filter(|own| own.decision.evidence.is_some());
+    Ok(Replayed::Chain {
+        decisions: chain.len(),
+        replayed: judged.count(),
+        last_hash: last.hash.clone(),
+    })
+}
+
+fn follows(sealed: &Sealed, before: Option<&Sealed>) -> Result<(), ReplayError> {
+    let (sequence, hash, at_ms) = before.map_or((0, NO_HASH, 0), |before| {
+        let decision = &before.decision;
+        (decision.sequence, before.hash.as_str(), decision.at_ms)
+    });
+    let decision = &sealed.decision;
+    let other = before.is_some_and(|before| before.decision.rollout != decision.rollout);
+    let what = if decision.previous_hash != hash {
+        "names another hash than the decision before it has"
+    } else if decision.sequence != sequence + 1 {
+        "does not have the next number: one is missing"
+    } else if other {
+        "is of another rollout"
+    } else if decision.at_ms < at_ms {
+        "is older than the decision before it"
+    } else {
+        return Ok(());
+    };
+    Err(ReplayError::Unchained(what))
+}
+
+/// Whether a record is what was sealed, and the judge's verdicts are those of the
+/// evidence, bit for bit.
+fn check(sealed: &Sealed) -> Result<(), ReplayError> {
     if !sealed.is_intact() {
         return Err(ReplayError::Tampered {
-            recorded: sealed.hash,
+            recorded: sealed.hash.clone(),
         });
     }
-    let Some(evidence) = &sealed.decision.evidence else {
-        return Err(ReplayError::NoEvidence);
-    };
+    let decision = &sealed.decision;
+    if let Some(before) = &decision.evidence_before {
+        let verdict = judged_again(before)?;
+        let came_before = decision
+            .evidence
+            .as_ref()
+            .is_some_and(|evidence| before.bundle.now_ms <= evidence.bundle.now_ms);
+        if verdict.action != Action::Hold || !came_before {
+            return Err(ReplayError::Forged("evidence_before"));
+        }
+    }
+    match &decision.evidence {
+        Some(evidence) => matches_its_evidence(decision, &judged_again(evidence)?),
+        None if decision.by == By::Judge => Err(ReplayError::Forged("by")),
+        None => Ok(()),
+    }
+}
+
+fn judged_again(evidence: &Evidence) -> Result<Verdict, ReplayError> {
+    if evidence.bundle.version != VERSION {
+        return Err(ReplayError::OtherVersion(evidence.bundle.version));
+    }
     let now = policy::judge(&evidence.bundle);
     // Compared as JSON: that is the form in which it is kept and shown, and in
     // it a number that is not finite equals itself.
@@ -48,8 +156,7 @@ pub fn replay(bytes: &[u8]) -> Result<Sealed, ReplayError> {
             now: Box::new(now),
         });
     }
-    matches_its_evidence(&sealed.decision, &now)?;
-    Ok(sealed)
+    Ok(now)
 }
 
 /// The record around the evidence must say what the evidence says: a hash without
@@ -58,15 +165,9 @@ fn matches_its_evidence(decision: &Decision, verdict: &Verdict) -> Result<(), Re
     let Some(Evidence { bundle, .. }) = &decision.evidence else {
         return Err(ReplayError::NoEvidence);
     };
-    let deed = match verdict.action {
-        Action::Hold => None,
-        Action::Promote => Some(Deed::Promote),
-        Action::RollBack => Some(Deed::RollBack),
-        Action::Pause => Some(Deed::Pause),
-    };
     let to_step = bundle.rollout.step + usize::from(verdict.action == Action::Promote);
     for (what, same) in [
-        ("deed", Some(decision.deed) == deed),
+        ("deed", Some(decision.deed) == Deed::of(verdict.action)),
         ("by", decision.by == By::Judge),
         ("reasons", decision.reasons == verdict.reasons),
         ("at_ms", decision.at_ms == bundle.now_ms),
@@ -84,9 +185,10 @@ fn matches_its_evidence(decision: &Decision, verdict: &Verdict) -> Result<(), Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::decision::NO_HASH;
+    use crate::domain::evidence::Workers;
     use crate::domain::rollout::tests::rollout;
     use crate::domain::{Bundle, evidence};
+    use std::collections::BTreeMap;
 
     fn decision() -> Decision {
         let mut rollout = rollout();
@@ -98,6 +200,8 @@ mod tests {
             rollout,
             sums: vec![],
             new_users: vec![],
+            not_ready: BTreeMap::new(),
+            workers: Workers::default(),
         };
         let verdict = policy::judge(&bundle);
         Decision {
@@ -111,12 +215,96 @@ mod tests {
             reasons: verdict.reasons.clone(),
             previous_hash: NO_HASH.to_owned(),
             evidence: Some(Evidence { bundle, verdict }),
+            evidence_before: None,
         }
     }
 
-    fn replayed(decision: Decision) -> Result<Sealed, ReplayError> {
+    fn replayed(decision: Decision) -> Result<Replayed, ReplayError> {
         let sealed = Sealed::seal(decision).unwrap();
-        replay(&serde_json::to_vec(&sealed).unwrap())
+        replay(&serde_json::to_vec(&sealed).unwrap()).map_err(|broken| broken.problem)
+    }
+
+    /// Created by a person, paused by the judge, aborted by a person.
+    fn chain() -> Vec<Sealed> {
+        let by_person = |sequence, at_ms, deed| Decision {
+            sequence,
+            at_ms,
+            deed,
+            by: By::Person,
+            evidence: None,
+            ..decision()
+        };
+        let mut chain: Vec<Sealed> = Vec::new();
+        for decision in [
+            by_person(1, 1, Deed::Create),
+            decision(),
+            by_person(3, 2_000_000, Deed::Abort),
+        ] {
+            let previous_hash = chain.last().map_or(NO_HASH, |last| &last.hash).to_owned();
+            let decision = Decision {
+                previous_hash,
+                ..decision
+            };
+            chain.push(Sealed::seal(decision).unwrap());
+        }
+        chain
+    }
+
+    fn broken(chain: &[Sealed]) -> (usize, String) {
+        let Broken { place, problem } = replay(&serde_json::to_vec(chain).unwrap()).unwrap_err();
+        (place, problem.to_string())
+    }
+
+    #[test]
+    fn a_chain_names_the_decision_that_was_changed() {
+        let whole = serde_json::to_vec(&chain()).unwrap();
+        assert!(matches!(
+            replay(&whole),
+            Ok(Replayed::Chain {
+                decisions: 3,
+                replayed: 1,
+                ..
+            })
+        ));
+        let mut changed = chain();
+        changed[1].decision.reasons = vec!["all fine".to_owned()];
+        let (place, problem) = broken(&changed);
+        assert!(
+            place == 2 && problem.contains("it was changed"),
+            "{problem}"
+        );
+        // Sealed anew, it says what its evidence does not; and were that right, the
+        // next one names the hash of what was there before.
+        changed[0].decision.reasons = vec!["somebody else".to_owned()];
+        changed[0] = Sealed::seal(changed[0].decision.clone()).unwrap();
+        let (place, problem) = broken(&changed);
+        assert!(place == 2 && problem.contains("another hash"), "{problem}");
+        let mut missing = chain();
+        missing.remove(1);
+        assert_eq!(broken(&missing).0, 2);
+        assert_eq!(broken(&[]).1, "there is no decision in it");
+    }
+
+    #[test]
+    fn the_look_before_is_judged_again_too() {
+        let with_before = |change: fn(&mut Evidence)| {
+            let mut record = decision();
+            let mut bundle = record.evidence.clone().unwrap().bundle;
+            bundle.now_ms = 500;
+            let verdict = policy::judge(&bundle);
+            let mut before = Evidence { bundle, verdict };
+            change(&mut before);
+            record.evidence_before = Some(before);
+            replayed(record)
+        };
+        with_before(|_| {}).unwrap();
+        let later = with_before(|before| {
+            before.bundle.now_ms = 2_000_000;
+            before.verdict = policy::judge(&before.bundle);
+        });
+        assert!(matches!(later, Err(ReplayError::Forged("evidence_before"))));
+        let other = with_before(|before| before.verdict.reasons.clear());
+        assert!(matches!(other, Err(ReplayError::Differs { .. })));
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod http1;
 mod http2;
 mod kill_switch;
 mod layers;
+mod life_cycle;
 mod local_replies;
 mod malformed;
 mod operators;

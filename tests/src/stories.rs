@@ -125,11 +125,14 @@ impl End {
 
     fn phase_in_words(&self) -> &'static str {
         match self.phase {
+            Phase::Waiting => "still waiting",
             Phase::Running => "still running",
             Phase::Paused => "paused",
             Phase::Promoted => "promoted",
+            Phase::Finished => "finished",
             Phase::RolledBack => "rolled back",
             Phase::Aborted => "aborted",
+            Phase::Superseded => "superseded",
         }
     }
 

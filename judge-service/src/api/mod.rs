@@ -29,8 +29,10 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/{id}/pause", post(rollouts::pause))
         .route("/{id}/resume", post(rollouts::resume))
         .route("/{id}/abort", post(rollouts::abort))
+        .route("/{id}/finish", post(rollouts::finish))
         .route("/{id}/series", get(rollouts::series))
         .route("/{id}/examples", get(rollouts::examples))
+        .route("/{id}/chain", get(rollouts::chain))
         .route("/{id}/decisions", get(rollouts::decisions))
         .route("/{id}/decisions/{sequence}", get(rollouts::decision));
     Router::new()

@@ -107,6 +107,14 @@ pub async fn abort(
     act(service, id, body, Deed::Abort).await
 }
 
+pub async fn finish(
+    service: Service_,
+    id: Path<String>,
+    body: Body,
+) -> Result<Json<Status>, Problem> {
+    act(service, id, body, Deed::Finish).await
+}
+
 async fn act(
     State(service): Service_,
     Path(id): Path<String>,
@@ -146,6 +154,14 @@ pub async fn decisions(
     Ok(Json(
         sealed.into_iter().map(DecisionSummary::from).collect(),
     ))
+}
+
+/// All decisions with their evidence: what `serinus replay` checks from end to end.
+pub async fn chain(
+    State(service): Service_,
+    Path(id): Path<String>,
+) -> Result<Json<Vec<Sealed>>, Problem> {
+    Ok(Json(service.decisions(&id).await?))
 }
 
 /// The evidence bundle: what `serinus replay` reads.

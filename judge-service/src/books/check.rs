@@ -72,7 +72,7 @@ pub fn arms_of(
     }
     if let Some(trip) = &part.breaker {
         let arm = entry.rollout.arm_index(&trip.arm);
-        let of_treatment = arm.is_some_and(|arm| arm != entry.rollout.control_index());
+        let of_treatment = arm.is_some_and(|arm| entry.rollout.is_treatment(arm));
         if !of_treatment || trip.errors == 0 || trip.errors > trip.finished {
             return Err(malformed(
                 format!("rollouts[{index}].breaker"),

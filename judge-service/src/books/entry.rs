@@ -1,13 +1,13 @@
 //! One rollout in the books: its state, its sums, and what is remembered of its users.
 
-use crate::domain::evidence::NewUsers;
+use crate::domain::evidence::{NewUsers, Workers};
 use crate::domain::sums::{Firsts, Trip};
 use crate::domain::units::{UnitRecord, mark};
 use crate::domain::{Bundle, EpochSums, Millis, Rollout, evidence};
 use crate::store::{Change, LoadedRollout};
 use serinus_core::identity::UnitHash;
 use serinus_core::report::RolloutReport;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// No sum grows over this, so that sums of sums (256 slots, 16 arms, thousands of
 /// epochs) never overflow: 2^44 x 2^8 x 2^4 x 2^7 = 2^63.
@@ -75,7 +75,7 @@ impl Entry {
         &self.sums
     }
 
-    /// The evidence as of now.
+    /// The evidence as of now; what is not in the books is for the caller to add.
     #[must_use]
     pub fn bundle(&self, now: Millis) -> Bundle {
         let in_step: BTreeSet<u64> = self
@@ -107,6 +107,8 @@ impl Entry {
                     })
                 })
                 .collect(),
+            not_ready: BTreeMap::new(),
+            workers: Workers::default(),
         }
     }
 

@@ -56,8 +56,33 @@ pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
             ));
         }
     }
-    if !spec.arms.iter().any(|arm| arm.name == spec.baseline()) {
-        return Err(unknown_arm("baseline", spec.baseline(), spec));
+    for (index, arm) in spec.arms.iter().enumerate() {
+        let plain = |url: &String| {
+            url.strip_prefix("http://")
+                .is_some_and(|rest| !rest.is_empty())
+        };
+        if let Some(url) = arm.ready.as_ref().filter(|url| !plain(url)) {
+            return Err(FieldError::new(
+                format!("arms[{index}].ready"),
+                format!(
+                    "is `{url}`; a URL such as `http://fraud-v2:8080/v2/health/ready` is right"
+                ),
+            ));
+        }
+    }
+    for (field, arm) in [
+        ("baseline", spec.baseline()),
+        ("compare_to", spec.control()),
+    ] {
+        if !spec.arms.iter().any(|known| known.name == arm) {
+            return Err(unknown_arm(field, arm, spec));
+        }
+    }
+    if spec.treatments().next().is_none() {
+        return Err(FieldError::new(
+            "arms",
+            "are the baseline and the copy that it is compared with; a new version is missing",
+        ));
     }
     if spec.steps.is_empty() {
         return Err(FieldError::new(
@@ -66,9 +91,12 @@ pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
         ));
     }
     for (index, step) in spec.steps.iter().enumerate() {
-        weights(spec, step).map_err(|error| {
+        let in_step = |error: FieldError| {
             FieldError::new(format!("steps[{index}].{}", error.field), error.problem)
-        })?;
+        };
+        let weights = weights(spec, step, spec.holdback_percent).map_err(in_step)?;
+        let is_last = index + 1 == spec.steps.len();
+        has_control(spec, step, &weights, is_last).map_err(in_step)?;
     }
     for (index, segment) in spec.segments.iter().enumerate() {
         check_segment(spec, segment).map_err(|error| {
@@ -87,6 +115,22 @@ pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
         86_400.0,
     )?;
     within("holdback_percent", spec.holdback_percent, 0.0, 50.0)?;
+    if let Some(expected) = &spec.expected {
+        within(
+            "expected.requests_per_minute",
+            expected.requests_per_minute,
+            1e-3,
+            1e9,
+        )?;
+        within("expected.error_rate", expected.error_rate, 1e-6, 0.5)?;
+        within(
+            "expected.users_per_day",
+            expected.users_per_day.unwrap_or(1.0),
+            1.0,
+            1e12,
+        )?;
+    }
+    within("watch.seconds", spec.watch.seconds, 1.0, 31_536_000.0)?;
     within("minimum.seconds", spec.minimum.seconds, 0.0, 31_536_000.0)?;
     within(
         "minimum.exposures",
@@ -202,6 +246,27 @@ pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
     )
 }
 
+/// A step without a control decides nothing; only the last one may have none.
+fn has_control(
+    spec: &RolloutSpec,
+    step: &Step,
+    weights: &[u16],
+    is_last: bool,
+) -> Result<(), FieldError> {
+    let mut arms = spec.arms.iter().zip(weights);
+    let has_users = arms.any(|(arm, &weight)| arm.name == spec.control() && weight > 0);
+    if has_users || is_last || spec.is_shadow_step(step) {
+        return Ok(());
+    }
+    Err(FieldError::new(
+        "weights",
+        format!(
+            "leave `{}` nobody, and so no control to compare with; only the last step may do that",
+            spec.control()
+        ),
+    ))
+}
+
 /// What the compiled plan does not tell: it has no weights.
 fn check_segment(spec: &RolloutSpec, segment: &Segment) -> Result<(), FieldError> {
     match (&segment.arm, &segment.weights) {
@@ -215,8 +280,9 @@ fn check_segment(spec: &RolloutSpec, segment: &Segment) -> Result<(), FieldError
         (None, Some(own)) => {
             let own = Step {
                 weights: own.clone(),
+                ..Step::default()
             };
-            weights(spec, &own).map(drop)
+            weights(spec, &own, spec.holdback_percent).map(drop)
         }
         _ => Ok(()),
     }
@@ -227,7 +293,11 @@ fn check_segment(spec: &RolloutSpec, segment: &Segment) -> Result<(), FieldError
 /// # Errors
 /// An unknown arm, a weight that is no share in hundredths of a percent, or more
 /// than 100% in all.
-pub fn weights(spec: &RolloutSpec, step: &Step) -> Result<Vec<u16>, FieldError> {
+pub fn weights(
+    spec: &RolloutSpec,
+    step: &Step,
+    holdback_percent: f64,
+) -> Result<Vec<u16>, FieldError> {
     for (name, &percent) in &step.weights {
         let field = format!("weights.{name}");
         if !spec.arms.iter().any(|arm| arm.name == *name) {
@@ -247,19 +317,17 @@ pub fn weights(spec: &RolloutSpec, step: &Step) -> Result<Vec<u16>, FieldError> 
             ));
         }
     }
-    if step.weights.values().all(|&percent| percent == 0.0) {
+    let gives_nobody_anything = step.weights.values().all(|&percent| percent == 0.0);
+    if gives_nobody_anything && spec.shadow.is_none() {
         return Err(FieldError::new(
             "weights",
-            "give no arm any users; a step needs more than 0%",
+            "give no arm any users; a step needs more than 0%, or a `shadow` that copies requests meanwhile",
         ));
     }
     let percent = |name: &str| step.weights.get(name).copied().unwrap_or_default();
     // At most 100.0 x 100 each, so the cast cannot lose anything.
     let buckets = |name: &str| (percent(name) * 100.0).round() as u16;
-    let given: u32 = spec
-        .treatments()
-        .map(|arm| u32::from(buckets(&arm.name)))
-        .sum();
+    let given: u32 = step.weights.keys().map(|arm| u32::from(buckets(arm))).sum();
     let Some(rest) = u32::from(BUCKETS).checked_sub(given) else {
         return Err(FieldError::new(
             "weights",
@@ -268,9 +336,7 @@ pub fn weights(spec: &RolloutSpec, step: &Step) -> Result<Vec<u16>, FieldError> 
     };
     let rest = u16::try_from(rest).unwrap_or(BUCKETS);
     // The holdback comes out of what the arms would have, in proportion.
-    let holdback = (spec.holdback_percent * 100.0)
-        .round()
-        .min(f64::from(BUCKETS)) as u16;
+    let holdback = (holdback_percent * 100.0).round().min(f64::from(BUCKETS)) as u16;
     let available = BUCKETS - holdback.max(rest);
     let mut weights: Vec<u16> = spec
         .arms
@@ -345,7 +411,7 @@ pub(crate) mod tests {
         let weights: Vec<_> = spec
             .steps
             .iter()
-            .map(|step| weights(&spec, step).unwrap())
+            .map(|step| weights(&spec, step, 0.0).unwrap())
             .collect();
         assert_eq!(
             weights,
@@ -358,8 +424,14 @@ pub(crate) mod tests {
         let mut document = spec_json();
         document["holdback_percent"] = json!(5);
         let spec = spec(&document).unwrap();
-        assert_eq!(weights(&spec, &spec.steps[3]).unwrap(), [500, 9500]);
-        assert_eq!(weights(&spec, &spec.steps[0]).unwrap(), [9000, 1000]);
+        assert_eq!(
+            weights(&spec, &spec.steps[3], spec.holdback_percent).unwrap(),
+            [500, 9500]
+        );
+        assert_eq!(
+            weights(&spec, &spec.steps[0], spec.holdback_percent).unwrap(),
+            [9000, 1000]
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What was decided, by whom and why: a chain in which each record names the
 //! hash of the one before, so that a changed record shows.
 
-use super::{Bundle, Millis, Verdict};
+use super::{Action, Bundle, Millis, Verdict};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -22,6 +22,10 @@ pub struct Decision {
     pub previous_hash: String,
     /// What the judge saw and said; `None` for what a person did.
     pub evidence: Option<Evidence>,
+    /// The look before, in which it changed nothing yet; `None` if the judge had just
+    /// started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence_before: Option<Evidence>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,11 +38,31 @@ pub struct Evidence {
 #[serde(rename_all = "snake_case")]
 pub enum Deed {
     Create,
+    /// From waiting to the first step.
+    Start,
     Promote,
     RollBack,
     Pause,
     Resume,
     Abort,
+    Finish,
+    /// Another rollout took its place.
+    Supersede,
+}
+
+impl Deed {
+    /// What an action of the judge is called once it is done; `None` for none.
+    #[must_use]
+    pub fn of(action: Action) -> Option<Self> {
+        match action {
+            Action::Hold => None,
+            Action::Start => Some(Self::Start),
+            Action::Promote => Some(Self::Promote),
+            Action::RollBack => Some(Self::RollBack),
+            Action::Pause => Some(Self::Pause),
+            Action::Finish => Some(Self::Finish),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,6 +119,7 @@ mod tests {
             reasons: vec!["because".to_owned()],
             previous_hash: NO_HASH.to_owned(),
             evidence: None,
+            evidence_before: None,
         };
         let mut sealed = Sealed::seal(decision).unwrap();
         let read: Sealed = serde_json::from_str(&serde_json::to_string(&sealed).unwrap()).unwrap();

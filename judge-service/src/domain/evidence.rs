@@ -3,8 +3,10 @@
 use super::sums::EpochSums;
 use super::{Millis, Rollout};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
-pub const VERSION: u32 = 1;
+/// Raised when a bundle of before would be judged otherwise.
+pub const VERSION: u32 = 2;
 
 /// Everything that [`crate::policy::judge`] looks at: the same bundle gives the
 /// same verdict, on any machine.
@@ -17,6 +19,24 @@ pub struct Bundle {
     pub sums: Vec<EpochSums>,
     /// New users of every epoch since the start, for the sample ratio.
     pub new_users: Vec<NewUsers>,
+    /// Arms that are not ready to serve, with what was found instead.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub not_ready: BTreeMap<String, String>,
+    #[serde(default)]
+    pub workers: Workers,
+}
+
+/// The proxies that serve the rollout, as far as they call.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Workers {
+    /// Those that serve traffic, silent ones too.
+    pub serving: usize,
+    /// Not heard of for too long: what they count is not known.
+    pub silent: usize,
+    /// They could not read the plan, and route by one of before.
+    pub refused: usize,
+    /// They route by a plan of before, and poll.
+    pub lagging: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,9 +63,13 @@ pub struct Verdict {
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     Hold,
+    /// The versions are ready: the first step begins.
+    Start,
     Promote,
     RollBack,
     Pause,
+    /// The watch is over: the holdback ends.
+    Finish,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

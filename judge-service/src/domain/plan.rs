@@ -69,7 +69,7 @@ fn rollout_plan(keyed: Keyed<'_>) -> RolloutPlan {
         };
         allocation.iter().map(range).collect()
     };
-    let taken_back = matches!(rollout.phase, Phase::RolledBack | Phase::Aborted);
+    let taken_back = rollout.phase.is_taken_back();
     let segments = spec
         .segments
         .iter()
@@ -107,7 +107,7 @@ fn rollout_plan(keyed: Keyed<'_>) -> RolloutPlan {
             .filter(|_| tested && !rollout.digests.is_empty()),
         breaker: spec.breaker.clone().filter(|_| tested),
         layer: layers::plan(rollout),
-        shadow: spec.shadow.clone().filter(|_| !taken_back),
+        shadow: spec.shadow.clone().filter(|_| copies(rollout)),
         stale_after_ms: match spec.on_stale.then {
             AtStale::Hold => None,
             // Checked to be a day at most.
@@ -117,6 +117,16 @@ fn rollout_plan(keyed: Keyed<'_>) -> RolloutPlan {
         latency_until: spec.latency_until,
         max_held_body_bytes: spec.max_held_body_bytes,
     }
+}
+
+/// Whether requests are copied: in the shadow steps of a rollout that has any.
+fn copies(rollout: &Rollout) -> bool {
+    let spec = &rollout.spec;
+    let has_shadow_steps = spec.steps.iter().any(|step| spec.is_shadow_step(step));
+    let waits = rollout.phase == Phase::Waiting;
+    !rollout.phase.is_taken_back()
+        && !waits
+        && (!has_shadow_steps || rollout.phase.is_live() && rollout.is_in_shadow())
 }
 
 #[cfg(test)]

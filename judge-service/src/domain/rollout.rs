@@ -15,6 +15,9 @@ pub struct Rollout {
     /// SHA-256 of each arm's model, by arm.
     pub digests: BTreeMap<String, String>,
     pub first_epoch: u64,
+    /// The place in the plan of the rollout that it superseded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inherited_place: Option<u64>,
     pub created_ms: Millis,
     pub phase: Phase,
     pub phase_since_ms: Millis,
@@ -34,12 +37,19 @@ pub struct Rollout {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
+    /// Not ready: everybody is on the baseline until the first step can begin.
+    Waiting,
     Running,
     /// Keeps its weights; only a rollback is still automatic.
     Paused,
+    /// The new version has everybody but the holdback, against which it is watched.
     Promoted,
+    /// The new version has everybody.
+    Finished,
     RolledBack,
     Aborted,
+    /// Another rollout took its place, and its users.
+    Superseded,
 }
 
 /// A time in which allocation and latency edges did not change.
@@ -101,11 +111,14 @@ impl Phase {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Self::Waiting => "waiting",
             Self::Running => "running",
             Self::Paused => "paused",
             Self::Promoted => "promoted",
+            Self::Finished => "finished",
             Self::RolledBack => "rolled_back",
             Self::Aborted => "aborted",
+            Self::Superseded => "superseded",
         }
     }
 
@@ -113,6 +126,21 @@ impl Phase {
     #[must_use]
     pub fn is_live(self) -> bool {
         matches!(self, Self::Running | Self::Paused)
+    }
+
+    /// Whether nothing of it changes any more but by a person.
+    #[must_use]
+    pub fn is_over(self) -> bool {
+        matches!(
+            self,
+            Self::Finished | Self::RolledBack | Self::Aborted | Self::Superseded
+        )
+    }
+
+    /// Whether everybody is back on the spec's baseline for good.
+    #[must_use]
+    pub fn is_taken_back(self) -> bool {
+        matches!(self, Self::RolledBack | Self::Aborted | Self::Superseded)
     }
 }
 
@@ -139,7 +167,8 @@ impl Epoch {
 
 impl Rollout {
     /// Its epochs count from `first_epoch`: a report names a rollout by id and epoch,
-    /// and must not be taken for one of a later rollout of the same id.
+    /// and must not be taken for one of a later rollout of the same id. It waits where
+    /// an arm says how it shows that it is ready.
     ///
     /// # Errors
     /// A first step whose weights do not make sense; [`super::check::check`] finds those too.
@@ -152,6 +181,7 @@ impl Rollout {
         let mut rollout = Self {
             baseline: spec.baseline().to_owned(),
             first_epoch,
+            inherited_place: None,
             spec,
             digests,
             created_ms: now,
@@ -162,8 +192,23 @@ impl Rollout {
             layer_part: None,
             epochs: Vec::new(),
         };
-        rollout.enter_step(0, now)?;
+        if rollout.spec.arms.iter().any(|arm| arm.ready.is_some()) {
+            // What cannot begin is refused now, and not when its versions are ready.
+            rollout.split(0, rollout.spec.holdback_percent)?;
+            let everybody = Allocation::whole(rollout.home_index());
+            rollout.push_epoch(everybody, Vec::new(), None, now);
+            rollout.set_phase(Phase::Waiting, now);
+        } else {
+            rollout.enter_step(0, now)?;
+        }
         Ok(rollout)
+    }
+
+    /// Its place in the plan, where the first rollout that matches has a request:
+    /// later ones come later, but for one that took another's place.
+    #[must_use]
+    pub fn place(&self) -> u64 {
+        self.inherited_place.unwrap_or(self.first_epoch)
     }
 
     #[must_use]
@@ -171,10 +216,43 @@ impl Rollout {
         self.spec.arms.iter().position(|arm| arm.name == name)
     }
 
-    /// The arm that all others are compared with.
+    /// The arm that all others are compared with. Once the new version is promoted
+    /// that is the baseline, of which a part may be held back.
     #[must_use]
     pub fn control_index(&self) -> usize {
+        match self.phase {
+            Phase::Promoted | Phase::Finished => self.home_index(),
+            _ => self.arm_index(self.spec.control()).unwrap_or_default(),
+        }
+    }
+
+    /// The arm that a rollback returns everybody to.
+    #[must_use]
+    pub fn home_index(&self) -> usize {
         self.arm_index(self.spec.baseline()).unwrap_or_default()
+    }
+
+    /// Whether an arm is on trial: neither the baseline nor a copy of it.
+    #[must_use]
+    pub fn is_treatment(&self, arm: usize) -> bool {
+        let mut treatments = self.spec.treatments();
+        self.spec
+            .arms
+            .get(arm)
+            .is_some_and(|arm| treatments.any(|known| known.name == arm.name))
+    }
+
+    /// The spec's step that it is in.
+    #[must_use]
+    pub fn current_step(&self) -> Option<&Step> {
+        self.spec.steps.get(self.step)
+    }
+
+    /// Whether only copies go to the new version now.
+    #[must_use]
+    pub fn is_in_shadow(&self) -> bool {
+        self.current_step()
+            .is_some_and(|step| self.spec.is_shadow_step(step))
     }
 
     #[must_use]
@@ -192,38 +270,18 @@ impl Rollout {
         self.step + 1 >= self.spec.steps.len()
     }
 
-    /// Goes to a step. One that leaves the baseline nothing but the holdback is
-    /// the end: the new version is promoted.
+    /// Goes to a step, and runs. One that leaves the baseline nothing but the holdback
+    /// is the end: the new version is promoted.
     ///
     /// # Errors
     /// No such step, or one whose weights do not make sense.
     pub fn enter_step(&mut self, step: usize, now: Millis) -> Result<(), FieldError> {
-        let Some(wanted) = self.spec.steps.get(step) else {
-            return Err(FieldError::new(
-                "steps",
-                format!("have no step {}", step + 1),
-            ));
-        };
-        let weights = weights(&self.spec, wanted)?;
-        let control = self.control_index();
-        let rebalanced = |from: Allocation, weights: &[u16]| {
-            from.rebalanced(weights)
-                .map_err(|error| FieldError::new("weights", error.to_string()))
-        };
-        let allocation = rebalanced(self.allocation(), &weights)?;
-        let mut segments = Vec::new();
-        for segment in self.spec.segments.iter().filter(|own| own.arm.is_none()) {
-            let own = segment.weights.as_ref().map(|own| Step {
-                weights: own.clone(),
-            });
-            let weights = super::check::weights(&self.spec, own.as_ref().unwrap_or(wanted))?;
-            let allocation = rebalanced(self.allocation_of(&segment.name), &weights)?;
-            segments.push((segment.name.clone(), allocation));
-        }
+        let (allocation, segments) = self.split(step, self.spec.holdback_percent)?;
+        let weights = weights_in(&allocation, self.spec.arms.len());
         self.step = step;
         self.step_since_ms = now;
         self.push_epoch(allocation, segments, None, now);
-        let rest = weights.get(control).copied().unwrap_or_default();
+        let rest = weights.get(self.home_index()).copied().unwrap_or_default();
         if f64::from(rest) <= self.spec.holdback_percent * 100.0 {
             let winner = weights
                 .iter()
@@ -238,8 +296,41 @@ impl Rollout {
                 self.baseline = arm.name.clone();
             }
             self.set_phase(Phase::Promoted, now);
+        } else {
+            self.set_phase(Phase::Running, now);
         }
         Ok(())
+    }
+
+    /// Who has which arm at a step, as a whole and in each segment that is split.
+    fn split(
+        &self,
+        step: usize,
+        holdback_percent: f64,
+    ) -> Result<(Allocation, Vec<(String, Allocation)>), FieldError> {
+        let Some(wanted) = self.spec.steps.get(step) else {
+            return Err(FieldError::new(
+                "steps",
+                format!("have no step {}", step + 1),
+            ));
+        };
+        let moved = |from: Allocation, step: &Step| {
+            let weights = weights(&self.spec, step, holdback_percent)?;
+            from.rebalanced(&weights)
+                .map_err(|error| FieldError::new("weights", error.to_string()))
+        };
+        let mut segments = Vec::new();
+        for segment in self.spec.segments.iter().filter(|own| own.arm.is_none()) {
+            let own = segment.weights.as_ref().map(|own| Step {
+                weights: own.clone(),
+                ..Step::default()
+            });
+            // While only copies are sent, no segment has users on the new version either.
+            let own = own.as_ref().filter(|_| !self.spec.is_shadow_step(wanted));
+            let from = self.allocation_of(&segment.name);
+            segments.push((segment.name.clone(), moved(from, own.unwrap_or(wanted))?));
+        }
+        Ok((moved(self.allocation(), wanted)?, segments))
     }
 
     /// The latency thresholds of the step are learned.
@@ -263,19 +354,31 @@ impl Rollout {
         );
     }
 
-    /// Everything back to the baseline of the spec; `phase` is `RolledBack` or `Aborted`.
+    /// Everything back to the baseline of the spec; `phase` is `RolledBack`,
+    /// `Aborted` or `Superseded`.
     pub fn take_back(&mut self, phase: Phase, now: Millis) {
-        let control = self.control_index();
+        let home = self.home_index();
         let weights: Vec<u16> = (0..self.spec.arms.len())
-            .map(|arm| if arm == control { BUCKETS } else { 0 })
+            .map(|arm| if arm == home { BUCKETS } else { 0 })
             .collect();
         let allocation = self
             .allocation()
             .rebalanced(&weights)
-            .unwrap_or_else(|_| Allocation::whole(control));
+            .unwrap_or_else(|_| Allocation::whole(home));
         self.baseline = self.spec.baseline().to_owned();
         self.push_epoch(allocation, Vec::new(), None, now);
         self.set_phase(phase, now);
+    }
+
+    /// The holdback ends: everybody has the version that won.
+    ///
+    /// # Errors
+    /// A step whose weights do not make sense, which none that was entered has.
+    pub fn finish(&mut self, now: Millis) -> Result<(), FieldError> {
+        let (allocation, segments) = self.split(self.step, 0.0)?;
+        self.push_epoch(allocation, segments, None, now);
+        self.set_phase(Phase::Finished, now);
+        Ok(())
     }
 
     pub fn set_phase(&mut self, phase: Phase, now: Millis) {
@@ -309,7 +412,7 @@ impl Rollout {
         });
         ranges
             .and_then(|ranges| Allocation::new(&ranges).ok())
-            .unwrap_or_else(|| Allocation::whole(self.control_index()))
+            .unwrap_or_else(|| Allocation::whole(self.home_index()))
     }
 
     fn push_epoch(

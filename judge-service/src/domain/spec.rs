@@ -23,10 +23,15 @@ pub struct RolloutSpec {
     /// the steps' weights.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub segments: Vec<Segment>,
-    /// The arm that all others are compared with. Default: the first.
+    /// The arm that requests without another one get, and that a rollback returns
+    /// to. Default: the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<String>,
-    /// Default, for two arms: 10, 25, 75, 100%.
+    /// The arm that all others are compared with. Default: the baseline. A fresh copy
+    /// of the old version is as cold as the new one, and has as few requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compare_to: Option<String>,
+    /// Default, for one new version: 10, 25, 75, 100%.
     #[serde(default)]
     pub steps: Vec<Step>,
     #[serde(default)]
@@ -53,6 +58,16 @@ pub struct RolloutSpec {
     /// Kept on the baseline at the last step, so that there still is a control.
     #[serde(default)]
     pub holdback_percent: f64,
+    /// How long a promoted version is watched against those held back.
+    #[serde(default)]
+    pub watch: Watch,
+    /// The rollout of the same `match` that this one replaces, in one move.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supersedes: Option<String>,
+    /// What traffic to expect, so that a plan that cannot be decided is refused before
+    /// it starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Expected>,
     /// Rollouts of one layer exclude each other: no user is in two.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layer: Option<InLayer>,
@@ -109,6 +124,10 @@ pub struct Arm {
     /// Path of the model's description, below the judge's models folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// A URL of the version that answers 2xx when it can serve, such as
+    /// `http://fraud-v2:8080/v2/health/ready`: no step begins before it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready: Option<String>,
 }
 
 /// Requests that go to one arm, or by weights of their own through all steps; with
@@ -125,10 +144,34 @@ pub struct Segment {
     pub weights: Option<BTreeMap<String, f64>>,
 }
 
-/// Percent of users for each arm but the baseline, which has the rest.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// Percent of users for each arm but the baseline, which has the rest. Where the
+/// rollout has a shadow, a step may give nobody anything: only copies are sent then.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Step {
+    #[serde(default)]
     pub weights: BTreeMap<String, f64>,
+    /// A person looks before the next step: the judge pauses where it would promote.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub look_first: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Watch {
+    /// After that the holdback ends too, and the rollout is finished.
+    #[serde(default = "day")]
+    pub seconds: f64,
+}
+
+/// What a person knows of the traffic that the rollout will see.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Expected {
+    pub requests_per_minute: f64,
+    /// Of control.
+    #[serde(default = "percent")]
+    pub error_rate: f64,
+    /// Distinct units a day; default: each request is a unit's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub users_per_day: Option<f64>,
 }
 
 /// What a step lasts at least.
@@ -149,6 +192,19 @@ pub struct WarmUp {
     /// Answers of control from which the latency thresholds are learned.
     #[serde(default = "thousand")]
     pub requests: u64,
+    #[serde(default)]
+    pub leaves_out: LeavesOut,
+}
+
+/// What is not judged while a step warms up, in all arms alike.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LeavesOut {
+    #[default]
+    Latency,
+    /// Errors and answers too: for versions that fail while they load. Workers'
+    /// breakers watch all the same.
+    Everything,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -257,9 +313,12 @@ impl RolloutSpec {
         if self.baseline.is_none() {
             self.baseline = self.arms.first().map(|arm| arm.name.clone());
         }
-        let canary = match self.arms.as_slice() {
-            [_, _] => self.treatments().next().map(|arm| arm.name.clone()),
-            _ => None,
+        let canary = {
+            let mut treatments = self.treatments();
+            match (treatments.next(), treatments.next()) {
+                (Some(only), None) => Some(only.name.clone()),
+                _ => None,
+            }
         };
         if self.steps.is_empty()
             && let Some(canary) = canary
@@ -268,10 +327,33 @@ impl RolloutSpec {
                 .into_iter()
                 .map(|percent| Step {
                     weights: BTreeMap::from([(canary.clone(), percent)]),
+                    ..Step::default()
                 })
                 .collect();
         }
+        self.give_control_users();
         self
+    }
+
+    /// Where a copy of the old version is the control and a step says nothing of it,
+    /// it has as many users as the largest other arm, as far as they reach.
+    fn give_control_users(&mut self) {
+        let Some(control) = self.compare_to.clone() else {
+            return;
+        };
+        if control == self.baseline() {
+            return;
+        }
+        for step in &mut self.steps {
+            if step.weights.contains_key(&control) {
+                continue;
+            }
+            let largest = step.weights.values().copied().fold(0.0, f64::max);
+            let left = 100.0 - step.weights.values().sum::<f64>();
+            if largest > 0.0 && left > 0.0 {
+                step.weights.insert(control.clone(), largest.min(left));
+            }
+        }
     }
 
     #[must_use]
@@ -279,14 +361,29 @@ impl RolloutSpec {
         self.baseline.as_deref().unwrap_or_default()
     }
 
+    /// The arm that all others are compared with.
+    #[must_use]
+    pub fn control(&self) -> &str {
+        self.compare_to.as_deref().unwrap_or(self.baseline())
+    }
+
+    /// Whether requests are copied before anybody gets the new version.
+    #[must_use]
+    pub fn is_shadow_step(&self, step: &Step) -> bool {
+        self.shadow.is_some() && step.weights.values().all(|&percent| percent == 0.0)
+    }
+
     #[must_use]
     pub fn is_in_layer(&self, name: &str) -> bool {
         self.layer.as_ref().is_some_and(|layer| layer.name == name)
     }
 
-    /// All arms but the baseline.
+    /// The arms that are on trial: neither the baseline nor a copy of it.
     pub fn treatments(&self) -> impl Iterator<Item = &Arm> {
-        self.arms.iter().filter(|arm| arm.name != self.baseline())
+        let known = [self.baseline(), self.control()];
+        self.arms
+            .iter()
+            .filter(move |arm| !known.contains(&arm.name.as_str()))
     }
 }
 
@@ -304,7 +401,8 @@ macro_rules! default_from_fields {
 
 default_from_fields! {
     Minimum { seconds: sixty(), exposures: five_hundred() }
-    WarmUp { seconds: five(), requests: thousand() }
+    WarmUp { seconds: five(), requests: thousand(), leaves_out: LeavesOut::Latency }
+    Watch { seconds: day() }
     OnStale { after_seconds: thirty(), then: AtStale::Hold }
     Deadline { seconds: day(), then: AtDeadline::Pause }
     Alpha { rollback: percent(), promotion: twentieth() }

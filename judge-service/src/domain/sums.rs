@@ -127,6 +127,15 @@ impl ArmSums {
             .map(|(finished, errors)| finished.saturating_sub(*errors))
             .collect()
     }
+
+    /// Requests that were decided and did not end yet, as far as is known; those of an
+    /// Envoy that died stay among them.
+    #[must_use]
+    pub fn under_way(&self) -> u64 {
+        let sum = |slots: &[u64]| slots.iter().sum::<u64>();
+        let ended = sum(&self.finished) + self.local_replies + self.disconnects;
+        sum(&self.exposures).saturating_sub(ended)
+    }
 }
 
 impl Firsts {

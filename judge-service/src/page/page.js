@@ -110,7 +110,12 @@ addEventListener("hashchange", () => {
 
 // === showing ===
 
-const ALLOWED = { running: ["promote", "pause", "abort"], paused: ["promote", "resume", "abort"] };
+const ALLOWED = {
+  waiting: ["promote", "abort"],
+  running: ["promote", "pause", "abort"],
+  paused: ["promote", "resume", "abort"],
+};
+const allowedOn = (rollout) => (words.isWatched(rollout) ? ["finish", "abort"] : ALLOWED[rollout.phase] ?? []);
 
 function render() {
   const rollout = state.rollouts?.find((r) => r.id === state.selected);
@@ -148,7 +153,7 @@ function render() {
   // A screen reader hears changes of state, not numbers that move each second.
   showText("announce", silent ? "" : `${rollout.id}: ${sentence}`);
 
-  const allowed = ALLOWED[rollout.phase] ?? [];
+  const allowed = allowedOn(rollout);
   $("actions").hidden = allowed.length === 0;
   for (const button of $("actions").children) {
     button.hidden = !allowed.includes(button.dataset.action);
@@ -172,7 +177,8 @@ function showText(id, text) {
 // === deciding by hand ===
 
 const ASK = {
-  promote: (r) => `${r.id} moves on from ${words.stepWeights(r.steps?.[r.step])} now, without waiting for the judge’s evidence.`,
+  finish: (r) => `${r.id} ends: the ${words.weight(r.spec?.holdback_percent)} held back get ${words.versionOf(words.treatmentsOf(r)[0])} too, and nothing is judged any more.`,
+  promote: (r) => r.phase === "waiting" ? `${r.id} starts now, though not every version says that it is ready.` : `${r.id} moves on from ${words.stepWeights(r.steps?.[r.step])} now, without waiting for the judge’s evidence.`,
   pause: (r) => `${r.id} stays at ${words.stepWeights(r.steps?.[r.step])} until somebody resumes it.`,
   resume: (r) => `${r.id} goes on from ${words.stepWeights(r.steps?.[r.step])}; the judge decides again.`,
   abort: (r) => `${r.id} ends: all its users go back to ${words.versionOf(r.arms?.find((a) => a.name === words.controlOf(r)))} within seconds.`,

@@ -82,16 +82,17 @@ export function steps(rollout, decisions, now) {
   const over = words.isOver(rollout);
   return (rollout.steps ?? []).map((step, i) => {
     const current = i === rollout.step;
-    const done = i < rollout.step || (current && rollout.phase === "promoted");
+    const done = i < rollout.step || (current && ["promoted", "finished"].includes(rollout.phase));
     const state = done ? "done" : current ? rollout.phase : "ahead";
     const start = entered.get(i);
     const end = current ? (over ? rollout.phase_since_ms : now) : entered.get(i + 1);
     const note = {
       done: "done", running: rollout.warming_up ? "warming up" : "now", paused: "paused here",
-      rolled_back: "taken back here", aborted: "aborted here", ahead: "ahead",
+      rolled_back: "taken back here", aborted: "aborted here", superseded: "superseded here",
+      waiting: "not ready yet", ahead: "ahead",
     }[state] ?? state;
     return h("li", { class: `step ${state}`, "aria-current": current ? "step" : null },
-      h("span", { class: "dot", "aria-hidden": "true" }, { done: "✓", paused: "Ⅱ", rolled_back: "✕", aborted: "✕" }[state] ?? ""),
+      h("span", { class: "dot", "aria-hidden": "true" }, { done: "✓", paused: "Ⅱ", rolled_back: "✕", aborted: "✕", superseded: "✕" }[state] ?? ""),
       h("strong", null, words.stepWeights(step)),
       h("span", { class: "note" }, note),
       i <= rollout.step && start != null && h("span", { class: "soft" }, when(start, now),
@@ -131,7 +132,9 @@ function growth(series, arm, of, per, least = 1) {
 function stepMarks(rollout, decisions) {
   const marks = [...stepTimes(rollout, decisions)].filter(([, t]) => t != null).sort((a, b) => a[1] - b[1])
     .map(([i, t]) => ({ t, text: words.stepWeights(rollout.steps?.[i]) }));
-  const end = { rolled_back: "taken back", aborted: "aborted", promoted: "promoted" }[rollout.phase];
+  const end = {
+    rolled_back: "taken back", aborted: "aborted", promoted: "promoted", finished: "finished", superseded: "superseded",
+  }[rollout.phase];
   if (end) marks.push({ t: rollout.phase_since_ms, text: end, kind: "end-mark" });
   return marks;
 }
@@ -339,7 +342,7 @@ function numbers(input) {
 
 const ACTIONS = {
   create: "Created", promote: "Moved on", roll_back: "Taken back", pause: "Paused",
-  resume: "Resumed", abort: "Aborted", finish: "Finished",
+  resume: "Resumed", abort: "Aborted", finish: "Finished", start: "Started", supersede: "Superseded",
 };
 
 export function decisions(rollout, made, now) {

@@ -74,18 +74,25 @@ export const metricName = (id) => METRICS[id]?.[0] ?? String(id).replaceAll("_",
 export const metricHelp = (id) => METRICS[id]?.[1] ?? "";
 
 export const PHASES = {
+  waiting: "Waiting",
   running: "Running",
   paused: "Paused",
   promoted: "Promoted",
+  finished: "Finished",
   rolled_back: "Rolled back",
   aborted: "Aborted",
+  superseded: "Superseded",
 };
 export const phaseName = (phase) => PHASES[phase] ?? String(phase).replaceAll("_", " ");
-export const isOver = (rollout) => ["promoted", "rolled_back", "aborted"].includes(rollout.phase);
+export const isOver = (rollout) => ["promoted", "finished", "rolled_back", "aborted", "superseded"].includes(rollout.phase);
+/** Promoted, and judged against those who were held back. */
+export const isWatched = (rollout) => rollout.phase === "promoted" && rollout.spec?.holdback_percent > 0;
 
 const VERDICTS = { hold: "hold", promote: "promote", roll_back: "roll back", pause: "pause" };
 
 export function verdict(rollout) {
+  if (isWatched(rollout)) return "watching";
+  if (rollout.phase === "waiting") return "not ready yet";
   if (isOver(rollout)) return "settled";
   if (rollout.phase === "paused") return "waits for a person";
   if (rollout.phase === "running" && rollout.warming_up) return "warming up";
@@ -95,13 +102,14 @@ export function verdict(rollout) {
 
 /** Control is the arm that the spec starts from; `baseline` may move on once a rollout is promoted. */
 export const controlOf = (rollout) => rollout.spec?.baseline ?? rollout.arms?.[0]?.name;
-export const treatmentsOf = (rollout) => (rollout.arms ?? []).filter((arm) => arm.name !== controlOf(rollout));
+export const treatmentsOf = (rollout) => (rollout.arms ?? []).filter((arm) => arm.name !== controlOf(rollout) && arm.name !== rollout.spec?.compare_to);
 export const armTitle = (arm) => (arm?.version && arm.version !== arm.name ? `${arm.version} (${arm.name})` : arm?.name ?? MISSING);
 export const versionOf = (arm) => arm?.version ?? arm?.name ?? "the new version";
 
 /** "10%" for one treatment, "b 20%, c 20%" for more. */
 export function stepWeights(step) {
   const weights = Object.entries(step?.weights ?? {});
+  if (weights.length === 0) return "copies";
   return weights.length === 1 ? weight(weights[0][1]) : weights.map(([arm, w]) => `${arm} ${weight(w)}`).join(", ");
 }
 
@@ -117,11 +125,18 @@ export function headline(rollout) {
   const control = versionOf(rollout.arms?.find((arm) => arm.name === controlOf(rollout)));
   const serving = list.format(treated.map((arm) => `${versionOf(arm)} ${has === "has" ? "serves " : "at "}${users(arm.weight)}`));
   const at = stepWeights(rollout.steps?.[rollout.step]);
+  const copied = treated.every((arm) => arm.weight === 0);
   const arrived = rollout.delivery && rollout.delivery.workers > 0 && rollout.delivery.converged === rollout.delivery.workers;
   const back = arrived ? `all users are on ${control} again` : `users go back to ${control}`;
   switch (rollout.phase) {
+    case "waiting":
+      return `${names} ${has} no users yet: the first step begins when every version is ready.`;
     case "promoted":
-      return `${names} ${was} promoted: ${serving}.`;
+      return `${names} ${was} promoted: ${serving}${isWatched(rollout) ? `, watched against the ${weight(rollout.spec.holdback_percent)} held back` : ""}.`;
+    case "finished":
+      return `${names} ${was} promoted, and ${has === "has" ? "serves" : "serve"} everybody.`;
+    case "superseded":
+      return `Another rollout took its place at ${at}.`;
     case "rolled_back":
       return `${names} ${was} taken back at ${at}: ${back}.`;
     case "aborted":
@@ -129,6 +144,7 @@ export function headline(rollout) {
     case "paused":
       return `Paused at ${at}: ${names} ${has} these users until somebody decides.`;
   }
+  if (copied) return `${names} ${has} copies of requests and no users: nobody sees its answers.`;
   if (rollout.warming_up) return `${serving} while the judge learns how fast ${control} is.`;
   switch (rollout.evaluation?.action) {
     case "roll_back":
@@ -144,7 +160,10 @@ export function headline(rollout) {
 }
 
 export function reasons(rollout, decisions) {
-  const settled = { rolled_back: "roll_back", aborted: "abort", promoted: null, paused: "pause" };
+  const settled = {
+    rolled_back: "roll_back", aborted: "abort", promoted: null, paused: "pause", finished: "finish", superseded: "supersede",
+  };
+  if (isWatched(rollout) && rollout.evaluation?.reasons?.length) return rollout.evaluation.reasons;
   if (rollout.phase in settled) {
     const last = decisions.findLast((d) => !settled[rollout.phase] || d.action === settled[rollout.phase]);
     const given = last?.reasons?.filter(Boolean) ?? [];

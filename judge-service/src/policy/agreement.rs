@@ -1,6 +1,6 @@
 //! The guardrail on answers: does an arm serve what its own model file says?
 
-use super::harm::Harm;
+use super::harm::{Harm, Pending};
 use super::view::Comparison;
 use super::{SHOWN_ALPHA, words};
 use crate::domain::sums::{Firsts, Outcomes};
@@ -39,6 +39,7 @@ pub fn evidence(
         comparison,
         guardrail.tolerated_ratio,
         rollback_alpha,
+        Pending::Known,
         |_, sums, start| Firsts::since(&sums.firsts.mismatches, start),
     );
     let harmed = harm.is_proven(gap, guardrail.floor);

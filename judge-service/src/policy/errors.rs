@@ -1,7 +1,7 @@
 //! The guardrail on errors.
 
 use super::gate::enough;
-use super::harm::Harm;
+use super::harm::{Harm, Pending};
 use super::view::Comparison;
 use super::{SHOWN_ALPHA, SHOWN_EVENTS, TUNING_REQUESTS, words};
 use crate::domain::sums::{Firsts, Outcomes};
@@ -22,6 +22,7 @@ pub fn evidence(
         comparison,
         guardrail.tolerated_ratio,
         rollback_alpha,
+        Pending::MayFail,
         |_, sums, start| Firsts::since(&sums.firsts.errors, start),
     );
     let harmed = harm.is_proven(gap, guardrail.floor);

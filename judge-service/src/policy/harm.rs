@@ -1,10 +1,15 @@
 //! Evidence that an arm is worse than tolerated: the rate-ratio e-process over
 //! users' first events, with a process for each epoch of the step.
+//!
+//! The process is exact in the order in which requests were decided. What is counted
+//! comes in the order in which they end, and an arm that fails at once is then judged
+//! against a control whose time-outs are still to come: 99.7% of good versions were
+//! rolled back in simulations. [`Pending`] repairs that.
 
-use super::view::{Comparison, Side};
+use super::view::{Comparison, Labels, Side};
 use super::words;
 use crate::domain::sums::ArmSums;
-use serinus_stats::ratio::{self, LabelCounts, RatioGrid};
+use serinus_stats::ratio::{self, RatioGrid};
 use serinus_stats::restart::{self, Process};
 
 pub struct Harm {
@@ -18,6 +23,19 @@ pub struct Harm {
     pub in_arm: u64,
 }
 
+/// What requests under way may still become.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Pending {
+    /// Control's requests under way, as far as they are more than the arm's for its
+    /// share, count as events of control. Each event that the arm is ahead by belongs
+    /// to one of them, and an event of control only ever weakens the evidence, so it
+    /// stays below that of the exact process.
+    MayFail,
+    /// The event is listed while the request is under way, or after all of them ended
+    /// alike.
+    Known,
+}
+
 impl Harm {
     /// `since(side, sums, start)`: users whose first event since epoch `start` is in
     /// `sums`, which are that side's.
@@ -25,16 +43,21 @@ impl Harm {
         comparison: &Comparison<'_>,
         tolerated: f64,
         alpha: f64,
+        pending: Pending,
         since: impl Fn(Side, &ArmSums, u64) -> u64,
     ) -> Self {
         let grid = RatioGrid::rollback(tolerated);
         let steps = u32::try_from(comparison.rollout.spec.steps.len()).unwrap_or(u32::MAX);
         let processes = comparison.labels(since);
-        let mut strongest: Option<(f64, &[LabelCounts])> = None;
+        let mut strongest: Option<(f64, &[Labels])> = None;
         for (index, labels) in (0u32..).zip(&processes) {
+            let counted = labels.iter().map(|labels| match pending {
+                Pending::MayFail => labels.with_late(),
+                Pending::Known => labels.known,
+            });
             let log_e = restart::strongest([Process {
                 weight: restart::process_weight(steps, index),
-                log_e: ratio::log_e(&grid, labels.iter().copied()),
+                log_e: ratio::log_e(&grid, counted),
             }]);
             if strongest.is_none_or(|(best, _)| log_e > best) {
                 strongest = Some((log_e, labels));
@@ -44,9 +67,9 @@ impl Harm {
         Self {
             log_e,
             threshold: restart::threshold(alpha),
-            ratio: ratio::estimate(labels.iter().copied()),
-            with_event: labels.iter().map(|label| label.with_event).sum(),
-            in_arm: labels.iter().map(|label| label.in_arm).sum(),
+            ratio: ratio::estimate(labels.iter().map(|labels| labels.known)),
+            with_event: labels.iter().map(|labels| labels.known.with_event).sum(),
+            in_arm: labels.iter().map(|labels| labels.known.in_arm).sum(),
         }
     }
 

@@ -1,18 +1,17 @@
 //! The verdict.
 
 use super::view::Comparison;
-use super::{SRM_ALPHA, agreement, errors, latency, words};
+use super::{SRM_ALPHA, agreement, errors, lacking, latency, watch};
 use crate::domain::spec::AtDeadline;
-use crate::domain::{Action, Bundle, Metric, MetricEvidence, Phase, Rollout, SrmEvidence, Verdict};
+use crate::domain::{Action, Bundle, MetricEvidence, Phase, SrmEvidence, Verdict};
 use serinus_stats::{restart, srm};
 
 /// Judges a rollout by its evidence alone.
 #[must_use]
 pub fn judge(bundle: &Bundle) -> Verdict {
     let rollout = &bundle.rollout;
-    let control = rollout.control_index();
     let comparisons: Vec<Comparison<'_>> = (0..rollout.spec.arms.len())
-        .filter(|&arm| arm != control)
+        .filter(|&arm| rollout.is_treatment(arm))
         .map(|arm| Comparison::new(bundle, arm))
         .collect();
     let segments: Vec<&str> = rollout
@@ -117,73 +116,81 @@ fn decide(
     srm: &SrmEvidence,
 ) -> (Action, Vec<String>) {
     let rollout = &bundle.rollout;
-    if matches!(rollout.phase, Phase::RolledBack | Phase::Aborted) {
-        return (
-            Action::Hold,
-            vec![format!(
-                "the rollout is {}",
-                rollout.phase.name().replace('_', " ")
-            )],
-        );
+    if rollout.phase.is_over() {
+        let phase = rollout.phase.name().replace('_', " ");
+        return (Action::Hold, vec![format!("the rollout is {phase}")]);
     }
-    let tripped = trips(bundle);
-    if rollout.phase.is_live() && !tripped.is_empty() {
-        return (Action::RollBack, tripped);
+    if rollout.phase == Phase::Waiting {
+        return start(bundle);
     }
-    let harmed: Vec<&MetricEvidence> = metrics.iter().filter(|metric| metric.harmed).collect();
-    if !harmed.is_empty() {
-        // Surely worse than tolerated, and surely within the margin: both can be
-        // true, and then it is a person's choice.
-        let acceptable = harmed
-            .iter()
-            .all(|metric| metric.within_margin == Some(true));
-        let words = harmed.iter().map(|metric| metric.words.clone());
-        if !acceptable {
-            return (Action::RollBack, words.collect());
-        }
-        if rollout.phase == Phase::Running {
-            let ask =
-                "worse than tolerated, yet within the margin: acceptable, ask a person".to_owned();
-            return (Action::Pause, core::iter::once(ask).chain(words).collect());
-        }
+    if let Some(harm) = harm(bundle, metrics) {
+        return harm;
     }
     match rollout.phase {
         Phase::Paused => {
-            return (
-                Action::Hold,
-                vec!["paused: only a rollback is automatic".to_owned()],
-            );
+            let words = "paused: only a rollback is automatic".to_owned();
+            return (Action::Hold, vec![words]);
         }
-        Phase::Promoted => return (Action::Hold, vec![promoted_words(rollout)]),
+        Phase::Promoted => return watch::watch(bundle, srm),
         _ => {}
     }
-    let lacking = lacking(bundle, comparisons, metrics, srm);
-    if lacking.is_empty() {
-        if rollout.is_last_step() {
-            let done = "every guardrail is within its margin; this is the last step".to_owned();
-            return (Action::Hold, vec![done]);
-        }
-        let passed = metrics
-            .iter()
-            .filter(|metric| metric.within_margin.is_some());
-        return (
-            Action::Promote,
-            passed.map(|metric| metric.words.clone()).collect(),
-        );
+    let lacking = lacking::lacking(bundle, comparisons, metrics, srm);
+    if !lacking.is_empty() {
+        return at_deadline(bundle, lacking);
     }
-    at_deadline(bundle, lacking)
+    let passed = metrics
+        .iter()
+        .filter(|metric| metric.within_margin.is_some())
+        .map(|metric| metric.words.clone());
+    let passed: Vec<String> = if rollout.is_in_shadow() {
+        vec!["copies were sent for as long as was asked; nobody saw their answers".to_owned()]
+    } else {
+        passed.collect()
+    };
+    if rollout.is_last_step() {
+        let done = "every guardrail is within its margin; this is the last step".to_owned();
+        return (Action::Hold, vec![done]);
+    }
+    if rollout.current_step().is_some_and(|step| step.look_first) {
+        let ask = "ready for the next step, and a person is to look first".to_owned();
+        return (Action::Pause, core::iter::once(ask).chain(passed).collect());
+    }
+    (Action::Promote, passed)
 }
 
-fn promoted_words(rollout: &Rollout) -> String {
-    if rollout.spec.holdback_percent > 0.0 {
-        format!(
-            "promoted; watching against the {}% held back",
-            rollout.spec.holdback_percent
-        )
-    } else {
-        "promoted; with nobody held back there is no control, so harm is not testable any more"
-            .to_owned()
+/// The first step begins when every arm is ready.
+fn start(bundle: &Bundle) -> (Action, Vec<String>) {
+    let waiting = lacking::not_ready(bundle);
+    if waiting.is_empty() {
+        return (Action::Start, vec!["every arm is ready".to_owned()]);
     }
+    (Action::Hold, waiting)
+}
+
+/// What makes the rollout be taken back, or a person be asked.
+fn harm(bundle: &Bundle, metrics: &[MetricEvidence]) -> Option<(Action, Vec<String>)> {
+    let tripped = trips(bundle);
+    if !tripped.is_empty() {
+        return Some((Action::RollBack, tripped));
+    }
+    let harmed: Vec<&MetricEvidence> = metrics.iter().filter(|metric| metric.harmed).collect();
+    if harmed.is_empty() {
+        return None;
+    }
+    // Surely worse than tolerated, and surely within the margin: both can be true, and
+    // then it is a person's choice.
+    let acceptable = harmed
+        .iter()
+        .all(|metric| metric.within_margin == Some(true));
+    let words = harmed.iter().map(|metric| metric.words.clone());
+    if !acceptable {
+        return Some((Action::RollBack, words.collect()));
+    }
+    (bundle.rollout.phase == Phase::Running).then(|| {
+        let ask = "worse than tolerated, yet within the margin: acceptable, ask a person";
+        let reasons = core::iter::once(ask.to_owned()).chain(words).collect();
+        (Action::Pause, reasons)
+    })
 }
 
 fn trips(bundle: &Bundle) -> Vec<String> {
@@ -204,92 +211,6 @@ fn trips(bundle: &Bundle) -> Vec<String> {
         .collect()
 }
 
-/// Why it is too early for the next step, in words; empty when it is not.
-fn lacking(
-    bundle: &Bundle,
-    comparisons: &[Comparison<'_>],
-    metrics: &[MetricEvidence],
-    srm: &SrmEvidence,
-) -> Vec<String> {
-    let rollout = &bundle.rollout;
-    let mut lacking = Vec::new();
-    if srm.alarm {
-        lacking.push(format!(
-            "users do not arrive in the planned ratio (odds against chance {}): something loses or moves users, so no promotion",
-            words::odds(srm.log_e)
-        ));
-    }
-    if rollout
-        .epoch()
-        .is_some_and(|epoch| epoch.thresholds.is_none())
-    {
-        lacking.push("warming up: latency thresholds are being learned from control".to_owned());
-    }
-    let elapsed = bundle.now_ms.saturating_sub(rollout.step_since_ms);
-    if (elapsed as f64) < rollout.spec.minimum.seconds * 1_000.0 {
-        lacking.push(format!(
-            "{} of at least {} s have passed",
-            words::seconds(elapsed),
-            rollout.spec.minimum.seconds
-        ));
-    }
-    for comparison in comparisons {
-        if !rollout.spec.same_cluster
-            && let Some(cluster) = shared_cluster(comparison)
-        {
-            lacking.push(format!(
-                "{} and {} are both served by Envoy's cluster `{cluster}`: a route that matches the arm header is missing (or set same_cluster, if the cluster tells them apart)",
-                rollout.spec.baseline(),
-                comparison.arm_name(),
-            ));
-        }
-        for arm in [comparison.control, comparison.arm] {
-            let exposures = comparison.sum(arm, |sums| sums.exposures.iter().sum());
-            let wanted = rollout.spec.minimum.exposures;
-            let name = rollout
-                .spec
-                .arms
-                .get(arm)
-                .map_or("", |arm| arm.name.as_str());
-            let words = format!("{name} had {exposures} of at least {wanted} requests");
-            if exposures < wanted && !lacking.contains(&words) {
-                lacking.push(words);
-            }
-        }
-        let learned = |wanted: Metric| {
-            metrics
-                .iter()
-                .any(|metric| metric.metric == wanted && metric.arm == comparison.arm_name())
-        };
-        if !(learned(Metric::LatencyP50) && learned(Metric::LatencyP95))
-            && rollout
-                .epoch()
-                .is_some_and(|epoch| epoch.thresholds.is_some())
-        {
-            lacking.push("no latency was judged yet".to_owned());
-        }
-    }
-    lacking.extend(
-        metrics
-            .iter()
-            .filter(|metric| metric.within_margin == Some(false))
-            .map(|metric| metric.words.clone()),
-    );
-    lacking
-}
-
-/// A cluster that serves both arms.
-fn shared_cluster<'a>(comparison: &Comparison<'a>) -> Option<&'a str> {
-    let clusters = |arm: usize| {
-        let sums = comparison.epochs.iter().map(move |view| view.sums);
-        let arms = sums.filter_map(move |sums| sums.arms.get(arm));
-        arms.flat_map(|sums| &sums.clusters)
-    };
-    let found = clusters(comparison.arm)
-        .find(|cluster| clusters(comparison.control).any(|other| other == *cluster));
-    found.map(String::as_str)
-}
-
 fn at_deadline(bundle: &Bundle, lacking: Vec<String>) -> (Action, Vec<String>) {
     let deadline = &bundle.rollout.spec.deadline;
     let elapsed = bundle.now_ms.saturating_sub(bundle.rollout.step_since_ms);
@@ -300,6 +221,8 @@ fn at_deadline(bundle: &Bundle, lacking: Vec<String>) -> (Action, Vec<String>) {
         AtDeadline::Pause => Action::Pause,
         AtDeadline::RollBack => Action::RollBack,
         AtDeadline::Proceed if bundle.rollout.is_last_step() => Action::Hold,
+        // An arm that cannot serve gets no users, whatever time it is.
+        AtDeadline::Proceed if !bundle.not_ready.is_empty() => Action::Pause,
         AtDeadline::Proceed => Action::Promote,
     };
     let words = format!("the step's deadline of {} s has passed", deadline.seconds);

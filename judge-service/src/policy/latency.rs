@@ -4,7 +4,7 @@
 //! is left out in both arms.
 
 use super::gate::enough;
-use super::harm::Harm;
+use super::harm::{Harm, Pending};
 use super::view::{Comparison, Side};
 use super::{SHOWN_ALPHA, SHOWN_EVENTS, TUNING_REQUESTS, words};
 use crate::domain::rollout::{EdgePair, PromotionEdge};
@@ -27,6 +27,7 @@ pub fn tail(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<MetricEv
                 comparison,
                 guardrail.tolerated_ratio,
                 alpha,
+                Pending::Known,
                 |side, sums, start| {
                     let edge = match side {
                         Side::Arm => edges.arm,

@@ -11,12 +11,14 @@ mod errors;
 mod gate;
 mod harm;
 mod judge;
+mod lacking;
 mod latency;
 #[cfg(test)]
 mod tests;
 pub mod thresholds;
 mod view;
-mod words;
+mod watch;
+pub(crate) mod words;
 
 pub use judge::judge;
 

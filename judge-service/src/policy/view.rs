@@ -1,5 +1,6 @@
 //! The bundle, arranged for the guardrails.
 
+use crate::domain::spec::LeavesOut;
 use crate::domain::sums::{ArmSums, EpochSums};
 use crate::domain::{Bundle, Epoch, Rollout};
 use serinus_stats::ratio::LabelCounts;
@@ -20,6 +21,22 @@ pub enum Side {
     Arm,
 }
 
+/// Users with a first event in one epoch, and control's that may still have one.
+#[derive(Clone, Copy)]
+pub struct Labels {
+    pub known: LabelCounts,
+    pub late: u64,
+}
+
+impl Labels {
+    pub fn with_late(self) -> LabelCounts {
+        LabelCounts {
+            with_event: self.known.with_event + self.late,
+            ..self.known
+        }
+    }
+}
+
 /// One arm against control, over the epochs of the current step.
 #[derive(Clone)]
 pub struct Comparison<'a> {
@@ -33,17 +50,19 @@ pub struct Comparison<'a> {
 
 impl<'a> Comparison<'a> {
     pub fn new(bundle: &'a Bundle, arm: usize) -> Self {
-        let control = bundle.rollout.control_index();
-        let epochs = bundle
-            .rollout
+        let rollout = &bundle.rollout;
+        let all = rollout.spec.warm_up.leaves_out == LeavesOut::Everything;
+        let judged = rollout
             .step_epochs()
+            .filter(|epoch| !all || epoch.thresholds.is_some());
+        let epochs = judged
             .flat_map(|epoch| {
                 let sums = bundle.sums.iter();
                 sums.filter(|sums| sums.epoch == epoch.epoch)
                     .filter_map(|sums| {
                         let weights = epoch.weights_of(sums.segment.as_deref())?;
-                        let has_users = |arm| weights.get(arm).is_some_and(|&weight| weight > 0);
-                        (has_users(arm) || has_users(control)).then_some(EpochView {
+                        let has_users = weights.get(arm).is_some_and(|&weight| weight > 0);
+                        has_users.then_some(EpochView {
                             epoch,
                             weights,
                             sums,
@@ -52,12 +71,28 @@ impl<'a> Comparison<'a> {
             })
             .collect();
         Self {
-            rollout: &bundle.rollout,
+            rollout,
             arm,
-            control,
+            control: rollout.control_index(),
             segment: None,
             epochs,
         }
+    }
+
+    /// Whether the arm has users to be judged by, as far as this comparison goes.
+    pub fn has_users(&self) -> bool {
+        let epoch = self.rollout.epoch();
+        epoch.is_some_and(|epoch| {
+            let segments = epoch.segments.iter().map(|split| &split.weights);
+            let all = segments.chain([&epoch.weights]);
+            all.into_iter()
+                .any(|weights| weights.get(self.arm).is_some_and(|&weight| weight > 0))
+        })
+    }
+
+    pub fn control_name(&self) -> &'a str {
+        let arms = &self.rollout.spec.arms;
+        arms.get(self.control).map_or("", |arm| arm.name.as_str())
     }
 
     /// The same comparison in one segment alone.
@@ -115,7 +150,7 @@ impl<'a> Comparison<'a> {
     }
 
     /// For each process (an epoch's start): users with a first event since, by epoch.
-    pub fn labels(&self, since: impl Fn(Side, &ArmSums, u64) -> u64) -> Vec<Vec<LabelCounts>> {
+    pub fn labels(&self, since: impl Fn(Side, &ArmSums, u64) -> u64) -> Vec<Vec<Labels>> {
         let mut starts: Vec<u64> = self.epochs.iter().map(|view| view.epoch.epoch).collect();
         starts.dedup();
         starts
@@ -137,15 +172,29 @@ impl<'a> Comparison<'a> {
                                 .unwrap_or_default()
                         };
                         let in_arm = count(Side::Arm);
-                        LabelCounts {
-                            share: self.share(view.weights),
-                            with_event: in_arm + count(Side::Control),
-                            in_arm,
+                        Labels {
+                            known: LabelCounts {
+                                share: self.share(view.weights),
+                                with_event: in_arm + count(Side::Control),
+                                in_arm,
+                            },
+                            late: self.late(view),
                         }
                     })
                     .collect()
             })
             .collect()
+    }
+
+    /// Control's requests under way, as far as they are more than the arm's for its
+    /// share of the users.
+    fn late(&self, view: &EpochView<'_>) -> u64 {
+        let arms = &view.sums.arms;
+        let under_way = |arm: usize| arms.get(arm).map_or(0, ArmSums::under_way);
+        let weight = |arm: usize| u64::from(view.weights.get(arm).copied().unwrap_or_default());
+        let of_arm = under_way(self.arm).saturating_mul(weight(self.control));
+        let as_many = of_arm / weight(self.arm).max(1);
+        under_way(self.control).saturating_sub(as_many)
     }
 
     /// The arm's share of the users that it and control have.

@@ -4,40 +4,46 @@ use super::Service;
 use super::live::PointTraffic;
 use crate::books::{Books, Entry, Made};
 use crate::domain::decision::{By, Deed, Evidence};
-use crate::domain::{Action, Bundle, Phase, Rollout, Verdict};
+use crate::domain::{Action, Bundle, Phase, Rollout};
 use crate::policy::{self, thresholds};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Two looks are at least this far apart, however many reports come in.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 
+/// The last look at each rollout that changed nothing: a decision keeps it too. With
+/// eight segments, three arms and five epochs one has about 4 MB.
+type Looks = HashMap<String, Evidence>;
+
 impl Service {
     pub(super) async fn control(self: Arc<Self>) {
+        let mut looks = Looks::new();
         loop {
             // Whichever comes first: news, or the interval, since time alone can
             // end a step's minimum or its deadline.
             let _ =
                 tokio::time::timeout(self.settings.evaluation_interval, self.changed.notified())
                     .await;
-            self.look().await;
+            self.look(&mut looks).await;
             tokio::time::sleep(SHORTEST_INTERVAL).await;
         }
     }
 
     /// One look at every rollout.
-    async fn look(&self) {
+    async fn look(&self, looks: &mut Looks) {
         let mut books = self.books.lock().await;
         let ids: Vec<String> = books
             .entries()
             .iter()
-            .filter(|entry| entry.rollout.phase.is_live() || entry.rollout.phase == Phase::Promoted)
+            .filter(|entry| !entry.rollout.phase.is_over())
             .map(|entry| entry.rollout.spec.id.clone())
             .collect();
         let mut changed = false;
+        looks.retain(|id, _| ids.contains(id));
         for id in ids {
-            changed |= self.look_at(&mut books, &id);
+            changed |= self.look_at(&mut books, &id, looks);
         }
         // A failure is logged where it is handled; the next look tries again.
         if changed && self.publish(&mut books).await.is_err() {
@@ -46,7 +52,7 @@ impl Service {
     }
 
     /// Judges one rollout; whether the plan must change.
-    fn look_at(&self, books: &mut Books, id: &str) -> bool {
+    fn look_at(&self, books: &mut Books, id: &str, looks: &mut Looks) -> bool {
         let now = self.now();
         let Some(entry) = books.entry_mut(id) else {
             return false;
@@ -55,12 +61,17 @@ impl Service {
             entry.touch();
             return true;
         }
-        let bundle = entry.bundle(now);
+        let bundle = Bundle {
+            not_ready: self.readiness.lacking(&entry.rollout.spec),
+            workers: self.delivery.heard_of(now),
+            ..entry.bundle(now)
+        };
         let verdict = policy::judge(&bundle);
         let rollout = &entry.rollout;
         self.live()
             .evaluated(id, &verdict, rollout.step, rollout.phase, traffic(entry));
         if verdict.action == Action::Hold {
+            looks.insert(id.to_owned(), Evidence { bundle, verdict });
             return false;
         }
         let from_step = entry.rollout.step;
@@ -79,7 +90,8 @@ impl Service {
             by: By::Judge,
             from_step,
             reasons,
-            evidence: Some(evidence(bundle, verdict)),
+            evidence: Some(Evidence { bundle, verdict }),
+            evidence_before: looks.remove(id),
         };
         if let Err(problem) = books.decide(id, made) {
             tracing::error!(rollout = %id, %problem, "a verdict could not be recorded, and is not acted on");
@@ -90,10 +102,6 @@ impl Service {
         }
         true
     }
-}
-
-fn evidence(bundle: Bundle, verdict: Verdict) -> Evidence {
-    Evidence { bundle, verdict }
 }
 
 /// Starts a new epoch when latency thresholds are learned or processes restart.
@@ -124,20 +132,14 @@ fn measure(entry: &mut Entry, now: u64) -> bool {
 /// Does what the verdict says; `None` when it cannot be done.
 fn act(rollout: &mut Rollout, action: Action, now: u64) -> Option<Deed> {
     match action {
-        Action::Hold => None,
-        Action::Promote => rollout
-            .enter_step(rollout.step + 1, now)
-            .ok()
-            .map(|()| Deed::Promote),
-        Action::RollBack => {
-            rollout.take_back(Phase::RolledBack, now);
-            Some(Deed::RollBack)
-        }
-        Action::Pause => {
-            rollout.set_phase(Phase::Paused, now);
-            Some(Deed::Pause)
-        }
+        Action::Hold => {}
+        Action::Start => rollout.enter_step(rollout.step, now).ok()?,
+        Action::Promote => rollout.enter_step(rollout.step + 1, now).ok()?,
+        Action::RollBack => rollout.take_back(Phase::RolledBack, now),
+        Action::Pause => rollout.set_phase(Phase::Paused, now),
+        Action::Finish => rollout.finish(now).ok()?,
     }
+    Deed::of(action)
 }
 
 fn traffic(entry: &Entry) -> Vec<PointTraffic> {

@@ -8,6 +8,7 @@ use crate::domain::decision::{By, Deed, Sealed};
 use crate::domain::layers;
 use crate::domain::plan::{Keyed, Terms, build};
 use crate::domain::{Phase, Rollout, RolloutSpec};
+use crate::forecast;
 use crate::store::StoreError;
 use serinus_core::json::FieldError;
 use serinus_core::plan::compiled::{MAX_ROLLOUTS, MAX_SUMS, sums_of};
@@ -43,6 +44,7 @@ impl Service {
     async fn create_now(&self, spec: RolloutSpec) -> Result<Status, DeedError> {
         let spec = spec.completed();
         check(&spec)?;
+        forecast::check(&spec)?;
         let id = spec.id.clone();
         let mut books = self.books.lock().await;
         if books.entry(&id).is_some() {
@@ -51,24 +53,68 @@ impl Service {
         // Reads files, so other tasks must not wait on this thread.
         let loaded = tokio::task::block_in_place(|| self.models.load(&spec))?;
         let now = self.now();
+        let replaced = spec.supersedes.clone();
+        let place = match &replaced {
+            Some(old) => Some(can_replace(&books, &spec, old)?),
+            None => None,
+        };
         let mut rollout = Rollout::start(spec, loaded.digests(), books.first_epoch(), now)?;
+        rollout.inherited_place = place;
         if let Some(layer) = &rollout.spec.layer {
-            rollout.layer_part = Some(layers::place(layer, books.layer_parts(&layer.name))?);
+            rollout.layer_part = Some(layers::place(
+                layer,
+                books.layer_parts(layer, replaced.as_deref()),
+            )?);
         }
         let identity_key = random_key()?;
         routable(&rollout, &identity_key)?;
         has_room(&books, &rollout.spec)?;
         self.models.keep(&id, loaded);
-        let first = rollout
-            .spec
-            .steps
-            .first()
-            .map(|step| format!("{:?}", step.weights))
-            .unwrap_or_default();
+        let mut reasons = Vec::new();
+        if let Some(old) = &replaced {
+            self.replace(&mut books, old, &id)?;
+            reasons.push(format!("supersedes `{old}`"));
+        }
+        let first = rollout.spec.steps.first().map(|step| &step.weights);
+        let first: Vec<String> = first
+            .into_iter()
+            .flatten()
+            .map(|(arm, percent)| format!("{arm} {percent}%"))
+            .collect();
+        let waits = rollout.phase == Phase::Waiting;
+        reasons.insert(
+            0,
+            match (waits, first.as_slice()) {
+                (true, _) => "created; waits until every arm is ready".to_owned(),
+                (false, []) => "created; only copies are sent at first".to_owned(),
+                (false, first) => format!("created; first step: {}", first.join(", ")),
+            },
+        );
         books.create(rollout, identity_key);
-        let reasons = vec![format!("created; first step {first}")];
+        self.created.notify_one();
         self.decided(&mut books, &id, Deed::Create, 0, reasons)
             .await
+    }
+
+    /// The old rollout's users go to its baseline, and all requests to the new one.
+    fn replace(&self, books: &mut Books, old: &str, by: &str) -> Result<(), DeedError> {
+        let now = self.now();
+        let entry = books
+            .entry_mut(old)
+            .ok_or_else(|| DeedError::Unknown(old.to_owned()))?;
+        let from_step = entry.rollout.step;
+        entry.rollout.take_back(Phase::Superseded, now);
+        let made = Made {
+            at_ms: now,
+            deed: Deed::Supersede,
+            by: By::Person,
+            from_step,
+            reasons: vec![format!("superseded by `{by}`")],
+            evidence: None,
+            evidence_before: None,
+        };
+        books.decide(old, made).map_err(DeedError::Internal)?;
+        Ok(())
     }
 
     /// # Errors
@@ -103,6 +149,7 @@ impl Service {
             ))
         };
         match (deed, phase) {
+            (Deed::Promote, Phase::Waiting) => rollout.enter_step(step, now)?,
             (Deed::Promote, Phase::Running | Phase::Paused) => {
                 if rollout.is_last_step() {
                     return Err(DeedError::Conflict(
@@ -110,19 +157,16 @@ impl Service {
                     ));
                 }
                 rollout.enter_step(step + 1, now)?;
-                if phase == Phase::Paused && rollout.phase == Phase::Paused {
-                    rollout.set_phase(Phase::Running, now);
-                }
             }
             (Deed::Pause, Phase::Running) => rollout.set_phase(Phase::Paused, now),
             (Deed::Resume, Phase::Paused) => rollout.set_phase(Phase::Running, now),
-            (Deed::Abort, Phase::Running | Phase::Paused | Phase::Promoted) => {
-                rollout.take_back(Phase::Aborted, now)
-            }
+            (Deed::Abort, phase) if !phase.is_over() => rollout.take_back(Phase::Aborted, now),
+            (Deed::Finish, Phase::Promoted) => rollout.finish(now)?,
+            (Deed::Finish, _) => return Err(conflict("promoted")),
             (Deed::Pause, _) => return Err(conflict("running")),
             (Deed::Resume, _) => return Err(conflict("paused")),
-            (Deed::Abort, _) => return Err(conflict("running, paused or promoted")),
-            _ => return Err(conflict("running or paused")),
+            (Deed::Abort, _) => return Err(conflict("waiting, running, paused or promoted")),
+            _ => return Err(conflict("waiting, running or paused")),
         }
         entry.touch();
         let reasons = vec![reason.unwrap_or_else(|| "by hand".to_owned())];
@@ -211,6 +255,7 @@ impl Service {
             from_step,
             reasons,
             evidence: None,
+            evidence_before: None,
         };
         books.decide(id, made).map_err(DeedError::Internal)?;
         self.publish(books).await?;
@@ -233,6 +278,39 @@ async fn to_its_end<T: Send + 'static>(
     }
 }
 
+/// The place in the plan that a new rollout takes over from an old one.
+fn can_replace(books: &Books, spec: &RolloutSpec, old: &str) -> Result<u64, FieldError> {
+    let wrong = |field: &str, problem: String| Err(FieldError::new(field, problem));
+    let Some(entry) = books.entry(old) else {
+        return wrong("supersedes", format!("there is no rollout `{old}`"));
+    };
+    let old_rollout = &entry.rollout;
+    if old_rollout.phase == Phase::Superseded {
+        return wrong(
+            "supersedes",
+            format!("rollout `{old}` was superseded already"),
+        );
+    }
+    if old_rollout.spec.matches != spec.matches {
+        return wrong(
+            "match",
+            format!("is not that of `{old}`, whose requests this rollout is to have"),
+        );
+    }
+    // Else everybody would silently be back on a version of before.
+    let serves = &old_rollout.baseline;
+    if matches!(old_rollout.phase, Phase::Promoted | Phase::Finished) && serves != spec.baseline() {
+        return wrong(
+            "baseline",
+            format!(
+                "is `{}`, but `{old}` promoted `{serves}`, which serves everybody now: that one is right",
+                spec.baseline()
+            ),
+        );
+    }
+    Ok(old_rollout.place())
+}
+
 /// Whether the plan can hold one more rollout, and requests can reach it.
 fn has_room(books: &Books, spec: &RolloutSpec) -> Result<(), DeedError> {
     if books.entries().len() >= MAX_ROLLOUTS {
@@ -250,8 +328,12 @@ fn has_room(books: &Books, spec: &RolloutSpec) -> Result<(), DeedError> {
     }
     // The first that matches has a request, so one of the same match is never asked;
     // but for rollouts of one layer, which share out the users.
+    let replaced = spec.supersedes.as_deref();
     let before = books.entries().iter().find(|entry| {
         let before = &entry.rollout.spec;
+        if entry.rollout.phase == Phase::Superseded || replaced == Some(before.id.as_str()) {
+            return false;
+        }
         let share = spec
             .layer
             .as_ref()
@@ -261,7 +343,7 @@ fn has_room(books: &Books, spec: &RolloutSpec) -> Result<(), DeedError> {
     match before {
         None => Ok(()),
         Some(before) => Err(DeedError::Conflict(format!(
-            "rollout `{}` has the same `match` and would have all its requests; it is {}: delete it once it is over, match something else, or put both into one `layer`",
+            "rollout `{}` has the same `match` and would have all its requests; it is {}: supersede it, delete it once it is over, match something else, or put both into one `layer`",
             before.rollout.spec.id,
             before.rollout.phase.name().replace('_', " ")
         ))),

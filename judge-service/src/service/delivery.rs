@@ -1,6 +1,7 @@
 //! The plan that is out, and which worker has it.
 
 use crate::domain::Millis;
+use crate::domain::evidence::Workers;
 use serde::Serialize;
 use serinus_core::plan::{Plan, Revision};
 use std::collections::{BTreeMap, HashMap};
@@ -9,6 +10,10 @@ use tokio::sync::watch;
 
 /// A worker that has not called for this long is silent: three times the longest poll.
 const SILENT_MS: Millis = 30_000;
+
+/// A worker that is silent for longer is no longer waited for: in a fleet that scales,
+/// proxies come and go.
+const MISSED_MS: Millis = 120_000;
 
 /// A session that has not called for this long is gone, with its Envoy.
 const GONE_MS: Millis = 600_000;
@@ -156,6 +161,26 @@ impl Delivery {
             .collect();
         workers
             .sort_by(|left, right| (&left.node, &left.session).cmp(&(&right.node, &right.session)));
+        workers
+    }
+
+    /// What a verdict takes into account of the workers.
+    #[must_use]
+    pub fn heard_of(&self, now: Millis) -> Workers {
+        let current = self.revision();
+        let state = self.state();
+        let mut workers = Workers::default();
+        let recent = |session: &&Session| now.saturating_sub(session.seen_ms) <= MISSED_MS;
+        let serving = state.sessions.values().filter(|session| session.serves);
+        for session in serving.filter(recent) {
+            workers.serving += 1;
+            match session.state(current, now) {
+                "silent" => workers.silent += 1,
+                "refused" => workers.refused += 1,
+                "lagging" => workers.lagging += 1,
+                _ => {}
+            }
+        }
         workers
     }
 

@@ -7,6 +7,8 @@ mod incident;
 mod ingest;
 mod live;
 pub mod models;
+mod notices;
+mod readiness;
 mod reference;
 pub mod status;
 
@@ -24,6 +26,7 @@ use delivery::Delivery;
 use ingest::Ingest;
 use live::Live;
 use models::Models;
+use readiness::Readiness;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -53,8 +56,11 @@ pub struct Service {
     models: Models,
     ingest: mpsc::Sender<Ingest>,
     samples: std::sync::mpsc::SyncSender<reference::Work>,
+    readiness: Readiness,
     /// Something was counted or done: time for a look.
     changed: Notify,
+    /// A rollout was created, whose versions may not be ready.
+    created: Notify,
 }
 
 /// Runs what a judge cannot be without. Should it panic all the same, the judge ends
@@ -97,10 +103,13 @@ impl Service {
             models,
             ingest,
             samples,
+            readiness: Readiness::new(),
             changed: Notify::new(),
+            created: Notify::new(),
         });
         never_ends("ingestion", Arc::clone(&service).take_reports(reports));
         never_ends("the control loop", Arc::clone(&service).control());
+        never_ends("readiness", Arc::clone(&service).watch_readiness());
         reference::spawn(&service, work);
         Ok(service)
     }

@@ -3,6 +3,7 @@
 use super::Service;
 use super::delivery::Convergence;
 use super::live::{Counters, Example, Point};
+use super::notices;
 use crate::books::Entry;
 use crate::domain::spec::{RolloutSpec, Step};
 use crate::domain::sums::{ArmSums, Firsts, dense};
@@ -143,16 +144,10 @@ impl Service {
             )
         };
         let delivery = self.delivery().convergence(self.now());
-        let refused = (delivery.refused > 0).then(|| {
-            format!(
-                "{} workers refuse the plan, and go on by the one before: GET /v1/workers says why",
-                delivery.refused
-            )
-        });
         let notices = incident
             .filter(|_| rollout.phase.is_live())
             .into_iter()
-            .chain(refused)
+            .chain(notices::notices(entry, &delivery, self.now()))
             .collect();
         Status {
             id: rollout.spec.id.clone(),

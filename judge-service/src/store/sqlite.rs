@@ -313,6 +313,7 @@ mod tests {
             from_step: 0,
             reasons: vec![reason.to_owned()],
             evidence: None,
+            evidence_before: None,
         }
     }
 

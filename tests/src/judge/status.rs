@@ -24,11 +24,14 @@ pub struct Status {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
+    Waiting,
     Running,
     Paused,
     Promoted,
+    Finished,
     RolledBack,
     Aborted,
+    Superseded,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -1,0 +1,198 @@
+//! What a rollout will take, by its spec and by the traffic that it will see or sees.
+
+use crate::domain::check::weights;
+use crate::domain::spec::{Expected, RolloutSpec, Step};
+use crate::policy::words;
+use serinus_core::json::FieldError;
+use serinus_sim::forecast::{self, Answer, Least, Question, Users, Way};
+
+/// A step of a spec as a question: the arm with the fewest users against control.
+/// `None` where nothing is compared.
+#[must_use]
+pub fn question(spec: &RolloutSpec, step: &Step, expected: &Expected) -> Option<Question> {
+    let weights = weights(spec, step, spec.holdback_percent).ok()?;
+    let weight = |name: &str| {
+        let mut arms = spec.arms.iter().zip(&weights);
+        arms.find(|(arm, _)| arm.name == name)
+            .map_or(0.0, |(_, &weight)| f64::from(weight) / 10_000.0)
+    };
+    let control = weight(spec.control());
+    let arms = spec.treatments().map(|arm| weight(&arm.name));
+    let arm = arms.filter(|&weight| weight > 0.0).reduce(f64::min)?;
+    // The two that are compared have a part of all requests.
+    let both = arm + control;
+    let guardrail = &spec.guardrails.errors;
+    Some(Question {
+        requests_per_second: expected.requests_per_minute / 60.0 * both,
+        users: match expected.users_per_day {
+            Some(users) => Users::ADay(users * both),
+            None => Users::EveryRequest,
+        },
+        base_error_rate: expected.error_rate,
+        steps: vec![forecast::Step {
+            share: arm / both,
+            minimum_seconds: spec.minimum.seconds,
+            minimum_exposures: spec.minimum.exposures as f64,
+        }],
+        margin_ratio: guardrail.margin_ratio,
+        margin_absolute: guardrail.margin_absolute,
+        tolerated_ratio: guardrail.tolerated_ratio,
+        floor: guardrail.floor,
+        rollback_alpha: spec.alpha.rollback / spec.treatments().count().max(1) as f64,
+        promotion_alpha: spec.alpha.promotion,
+        guardrails: if spec.arms.iter().all(|arm| arm.model.is_some()) {
+            3
+        } else {
+            2
+        },
+        longest_seconds: spec.deadline.seconds,
+        ..Question::default()
+    })
+}
+
+fn about(seconds: f64) -> String {
+    // The cast saturates.
+    words::seconds((seconds * 1_000.0) as u64)
+}
+
+/// What a step takes at least; `None` where nothing is compared or the traffic makes no
+/// sense.
+#[must_use]
+pub fn least(spec: &RolloutSpec, step: &Step, expected: &Expected) -> Option<Least> {
+    let question = question(spec, step, expected)?;
+    forecast::least(&question).ok()?.into_iter().next()
+}
+
+/// A step that its deadline ends before the evidence can be in, in words.
+#[must_use]
+pub fn too_slow(spec: &RolloutSpec, index: usize, expected: &Expected) -> Option<String> {
+    let step = spec.steps.get(index)?;
+    let least = least(spec, step, expected)?;
+    let deadline = spec.deadline.seconds;
+    if least.way == Way::Untested || least.seconds.is_some_and(|seconds| seconds <= deadline) {
+        return None;
+    }
+    let needs = match least.seconds {
+        Some(seconds) => format!("needs about {}", about(seconds)),
+        None => "can never be decided, with so few users".to_owned(),
+    };
+    let why = match least.way {
+        Way::Ratio => "until its arm has 50 errors to compare",
+        Way::Absolute => "until enough of its users came without an error",
+        Way::Minimum | Way::Untested => "until its minimum is reached",
+    };
+    Some(format!(
+        "at {} requests a minute and {}% errors, step {} {needs} {why}; the deadline is {}",
+        expected.requests_per_minute,
+        expected.error_rate * 100.0,
+        index + 1,
+        about(deadline),
+    ))
+}
+
+/// Whether every step can be decided with the traffic that the spec expects.
+///
+/// # Errors
+/// Traffic that makes no sense, or a step that its deadline would end undecided.
+pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
+    let Some(expected) = &spec.expected else {
+        return Ok(());
+    };
+    for index in 0..spec.steps.len() {
+        if let Some(problem) = too_slow(spec, index, expected) {
+            return Err(FieldError::new(
+                "deadline.seconds",
+                format!("is too short: {problem}"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// A step's forecast by simulation; `None` where nothing is compared.
+///
+/// # Errors
+/// Traffic that makes no sense, with the field that is wrong.
+pub fn ask(
+    spec: &RolloutSpec,
+    step: &Step,
+    expected: &Expected,
+    ratio: f64,
+    runs: u32,
+    seed: u64,
+) -> Result<Option<Answer>, forecast::Problem> {
+    let Some(question) = question(spec, step, expected) else {
+        return Ok(None);
+    };
+    let question = Question {
+        ratio,
+        runs,
+        seed,
+        ..question
+    };
+    forecast::ask(&question).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::check::tests::{spec, spec_json};
+    use serde_json::{Value, json};
+
+    fn with(expected: Value, changes: Value) -> RolloutSpec {
+        let mut document = spec_json();
+        document["expected"] = expected;
+        for (key, value) in changes.as_object().unwrap() {
+            document[key] = value.clone();
+        }
+        spec(&document).unwrap()
+    }
+
+    #[test]
+    fn a_deadline_that_evidence_cannot_meet_is_refused_with_the_number() {
+        let slow = json!({"requests_per_minute": 40, "error_rate": 0.01});
+        let hour = json!({"deadline": {"seconds": 3600}});
+        let error = check(&with(slow.clone(), hour)).unwrap_err();
+        assert_eq!(error.field, "deadline.seconds");
+        let problem = &error.problem;
+        assert!(
+            problem.contains("at 40 requests a minute and 1% errors, step 1 needs about 2"),
+            "{problem}"
+        );
+        assert!(
+            problem.contains("50 errors to compare; the deadline is 60 min"),
+            "{problem}"
+        );
+        let week = json!({"deadline": {"seconds": 604_800}});
+        check(&with(slow, week)).unwrap();
+        // A thousand a second is decided within minutes.
+        let fast = json!({"requests_per_minute": 60_000});
+        let hour = json!({"deadline": {"seconds": 3600}});
+        check(&with(fast, hour)).unwrap();
+    }
+
+    #[test]
+    fn twenty_tenants_are_two_units() {
+        let few = json!({
+            "requests_per_minute": 6000, "users_per_day": 20, "error_rate": 0.000_001});
+        let error = check(&with(few, json!({}))).unwrap_err();
+        assert!(error.problem.contains("step 1"), "{error}");
+    }
+
+    #[test]
+    fn an_arm_and_its_copy_have_a_part_of_the_requests() {
+        let spec = with(
+            json!({"requests_per_minute": 6000}),
+            json!({
+                "arms": [{"name": "control"}, {"name": "canary"}, {"name": "copy"}],
+                "compare_to": "copy",
+            }),
+        );
+        let expected = spec.expected.clone().unwrap();
+        let asked = question(&spec, &spec.steps[0], &expected).unwrap();
+        assert!((asked.requests_per_second - 20.0).abs() < 1e-9);
+        assert!((asked.steps[0].share - 0.5).abs() < 1e-9);
+        let shadow = Step::default();
+        assert_eq!(question(&spec, &shadow, &expected), None);
+    }
+}

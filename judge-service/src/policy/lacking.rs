@@ -1,0 +1,153 @@
+//! Why it is too early for the next step, in words.
+
+use super::view::Comparison;
+use super::words;
+use crate::domain::{Bundle, Metric, MetricEvidence, SrmEvidence};
+
+/// One silent worker in so many is no reason to wait.
+const SILENT_IN: usize = 10;
+
+/// Empty when it is not too early.
+pub fn lacking(
+    bundle: &Bundle,
+    comparisons: &[Comparison<'_>],
+    metrics: &[MetricEvidence],
+    srm: &SrmEvidence,
+) -> Vec<String> {
+    let mut lacking = not_ready(bundle);
+    lacking.extend(too_soon(bundle));
+    lacking.extend(unheard(bundle));
+    if bundle.rollout.is_in_shadow() {
+        lacking.extend(too_few_copies(bundle));
+        return lacking;
+    }
+    if srm.alarm {
+        lacking.push(format!(
+            "users do not arrive in the planned ratio (odds against chance {}): something loses or moves users, so no promotion",
+            words::odds(srm.log_e)
+        ));
+    }
+    let epoch = bundle.rollout.epoch();
+    let warming_up = epoch.is_some_and(|epoch| epoch.thresholds.is_none());
+    if warming_up {
+        lacking.push("warming up: latency thresholds are being learned from control".to_owned());
+    }
+    for comparison in comparisons.iter().filter(|arm| arm.has_users()) {
+        lacking.extend(unrouted(comparison));
+        for words in too_few_requests(comparison) {
+            if !lacking.contains(&words) {
+                lacking.push(words);
+            }
+        }
+        let learned = |wanted: Metric| {
+            let mut metrics = metrics.iter();
+            metrics.any(|metric| metric.metric == wanted && metric.arm == comparison.arm_name())
+        };
+        if !(warming_up || learned(Metric::LatencyP50) && learned(Metric::LatencyP95)) {
+            lacking.push("no latency was judged yet".to_owned());
+        }
+    }
+    let tested = |metric: &&MetricEvidence| {
+        let mut tested = comparisons.iter().filter(|arm| arm.has_users());
+        tested.any(|comparison| comparison.arm_name() == metric.arm)
+    };
+    let open = metrics
+        .iter()
+        .filter(tested)
+        .filter(|metric| metric.within_margin == Some(false));
+    lacking.extend(open.map(|metric| metric.words.clone()));
+    lacking
+}
+
+/// Arms that cannot serve what a step would give them.
+pub fn not_ready(bundle: &Bundle) -> Vec<String> {
+    let arms = bundle.not_ready.iter();
+    arms.map(|(arm, found)| format!("{arm} is not ready: {found}"))
+        .collect()
+}
+
+fn too_soon(bundle: &Bundle) -> Option<String> {
+    let rollout = &bundle.rollout;
+    let elapsed = bundle.now_ms.saturating_sub(rollout.step_since_ms);
+    let wanted = rollout.spec.minimum.seconds;
+    ((elapsed as f64) < wanted * 1_000.0).then(|| {
+        format!(
+            "{} of at least {wanted} s have passed",
+            words::seconds(elapsed)
+        )
+    })
+}
+
+/// What a worker counts that nobody hears of is missing in every sum, and what one
+/// routes by an older plan is in no epoch of the step.
+fn unheard(bundle: &Bundle) -> Vec<String> {
+    let workers = &bundle.workers;
+    let told = |count: usize, what: &str| {
+        (count > 0).then(|| format!("{count} of {} workers {what}", workers.serving))
+    };
+    // In a large fleet one or another proxy is always on its way out.
+    let missed = workers.silent * SILENT_IN > workers.serving;
+    [
+        told(
+            if missed { workers.silent } else { 0 },
+            "are silent: what they count is not known, so no promotion",
+        ),
+        told(
+            workers.refused,
+            "refuse the plan, and route by an older one: GET /v1/workers says why",
+        ),
+        told(workers.lagging, "have not taken the plan yet"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn too_few_copies(bundle: &Bundle) -> Option<String> {
+    let spec = &bundle.rollout.spec;
+    let epochs: Vec<u64> = bundle.rollout.step_epochs().map(|own| own.epoch).collect();
+    let sums = bundle
+        .sums
+        .iter()
+        .filter(|sums| epochs.contains(&sums.epoch));
+    let arms = sums.flat_map(|sums| &sums.arms);
+    let decided: u64 = arms.map(|arm| arm.exposures.iter().sum::<u64>()).sum();
+    let share = spec.shadow.as_ref().map_or(0.0, |shadow| shadow.share);
+    let copied = (decided as f64 * share) as u64;
+    let wanted = spec.minimum.exposures;
+    (copied < wanted)
+        .then(|| format!("about {copied} of at least {wanted} requests were copied to the shadow"))
+}
+
+/// An arm that Envoy serves by the default route looks just like control, because it is.
+fn unrouted(comparison: &Comparison<'_>) -> Option<String> {
+    if comparison.rollout.spec.same_cluster {
+        return None;
+    }
+    let clusters = |arm: usize| {
+        let sums = comparison.epochs.iter().map(move |view| view.sums);
+        let arms = sums.filter_map(move |sums| sums.arms.get(arm));
+        arms.flat_map(|sums| &sums.clusters)
+    };
+    let shared = clusters(comparison.arm)
+        .find(|cluster| clusters(comparison.control).any(|other| other == *cluster))?;
+    Some(format!(
+        "{} and {} are both served by Envoy's cluster `{shared}`: a route that matches the arm header is missing (or set same_cluster, if the cluster tells them apart)",
+        comparison.control_name(),
+        comparison.arm_name(),
+    ))
+}
+
+fn too_few_requests<'a>(comparison: &Comparison<'a>) -> impl Iterator<Item = String> + use<'a> {
+    let wanted = comparison.rollout.spec.minimum.exposures;
+    let count = |arm: usize| comparison.sum(arm, |sums| sums.exposures.iter().sum());
+    let arms = [
+        (comparison.control_name(), count(comparison.control)),
+        (comparison.arm_name(), count(comparison.arm)),
+    ];
+    arms.into_iter()
+        .filter(move |&(_, exposures)| exposures < wanted)
+        .map(move |(name, exposures)| {
+            format!("{name} had {exposures} of at least {wanted} requests")
+        })
+}

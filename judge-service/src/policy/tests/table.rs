@@ -1,0 +1,326 @@
+//! What the judge does, situation by situation: each a sentence, the action, and what
+//! the reasons say.
+
+use super::situation::{GOOD, Situation};
+use crate::domain::Action::{self, Finish, Hold, Pause, Promote, RollBack, Start};
+use crate::domain::Phase;
+use crate::domain::evidence::Workers;
+use serde_json::json;
+
+type Case = (&'static str, fn(&mut Situation), Action, &'static str);
+
+#[track_caller]
+fn check(cases: &[Case]) {
+    for &(sentence, change, action, reason) in cases {
+        let mut situation = Situation::default();
+        change(&mut situation);
+        let verdict = situation.judge();
+        assert_eq!(verdict.action, action, "{sentence}: {:#?}", verdict.reasons);
+        assert!(
+            verdict.reasons.iter().any(|words| words.contains(reason)),
+            "{sentence}: no reason says `{reason}`: {:#?}",
+            verdict.reasons
+        );
+    }
+    // Each table says how it grows.
+    let sentences: std::collections::BTreeSet<&str> = cases.iter().map(|case| case.0).collect();
+    assert_eq!(sentences.len(), cases.len(), "a sentence stands twice");
+}
+
+#[test]
+#[rustfmt::skip]
+fn what_is_surely_good_enough_goes_on() {
+    check(&[
+        ("as good as control", |_| {}, Promote, "error rate is surely"),
+        ("no error at all in either arm", |s| { s.users = 20_000; s.both(|arm| arm.errors(0.0)) }, Promote, "surely under 1%"),
+        ("fewer errors than control", |s| { s.users = 20_000; s.control(|arm| arm.errors(0.02)) }, Promote, "error rate"),
+        ("much faster than control", |s| s.canary(|arm| arm.slower(0.1)), Promote, "p95 is surely less than"),
+        ("both arms fail alike: not the model", |s| { s.users = 20_000; s.both(|arm| arm.errors(0.3)) }, Promote, "surely below 1.5 times control's"),
+        ("at the second step", |s| s.step = 1, Promote, "surely"),
+        ("at the third step, where canary has more users than control", |s| s.step = 2, Promote, "surely"),
+        ("half and half", |s| s.spec = json!({"steps": [{"weights": {"canary": 50}}, {"weights": {"canary": 100}}]}), Promote, "surely"),
+        ("each user came once", |s| { s.users = 200_000; s.both(|arm| arm.requests(1)) }, Promote, "surely"),
+        ("each user came a hundred times", |s| { s.users = 20_000; s.both(|arm| arm.requests(100)) }, Promote, "surely"),
+        ("a tenth more errors, which is tolerated", |s| { s.users = 400_000; s.canary(|arm| arm.errors(0.0055)) }, Promote, "surely"),
+        ("twice the errors, where that much is tolerated", |s| {
+            s.users = 400_000;
+            s.spec = json!({"guardrails": {"errors": {"tolerated_ratio": 2.5, "margin_ratio": 3}}});
+            s.canary(|arm| arm.errors(0.01));
+        }, Promote, "error rate is surely"),
+        ("five times the errors, all of them fewer than the floor", |s| {
+            s.users = 2_000_000;
+            s.control(|arm| arm.errors(0.0001));
+            s.canary(|arm| arm.errors(0.0005));
+        }, Promote, "surely under 1%"),
+        ("no model is named, so no answer is compared", |s| {
+            s.spec = json!({"arms": [{"name": "control"}, {"name": "canary"}]});
+            s.both(|arm| arm.unsampled());
+        }, Promote, "error rate"),
+        ("few answers that the model file does not give", |s| { s.users = 400_000; s.both(|arm| arm.mismatches(0.003)) }, Promote, "surely disagrees"),
+        ("as soon as the minimum is over", |s| s.seconds_in_step = 60, Promote, "surely"),
+        ("no minimum time is asked for", |s| { s.spec = json!({"minimum": {"seconds": 0}}); s.seconds_in_step = 6; }, Promote, "surely"),
+        ("long before the deadline, though that says to roll back", |s| s.spec = json!({"deadline": {"seconds": 1000, "then": "roll_back"}}), Promote, "surely"),
+        ("past the deadline, and good enough", |s| s.spec = json!({"deadline": {"seconds": 100}}), Promote, "surely"),
+        ("one silent worker in a large fleet", |s| s.workers = Workers { serving: 20, silent: 1, ..Workers::default() }, Promote, "surely"),
+        ("arms in one cluster that tells them apart", |s| { s.spec = json!({"same_cluster": true}); s.clusters = Some(["models", "models"]) }, Promote, "surely"),
+        ("arms in clusters of their own", |s| s.clusters = Some(["v1", "v2"]), Promote, "surely"),
+        ("canary is ahead by a few requests under way", |s| s.canary(|arm| arm.under_way(0.001)), Promote, "surely"),
+        ("requests under way in both arms alike", |s| s.both(|arm| arm.under_way(0.01)), Promote, "surely"),
+        ("gold, split half and half, is good too", |s| s.gold = Some((10_000, [GOOD; 2])), Promote, "surely"),
+    ]);
+}
+
+#[test]
+#[rustfmt::skip]
+fn what_is_surely_worse_than_tolerated_is_taken_back() {
+    check(&[
+        ("ten times the errors", |s| { s.users = 20_000; s.canary(|arm| arm.errors(0.05)) }, RollBack, "users with an error at this step"),
+        ("twice the errors", |s| { s.users = 400_000; s.canary(|arm| arm.errors(0.01)) }, RollBack, "with an error"),
+        ("a total outage is seen in ten users", |s| { s.users = 100; s.canary(|arm| arm.errors(1.0)) }, RollBack, "10 of 11 users"),
+        ("canary has nothing but errors, and control none", |s| { s.users = 200; s.control(|arm| arm.errors(0.0)); s.canary(|arm| arm.errors(1.0)) }, RollBack, "20 of 20 users"),
+        ("twice as often above every threshold", |s| { s.users = 20_000; s.canary(|arm| arm.slower(2.0)) }, RollBack, "users with an answer slower than"),
+        ("only the slowest in a hundred are slower", |s| s.canary(|arm| arm.over([0.5, 0.3, 0.1, 0.05, 0.02, 0.04, 0.02])), RollBack, "slower than"),
+        ("only the slowest in a thousand are slower", |s| { s.users = 1_000_000; s.canary(|arm| arm.over([0.5, 0.3, 0.1, 0.05, 0.02, 0.01, 0.004])) }, RollBack, "slower than"),
+        ("the median is as it was, and the spread is not", |s| s.canary(|arm| arm.over([0.5, 0.4, 0.25, 0.2, 0.1, 0.05, 0.01])), RollBack, "slower than"),
+        ("the typical answer is slower", |s| s.canary(|arm| arm.over([0.9, 0.6, 0.1, 0.05, 0.02, 0.01, 0.001])), RollBack, "slower than"),
+        ("wrong but 200", |s| { s.users = 20_000; s.canary(|arm| arm.mismatches(0.5)) }, RollBack, "an answer that their version's model file does not give"),
+        ("wrong for one user in fifty", |s| s.canary(|arm| arm.mismatches(0.02)), RollBack, "model file does not give"),
+        ("a worker's breaker opened", |s| s.trip = true, RollBack, "breaker took canary's users back"),
+        ("a breaker opened, and all else is unknown", |s| { s.trip = true; s.users = 0 }, RollBack, "breaker"),
+        ("no minimum time delays a rollback", |s| { s.users = 1_000; s.seconds_in_step = 1; s.canary(|arm| arm.errors(0.5)) }, RollBack, "with an error"),
+        ("no warm-up delays a rollback for errors", |s| { s.warm = false; s.canary(|arm| arm.errors(0.05)) }, RollBack, "with an error"),
+        ("no sample ratio alarm stops a rollback", |s| { s.arriving = 0.75; s.canary(|arm| arm.errors(0.2)) }, RollBack, "with an error"),
+        ("no silent worker stops a rollback", |s| {
+            s.workers = Workers { serving: 3, silent: 2, ..Workers::default() };
+            s.canary(|arm| arm.errors(0.05));
+        }, RollBack, "with an error"),
+        ("no missing readiness stops a rollback", |s| { s.not_ready = Some("it is down"); s.canary(|arm| arm.errors(0.05)) }, RollBack, "with an error"),
+        ("broken while paused", |s| { s.phase = Some(Phase::Paused); s.canary(|arm| arm.errors(0.05)) }, RollBack, "with an error"),
+        ("broken at the third step", |s| { s.step = 2; s.canary(|arm| arm.errors(0.05)) }, RollBack, "with an error"),
+        ("broken after the promotion, against those held back", |s| {
+            s.spec = json!({"holdback_percent": 5});
+            s.step = 3;
+            s.canary(|arm| arm.errors(0.05));
+        }, RollBack, "with an error"),
+        ("a breaker opened after the promotion", |s| { s.spec = json!({"holdback_percent": 5}); s.step = 3; s.trip = true }, RollBack, "breaker"),
+        ("broken for gold alone", |s| s.gold = Some((1_000, [GOOD, GOOD.errors(0.1)])), RollBack, "in segment gold: "),
+        ("slow for gold alone", |s| s.gold = Some((4_000, [GOOD, GOOD.slower(3.0)])), RollBack, "in segment gold: "),
+        ("harm is named though the deadline has passed too", |s| {
+            s.spec = json!({"deadline": {"seconds": 100, "then": "proceed"}});
+            s.canary(|arm| arm.errors(0.05));
+        }, RollBack, "with an error"),
+        ("both arms fail, and canary far more", |s| { s.control(|arm| arm.errors(0.1)); s.canary(|arm| arm.errors(0.3)) }, RollBack, "with an error"),
+        ("canary fails, and control has as many requests under way as it", |s| {
+            s.both(|arm| arm.under_way(0.01));
+            s.canary(|arm| arm.errors(0.05));
+        }, RollBack, "with an error"),
+        ("one of three versions is broken", |s| { three(s); s.arms[2] = GOOD.errors(0.05) }, RollBack, "were on third"),
+        ("worse than a fresh copy of the old version", |s| { against_a_copy(s); s.canary(|arm| arm.errors(0.05)) }, RollBack, "were on canary"),
+    ]);
+}
+
+/// Two new versions beside the old one, a tenth of the users each.
+fn three(s: &mut Situation) {
+    s.spec = json!({
+        "arms": [{"name": "control"}, {"name": "canary"}, {"name": "third"}],
+        "steps": [{"weights": {"canary": 10, "third": 10}}, {"weights": {"canary": 100}}],
+    });
+    s.arms = vec![GOOD; 3];
+}
+
+/// The old version, the new one, and a fresh copy of the old one.
+fn against_a_copy(s: &mut Situation) {
+    s.spec = json!({
+        "arms": [{"name": "control"}, {"name": "canary"}, {"name": "copy"}],
+        "compare_to": "copy",
+    });
+    s.arms = vec![GOOD; 3];
+}
+
+/// Copies first, then a tenth.
+fn shadow_first(s: &mut Situation) {
+    s.spec = json!({
+        "shadow": {"cluster": "v2"},
+        "steps": [{}, {"weights": {"canary": 10}}, {"weights": {"canary": 100}}],
+    });
+}
+
+#[test]
+#[rustfmt::skip]
+fn what_is_not_decided_is_held() {
+    check(&[
+        ("nothing happened yet", |s| s.users = 0, Hold, "control had 0 of at least 500"),
+        ("too few users", |s| s.users = 1_000, Hold, "not yet surely"),
+        ("before the minimum time", |s| s.seconds_in_step = 30, Hold, "30 s of at least 60 s"),
+        ("a clock that went back", |s| s.seconds_in_step = 0, Hold, "0 s of at least 60 s"),
+        ("more time is asked for", |s| s.spec = json!({"minimum": {"seconds": 3600}}), Hold, "5 min of at least 3600 s"),
+        ("an arm with hardly any traffic", |s| s.users = 1_000, Hold, "canary had 200 of at least 500 requests"),
+        ("more requests are asked for", |s| s.spec = json!({"minimum": {"exposures": 50000}}), Hold, "canary had 20000 of at least 50000"),
+        ("warming up", |s| s.warm = false, Hold, "warming up"),
+        ("warming up, and errors are left out too", |s| {
+            s.warm = false;
+            s.spec = json!({"warm_up": {"leaves_out": "everything"}});
+            s.canary(|arm| arm.errors(0.05));
+        }, Hold, "warming up"),
+        ("just at the latency margin", |s| { s.users = 20_000; s.canary(|arm| arm.over([0.5, 0.5, 0.1, 0.05, 0.05, 0.01, 0.001])) }, Hold, "not yet sure that canary's p50 is less than 25% slower"),
+        ("p95 alone is at its margin", |s| { s.users = 20_000; s.canary(|arm| arm.over([0.5, 0.3, 0.1, 0.05, 0.05, 0.01, 0.001])) }, Hold, "not yet sure that canary's p95"),
+        ("as bad as control, at a rate where the bound is no help, and few users", |s| { s.users = 2_000; s.both(|arm| arm.errors(0.03)) }, Hold, "error rate is not yet surely"),
+        ("errors between what is tolerated and the margin, and few users", |s| { s.users = 4_000; s.control(|arm| arm.errors(0.02)); s.canary(|arm| arm.errors(0.028)) }, Hold, "error"),
+        ("control disagrees with its own model file", |s| { s.users = 20_000; s.both(|arm| arm.mismatches(0.5)) }, Hold, "the reference is unusable"),
+        ("no answer of canary was sampled", |s| s.canary(|arm| arm.unsampled()), Hold, "0 of 0 sampled users"),
+        ("mismatches near their margin", |s| { s.users = 4_000; s.both(|arm| arm.mismatches(0.008)) }, Hold, "disagreed with its model file"),
+        ("a quarter of canary's users are missing", |s| s.arriving = 0.75, Hold, "planned ratio"),
+        ("a quarter too many of canary's users", |s| s.arriving = 1.25, Hold, "planned ratio"),
+        ("canary is not ready", |s| s.not_ready = Some("GET http://v2/ready answered 503"), Hold, "canary is not ready: GET"),
+        ("two of three workers are silent", |s| s.workers = Workers { serving: 3, silent: 2, ..Workers::default() }, Hold, "2 of 3 workers are silent"),
+        ("the only worker is silent", |s| s.workers = Workers { serving: 1, silent: 1, ..Workers::default() }, Hold, "1 of 1 workers are silent"),
+        ("a worker refuses the plan", |s| s.workers = Workers { serving: 20, refused: 1, ..Workers::default() }, Hold, "1 of 20 workers refuse the plan"),
+        ("a worker routes by an older plan", |s| s.workers = Workers { serving: 20, lagging: 1, ..Workers::default() }, Hold, "have not taken the plan"),
+        ("canary has no route of its own", |s| s.clusters = Some(["v1", "v1"]), Hold, "both served by Envoy's cluster `v1`"),
+        ("control's time-outs are still to come, and canary fails at once", |s| {
+            s.users = 1_000;
+            s.control(|arm| arm.errors(0.0).under_way(0.3));
+            s.canary(|arm| arm.errors(0.3));
+        }, Hold, "error"),
+        ("one of three versions is not proven", |s| { three(s); s.arms[2] = GOOD.over([0.5, 0.5, 0.1, 0.05, 0.05, 0.01, 0.001]) }, Hold, "third's p50"),
+        ("the copy of the old version has hardly any traffic", |s| { against_a_copy(s); s.users = 1_000 }, Hold, "copy had 200 of at least 500"),
+        ("gold has a few errors more, as chance has it", |s| s.gold = Some((400, [GOOD, GOOD.errors(0.01)])), Promote, "surely"),
+        ("the last step is good, and leaves control some", |s| {
+            s.spec = json!({"steps": [{"weights": {"canary": 10}}, {"weights": {"canary": 50}}]});
+            s.step = 1;
+        }, Hold, "this is the last step"),
+        ("promoted with nobody held back", |s| s.step = 3, Hold, "not testable any more"),
+        ("broken with nobody held back, which nothing shows", |s| { s.step = 3; s.canary(|arm| arm.errors(0.05)) }, Hold, "not testable any more"),
+    ]);
+}
+
+#[test]
+#[rustfmt::skip]
+fn phases_say_what_is_automatic() {
+    check(&[
+        ("paused and good", |s| s.phase = Some(Phase::Paused), Hold, "only a rollback is automatic"),
+        ("rolled back", |s| s.phase = Some(Phase::RolledBack), Hold, "the rollout is rolled back"),
+        ("rolled back, and errors still come in", |s| { s.phase = Some(Phase::RolledBack); s.canary(|arm| arm.errors(0.5)) }, Hold, "the rollout is rolled back"),
+        ("aborted", |s| s.phase = Some(Phase::Aborted), Hold, "the rollout is aborted"),
+        ("superseded", |s| s.phase = Some(Phase::Superseded), Hold, "the rollout is superseded"),
+        ("finished", |s| { s.step = 3; s.phase = Some(Phase::Finished) }, Hold, "the rollout is finished"),
+        ("waiting for a version to be ready", |s| { waiting(s); s.not_ready = Some("it was not asked yet") }, Hold, "canary is not ready: it was not asked yet"),
+        ("waiting for hours", |s| { waiting(s); s.not_ready = Some("it is down"); s.seconds_in_step = 1_000_000 }, Hold, "canary is not ready"),
+        ("every version is ready", waiting, Start, "every arm is ready"),
+        ("watching", |s| { s.spec = json!({"holdback_percent": 5}); s.step = 3 }, Hold, "watching against the 5% held back for 5 min of 86400 s"),
+        ("watched for a day", |s| { s.spec = json!({"holdback_percent": 5}); s.step = 3; s.seconds_in_step = 86_400 }, Finish, "no harm was found"),
+        ("watched for as long as was asked", |s| { s.spec = json!({"holdback_percent": 1, "watch": {"seconds": 200}}); s.step = 3 }, Finish, "watched for 200 s against the 1%"),
+        ("the watch is over, and a worker is silent", |s| {
+            s.spec = json!({"holdback_percent": 5, "watch": {"seconds": 200}});
+            s.step = 3;
+            s.workers = Workers { serving: 2, silent: 1, ..Workers::default() };
+        }, Hold, "watching"),
+        ("the watch is over, and users are missing", |s| {
+            s.spec = json!({"holdback_percent": 5, "watch": {"seconds": 200}});
+            s.step = 3;
+            s.arriving = 0.9;
+        }, Hold, "watching"),
+        ("blue and green, with some held back", |s| s.spec = json!({"steps": [{"weights": {"canary": 100}}], "holdback_percent": 10}), Hold, "watching against the 10%"),
+        ("blue and green, and green is broken", |s| {
+            s.spec = json!({"steps": [{"weights": {"canary": 100}}], "holdback_percent": 10});
+            s.canary(|arm| arm.errors(0.05));
+        }, RollBack, "with an error"),
+        ("blue and green with nobody held back, and a breaker opened", |s| { s.spec = json!({"steps": [{"weights": {"canary": 100}}]}); s.trip = true }, RollBack, "breaker"),
+    ]);
+}
+
+fn waiting(s: &mut Situation) {
+    s.spec = json!({"arms": [
+        {"name": "control"}, {"name": "canary", "ready": "http://v2/v2/health/ready"}]});
+}
+
+#[test]
+#[rustfmt::skip]
+fn people_are_asked_where_the_spec_or_the_evidence_says_so() {
+    check(&[
+        ("worse than tolerated, and surely within the margin", |s| {
+            s.users = 2_000_000;
+            s.control(|arm| arm.errors(0.02));
+            s.canary(|arm| arm.errors(0.025));
+        }, Pause, "ask a person"),
+        ("the same while paused", |s| {
+            s.users = 2_000_000;
+            s.phase = Some(Phase::Paused);
+            s.control(|arm| arm.errors(0.02));
+            s.canary(|arm| arm.errors(0.025));
+        }, Hold, "only a rollback is automatic"),
+        ("good, and a person is to look first", look_first, Pause, "a person is to look first"),
+        ("a person is to look first, and it is too early to", |s| { look_first(s); s.users = 1_000 }, Hold, "not yet surely"),
+        ("a person is to look first, and it is broken", |s| { look_first(s); s.canary(|arm| arm.errors(0.05)) }, RollBack, "with an error"),
+        ("undecided at a deadline that pauses", |s| { s.users = 1_000; s.spec = json!({"deadline": {"seconds": 100, "then": "pause"}}) }, Pause, "deadline of 100 s has passed"),
+        ("undecided at a deadline that rolls back", |s| { s.users = 1_000; s.spec = json!({"deadline": {"seconds": 100, "then": "roll_back"}}) }, RollBack, "deadline of 100 s has passed"),
+        ("undecided at a deadline that goes on", |s| { s.users = 1_000; s.spec = json!({"deadline": {"seconds": 100, "then": "proceed"}}) }, Promote, "deadline of 100 s has passed"),
+        ("undecided, and the deadline is a second away", |s| { s.users = 1_000; s.spec = json!({"deadline": {"seconds": 301}}) }, Hold, "not yet surely"),
+        ("a deadline that goes on, and canary is not ready", |s| {
+            s.spec = json!({"deadline": {"seconds": 100, "then": "proceed"}});
+            s.not_ready = Some("it is down");
+        }, Pause, "canary is not ready"),
+        ("users are missing at a deadline that pauses", |s| { s.arriving = 0.75; s.spec = json!({"deadline": {"seconds": 100}}) }, Pause, "planned ratio"),
+        ("a deadline that goes on, at the last step", |s| {
+            s.users = 1_000;
+            s.step = 1;
+            s.spec = json!({
+                "steps": [{"weights": {"canary": 10}}, {"weights": {"canary": 50}}],
+                "deadline": {"seconds": 100, "then": "proceed"},
+            });
+        }, Hold, "deadline of 100 s has passed"),
+        ("a deadline while paused", |s| { s.phase = Some(Phase::Paused); s.spec = json!({"deadline": {"seconds": 100, "then": "roll_back"}}) }, Hold, "paused"),
+        ("a deadline while warming up", |s| { s.warm = false; s.spec = json!({"deadline": {"seconds": 100}}) }, Pause, "warming up"),
+    ]);
+}
+
+fn look_first(s: &mut Situation) {
+    s.spec = json!({"steps": [
+        {"weights": {"canary": 10}, "look_first": true}, {"weights": {"canary": 100}}]});
+}
+
+#[test]
+#[rustfmt::skip]
+fn copies_versions_and_copies_of_versions() {
+    check(&[
+        ("copies were sent for long enough", shadow_first, Promote, "nobody saw their answers"),
+        ("copies were sent for a moment", |s| { shadow_first(s); s.seconds_in_step = 10 }, Hold, "10 s of at least 60 s"),
+        ("few copies were sent", |s| { shadow_first(s); s.users = 100 }, Hold, "about 200 of at least 500 requests were copied"),
+        ("copies of a hundredth", |s| {
+            shadow_first(s);
+            s.spec["shadow"]["share"] = json!(0.01);
+            s.users = 10_000;
+        }, Hold, "about 200 of at least 500"),
+        ("copies were sent, and nobody is on canary to warm up", |s| { shadow_first(s); s.warm = false }, Promote, "copies were sent"),
+        ("copies were sent, and a person is to look", |s| {
+            shadow_first(s);
+            s.spec["steps"][0]["look_first"] = json!(true);
+        }, Pause, "look first"),
+        ("copies were sent, and canary is not ready for users", |s| { shadow_first(s); s.not_ready = Some("it is down") }, Hold, "not ready"),
+        ("copies were not enough at the deadline", |s| { shadow_first(s); s.users = 100; s.spec["deadline"] = json!({"seconds": 100}) }, Pause, "deadline"),
+        ("after the copies, users, who are served well", |s| { shadow_first(s); s.step = 1 }, Promote, "error rate"),
+        ("after the copies, users, who are served badly", |s| { shadow_first(s); s.step = 1; s.canary(|arm| arm.errors(0.05)) }, RollBack, "with an error"),
+        ("three versions, all of them good", three, Promote, "third's error rate is surely"),
+        ("a version whose turn has not come is not waited for", |s| {
+            three(s);
+            s.spec["steps"] = json!([{"weights": {"canary": 10}}, {"weights": {"canary": 10, "third": 10}}]);
+        }, Promote, "canary's error rate is surely"),
+        ("as good as a fresh copy of the old version", against_a_copy, Promote, "surely"),
+        ("slower than the warm old version, and as fast as its copy", |s| {
+            against_a_copy(s);
+            s.arms[1] = GOOD.slower(1.9);
+            s.arms[2] = GOOD.slower(1.9);
+        }, Promote, "surely"),
+        ("worse than the copy, and as bad as the old version", |s| {
+            against_a_copy(s);
+            s.arms[0] = GOOD.errors(0.05);
+            s.arms[1] = GOOD.errors(0.05);
+        }, RollBack, "with an error"),
+        ("the copy serves from control's cluster, which is its right", |s| { against_a_copy(s); s.spec["same_cluster"] = json!(true) }, Promote, "surely"),
+        ("promoted from a trial against a copy, watched against those held back", |s| {
+            against_a_copy(s);
+            s.spec["holdback_percent"] = json!(5);
+            s.step = 3;
+        }, Hold, "watching against the 5%"),
+    ]);
+}

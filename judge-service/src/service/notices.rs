@@ -1,0 +1,124 @@
+//! What a person should know and no verdict rests on.
+
+use super::delivery::Convergence;
+use crate::books::Entry;
+use crate::domain::spec::Expected;
+use crate::domain::sums::ArmSums;
+use crate::domain::{Millis, Phase};
+use crate::forecast;
+
+/// Before that a rate is noise.
+const RATE_AFTER_MS: Millis = 60_000;
+
+/// Of an arm's requests, in one of the 256 groups of its users, each of which should
+/// have 0.4%.
+const SKEWED: f64 = 0.2;
+const SKEWED_FROM: u64 = 1_000;
+
+pub(super) fn notices(entry: &Entry, delivery: &Convergence, now: Millis) -> Vec<String> {
+    let running = entry.rollout.phase == Phase::Running;
+    let refused = (delivery.refused > 0).then(|| {
+        format!(
+            "{} workers refuse the plan, and go on by the one before: GET /v1/workers says why",
+            delivery.refused
+        )
+    });
+    let mut notices: Vec<String> = refused.into_iter().collect();
+    if running {
+        notices.extend(too_slow(entry, now));
+        notices.extend(skewed(entry));
+    }
+    if entry.rollout.phase == Phase::Promoted && entry.rollout.spec.holdback_percent <= 0.0 {
+        notices.push(
+            "nobody is held back, so harm would not be seen any more: `holdback_percent` keeps a control"
+                .to_owned(),
+        );
+    }
+    notices
+}
+
+/// The sums of an arm in the current step.
+fn of_arm(entry: &Entry, arm: usize) -> impl Iterator<Item = &ArmSums> {
+    let first = entry.rollout.step_epochs().next();
+    let first = first.map_or(0, |epoch| epoch.epoch);
+    let sums = entry.sums().iter().filter(move |sums| sums.epoch >= first);
+    sums.filter_map(move |sums| sums.arms.get(arm))
+}
+
+/// A step that, at the rate of its traffic so far, ends at its deadline undecided.
+fn too_slow(entry: &Entry, now: Millis) -> Option<String> {
+    let rollout = &entry.rollout;
+    let elapsed = now.saturating_sub(rollout.step_since_ms);
+    if elapsed < RATE_AFTER_MS {
+        return None;
+    }
+    let all = 0..rollout.spec.arms.len();
+    let decided: u64 = all
+        .flat_map(|arm| of_arm(entry, arm))
+        .map(|sums| sums.exposures.iter().sum::<u64>())
+        .sum();
+    let control = rollout.control_index();
+    let sum = |of: fn(&ArmSums) -> &Vec<u64>| -> u64 {
+        of_arm(entry, control)
+            .map(|sums| of(sums).iter().sum::<u64>())
+            .sum()
+    };
+    let (finished, errors) = (sum(|sums| &sums.finished), sum(|sums| &sums.errors));
+    if decided == 0 || finished == 0 {
+        return Some(format!(
+            "no request of the rollout was answered in the {} s of this step",
+            elapsed / 1_000
+        ));
+    }
+    // To two digits: what is shown is what is said to be measured.
+    let rate = two_digits(decided as f64 / elapsed as f64 * 60_000.0);
+    let measured = Expected {
+        requests_per_minute: rate,
+        error_rate: two_digits(errors.max(1) as f64 / finished as f64).min(0.5),
+        users_per_day: None,
+    };
+    forecast::too_slow(&rollout.spec, rollout.step, &measured)
+}
+
+fn two_digits(value: f64) -> f64 {
+    let size = 10f64.powi(value.log10().floor() as i32 - 1);
+    let rounded = (value / size).round() * size;
+    // 0.30000000000000004 is 0.3.
+    format!("{rounded:.6}").parse().unwrap_or(rounded)
+}
+
+/// A user, or a few, that send so much that what is measured is theirs.
+fn skewed(entry: &Entry) -> Option<String> {
+    let arms = entry.rollout.spec.arms.iter().enumerate();
+    arms.filter_map(|(index, arm)| {
+        let mut slots = vec![0u64; serinus_core::bucket::SLOTS];
+        for sums in of_arm(entry, index) {
+            for (slot, exposures) in slots.iter_mut().zip(&sums.exposures) {
+                *slot += exposures;
+            }
+        }
+        let all: u64 = slots.iter().sum();
+        let most = slots.iter().copied().max().unwrap_or_default();
+        let share = most as f64 / all.max(1) as f64;
+        (all >= SKEWED_FROM && share > SKEWED).then(|| {
+            format!(
+                "one user, or a few, send {:.0}% of the requests of {}: its numbers are mostly theirs",
+                share * 100.0,
+                arm.name
+            )
+        })
+    })
+    .next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_digits_are_enough() {
+        assert_eq!(two_digits(40.4), 40.0);
+        assert_eq!(two_digits(0.012_34), 0.012);
+        assert_eq!(two_digits(123_456.0), 120_000.0);
+    }
+}

@@ -1,0 +1,109 @@
+//! Whether the versions can serve: asked of the URLs that specs name.
+
+use super::Service;
+use crate::domain::RolloutSpec;
+use http_body_util::Empty;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+const ASK_EVERY: Duration = Duration::from_secs(2);
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
+type Body = Empty<axum::body::Bytes>;
+
+/// What each URL answered last.
+pub(super) struct Readiness {
+    client: Client<HttpConnector, Body>,
+    /// By URL; nothing found is wrong with one that is ready.
+    found: Mutex<HashMap<String, Option<String>>>,
+}
+
+impl Readiness {
+    pub fn new() -> Self {
+        Self {
+            client: Client::builder(TokioExecutor::new()).build_http(),
+            found: Mutex::new(HashMap::new()),
+        }
+    }
+
+    /// The arms of a rollout that are not ready, and why.
+    #[must_use]
+    pub fn lacking(&self, spec: &RolloutSpec) -> BTreeMap<String, String> {
+        let found = self.found();
+        let arms = spec.arms.iter();
+        arms.filter_map(|arm| {
+            let problem = match found.get(arm.ready.as_ref()?) {
+                Some(problem) => problem.clone()?,
+                None => "it was not asked yet".to_owned(),
+            };
+            Some((arm.name.clone(), problem))
+        })
+        .collect()
+    }
+
+    /// Asks all URLs, side by side; whether any answers otherwise than before.
+    async fn ask(&self, urls: Vec<String>) -> bool {
+        let mut asked = tokio::task::JoinSet::new();
+        for url in urls {
+            let client = self.client.clone();
+            asked.spawn(async move {
+                let problem = ask(&client, &url).await.err();
+                (url, problem)
+            });
+        }
+        let now: HashMap<_, _> = asked.join_all().await.into_iter().collect();
+        let mut found = self.found();
+        let changed = *found != now;
+        *found = now;
+        changed
+    }
+
+    fn found(&self) -> MutexGuard<'_, HashMap<String, Option<String>>> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn ask(client: &Client<HttpConnector, Body>, url: &str) -> Result<(), String> {
+    let failed = |what: String| format!("GET {url} {what}");
+    let uri = url
+        .parse()
+        .map_err(|error| failed(format!("is no URL: {error}")))?;
+    let answer = tokio::time::timeout(ANSWER_WITHIN, client.get(uri))
+        .await
+        .map_err(|_| failed(format!("was not answered within {ANSWER_WITHIN:?}")))?
+        .map_err(|error| failed(format!("failed: {error}")))?;
+    let status = answer.status();
+    if status.is_success() {
+        Ok(())
+    } else {
+        Err(failed(format!("answered {status}")))
+    }
+}
+
+impl Service {
+    pub(super) async fn watch_readiness(self: Arc<Self>) {
+        let mut tick = tokio::time::interval(ASK_EVERY);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = tick.tick() => {}
+                () = self.created.notified() => {}
+            }
+            let books = self.books.lock().await;
+            let rollouts = books.entries().iter().map(|entry| &entry.rollout);
+            let waiting = rollouts.filter(|rollout| !rollout.phase.is_over());
+            let arms = waiting.flat_map(|rollout| &rollout.spec.arms);
+            let mut urls: Vec<String> = arms.filter_map(|arm| arm.ready.clone()).collect();
+            drop(books);
+            urls.sort_unstable();
+            urls.dedup();
+            if self.readiness.ask(urls).await {
+                self.changed.notify_one();
+            }
+        }
+    }
+}
