@@ -132,9 +132,14 @@ impl ArmSums {
     /// Envoy that died stay among them.
     #[must_use]
     pub fn under_way(&self) -> u64 {
-        let sum = |slots: &[u64]| slots.iter().sum::<u64>();
-        let ended = sum(&self.finished) + self.local_replies + self.disconnects;
-        sum(&self.exposures).saturating_sub(ended)
+        let finished: u64 = self.finished.iter().sum();
+        let ended = finished + self.local_replies + self.disconnects;
+        self.decided().saturating_sub(ended)
+    }
+
+    #[must_use]
+    pub fn decided(&self) -> u64 {
+        self.exposures.iter().sum()
     }
 }
 

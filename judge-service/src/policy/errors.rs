@@ -28,8 +28,10 @@ pub fn evidence(
     let harmed = harm.is_proven(gap, guardrail.floor);
     // Two ways to pass, so each has half of alpha.
     let alpha = promotion_alpha / 2.0;
-    let by_ratio =
-        difference(comparison, Margin::Ratio(guardrail.margin_ratio)).is_some_and(|difference| {
+    let at_margin = Margin::Ratio(guardrail.margin_ratio);
+    // A segment has no voice for promotion.
+    let by_ratio = comparison.segment.is_none()
+        && difference(comparison, at_margin).is_some_and(|difference| {
             enough(&difference) && difference.upper_bound(alpha, TUNING_REQUESTS) < 0.0
         });
     let Outcomes { users, bad } = outcomes(comparison);

@@ -81,11 +81,8 @@ impl Harm {
     /// Users with an event for each request decided, arm less control. It needs no
     /// request to end, so an arm that answers nothing has one too.
     pub fn gap(&self, comparison: &Comparison<'_>) -> f64 {
-        let rate = |users: u64, arm: usize| {
-            let decided = comparison.sum(arm, |sums| sums.exposures.iter().sum());
-            users as f64 / decided.max(1) as f64
-        };
-        rate(self.in_arm, comparison.arm) - rate(self.with_event - self.in_arm, comparison.control)
+        let rate = |users: u64, side: Side| users as f64 / comparison.decided(side).max(1) as f64;
+        rate(self.in_arm, Side::Arm) - rate(self.with_event - self.in_arm, Side::Control)
     }
 
     /// "41 of 52 users with an error at this step were on canary, which has 10% of

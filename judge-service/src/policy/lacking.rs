@@ -1,7 +1,8 @@
 //! Why it is too early for the next step, in words.
 
-use super::view::Comparison;
+use super::view::{Comparison, Side};
 use super::words;
+use crate::domain::sums::ArmSums;
 use crate::domain::{Bundle, Metric, MetricEvidence, SrmEvidence};
 
 /// One silent worker in so many is no reason to wait.
@@ -111,7 +112,7 @@ fn too_few_copies(bundle: &Bundle) -> Option<String> {
         .iter()
         .filter(|sums| epochs.contains(&sums.epoch));
     let arms = sums.flat_map(|sums| &sums.arms);
-    let decided: u64 = arms.map(|arm| arm.exposures.iter().sum::<u64>()).sum();
+    let decided: u64 = arms.map(ArmSums::decided).sum();
     let share = spec.shadow.as_ref().map_or(0.0, |shadow| shadow.share);
     let copied = (decided as f64 * share) as u64;
     let wanted = spec.minimum.exposures;
@@ -140,10 +141,9 @@ fn unrouted(comparison: &Comparison<'_>) -> Option<String> {
 
 fn too_few_requests<'a>(comparison: &Comparison<'a>) -> impl Iterator<Item = String> + use<'a> {
     let wanted = comparison.rollout.spec.minimum.exposures;
-    let count = |arm: usize| comparison.sum(arm, |sums| sums.exposures.iter().sum());
     let arms = [
-        (comparison.control_name(), count(comparison.control)),
-        (comparison.arm_name(), count(comparison.arm)),
+        (comparison.control_name(), comparison.decided(Side::Control)),
+        (comparison.arm_name(), comparison.decided(Side::Arm)),
     ];
     arms.into_iter()
         .filter(move |&(_, exposures)| exposures < wanted)

@@ -5,7 +5,7 @@
 
 use super::gate::enough;
 use super::harm::{Harm, Pending};
-use super::view::{Comparison, Side};
+use super::view::{Comparison, EpochView, Side};
 use super::{SHOWN_ALPHA, SHOWN_EVENTS, TUNING_REQUESTS, words};
 use crate::domain::rollout::{EdgePair, PromotionEdge};
 use crate::domain::sums::Firsts;
@@ -19,6 +19,7 @@ pub fn tail(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<MetricEv
     let guardrail = &comparison.rollout.spec.guardrails.latency;
     let thresholds = comparison.epochs.first()?.epoch.thresholds.as_ref()?;
     let alpha = rollback_alpha / thresholds.tail.len().max(1) as f64;
+    let answered = Answered::of(comparison);
     let strongest = thresholds
         .tail
         .iter()
@@ -39,21 +40,20 @@ pub fn tail(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<MetricEv
                         .map_or(0, |map| Firsts::since(map, start))
                 },
             );
-            let shown = difference(comparison, edges, Margin::Absolute(0.0));
             // Requests under way are in no rate yet, and may be the slowest.
-            let gap = shown
-                .as_ref()
-                .map_or(0.0, |shown| shown.estimate)
+            let gap = sequence::estimate(&answered.strata(comparison, edges))
+                .unwrap_or(0.0)
                 .max(harm.gap(comparison));
             let harmed = harm.is_proven(Some(gap), guardrail.floor);
-            (edges, harm, shown, harmed)
+            (edges, harm, harmed)
         })
         .max_by(|left, right| {
-            (left.3, left.1.log_e)
-                .partial_cmp(&(right.3, right.1.log_e))
+            (left.2, left.1.log_e)
+                .partial_cmp(&(right.2, right.1.log_e))
                 .unwrap_or(core::cmp::Ordering::Equal)
         });
-    let (edges, harm, shown, harmed) = strongest?;
+    let (edges, harm, harmed) = strongest?;
+    let shown = sequence::difference(&answered.strata(comparison, edges), Margin::Absolute(0.0));
     let slower_than = |edge: usize| {
         let edge_us = thresholds.edges_us.get(edge).copied();
         words::duration_us(edge_us.unwrap_or_default())
@@ -101,21 +101,25 @@ pub fn promotion(comparison: &Comparison<'_>, alpha: f64) -> Vec<MetricEvidence>
         .first()
         .and_then(|view| view.epoch.thresholds.as_ref());
     let slowdown = comparison.rollout.spec.guardrails.latency.slowdown;
+    let answered = Answered::of(comparison);
     thresholds
         .into_iter()
         .flat_map(|thresholds| &thresholds.promotion)
-        .map(|edge| quantile(comparison, edge, slowdown, alpha))
+        .map(|edge| quantile(comparison, &answered, edge, slowdown, alpha))
         .collect()
 }
 
 fn quantile(
     comparison: &Comparison<'_>,
+    answered: &Answered,
     edge: &PromotionEdge,
     slowdown: f64,
     alpha: f64,
 ) -> MetricEvidence {
     let percentile = edge.percentile;
-    let judged = difference(comparison, edge.edges, Margin::Ratio(1.0));
+    let difference =
+        |edges, margin| sequence::difference(&answered.strata(comparison, edges), margin);
+    let judged = difference(edge.edges, Margin::Ratio(1.0));
     let within = judged
         .as_ref()
         .is_some_and(|judged| enough(judged) && judged.upper_bound(alpha, TUNING_REQUESTS) < 0.0);
@@ -123,7 +127,7 @@ fn quantile(
         arm: edge.edges.control,
         ..edge.edges
     };
-    let shown = difference(comparison, at_control, Margin::Absolute(0.0));
+    let shown = difference(at_control, Margin::Absolute(0.0));
     let (lower, upper) = interval(shown.as_ref());
     let arm = comparison.arm_name();
     let words = if within {
@@ -168,35 +172,38 @@ fn interval(shown: Option<&Difference>) -> (Option<f64>, Option<f64>) {
         .unzip()
 }
 
-/// Shares of answers without error above an edge for each arm.
-fn difference(comparison: &Comparison<'_>, edges: EdgePair, margin: Margin) -> Option<Difference> {
-    let answered: Vec<(Vec<u64>, Vec<u64>)> = comparison
-        .epochs
-        .iter()
-        .filter_map(|view| {
+/// Answers without error by slot, of arm and control, for each epoch compared: what
+/// latency is a share of.
+struct Answered(Vec<Option<[Vec<u64>; 2]>>);
+
+impl Answered {
+    fn of(comparison: &Comparison<'_>) -> Self {
+        let answered = |view: &EpochView<'_>| {
             let arm = view.sums.arms.get(comparison.arm)?;
             let control = view.sums.arms.get(comparison.control)?;
-            Some((arm.answered(), control.answered()))
-        })
-        .collect();
-    let strata: Vec<Stratum<'_>> = comparison
-        .epochs
-        .iter()
-        .zip(&answered)
-        .filter_map(|(view, (arm_answered, control_answered))| {
+            Some([arm.answered(), control.answered()])
+        };
+        Self(comparison.epochs.iter().map(answered).collect())
+    }
+
+    /// Those above an edge for each arm.
+    fn strata<'a>(&'a self, comparison: &'a Comparison<'_>, edges: EdgePair) -> Vec<Stratum<'a>> {
+        let epochs = comparison.epochs.iter().zip(&self.0);
+        let stratum = |(view, answered): (&EpochView<'a>, &'a Option<[Vec<u64>; 2]>)| {
+            let [in_arm, in_control] = answered.as_ref()?;
             let arm = view.sums.arms.get(comparison.arm)?;
             let control = view.sums.arms.get(comparison.control)?;
             Some(Stratum {
                 canary: ArmSlots {
-                    requests: arm_answered,
+                    requests: in_arm,
                     events: arm.over.get(edges.arm)?,
                 },
                 control: ArmSlots {
-                    requests: control_answered,
+                    requests: in_control,
                     events: control.over.get(edges.control)?,
                 },
             })
-        })
-        .collect();
-    sequence::difference(&strata, margin)
+        };
+        epochs.filter_map(stratum).collect()
+    }
 }

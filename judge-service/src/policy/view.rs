@@ -12,6 +12,35 @@ pub struct EpochView<'a> {
     pub epoch: &'a Epoch,
     pub weights: &'a [u16],
     pub sums: &'a EpochSums,
+    /// Requests that were decided, of the arm and of control.
+    pub decided: [u64; 2],
+    /// Control's requests under way, as far as they are more than the arm's for its
+    /// share of the users.
+    pub late: u64,
+}
+
+impl<'a> EpochView<'a> {
+    /// `None` where the arm has no users.
+    fn new(
+        epoch: &'a Epoch,
+        weights: &'a [u16],
+        sums: &'a EpochSums,
+        [arm, control]: [usize; 2],
+    ) -> Option<Self> {
+        let weight = |arm: usize| u64::from(weights.get(arm).copied().unwrap_or_default());
+        if weight(arm) == 0 {
+            return None;
+        }
+        let under_way = |arm: usize| sums.arms.get(arm).map_or(0, ArmSums::under_way);
+        let as_many = under_way(arm).saturating_mul(weight(control)) / weight(arm);
+        Some(Self {
+            epoch,
+            weights,
+            sums,
+            decided: [arm, control].map(|arm| sums.arms.get(arm).map_or(0, ArmSums::decided)),
+            late: under_way(control).saturating_sub(as_many),
+        })
+    }
 }
 
 /// Which of the two arms that are compared.
@@ -55,25 +84,21 @@ impl<'a> Comparison<'a> {
         let judged = rollout
             .step_epochs()
             .filter(|epoch| !all || epoch.thresholds.is_some());
+        let control = rollout.control_index();
         let epochs = judged
             .flat_map(|epoch| {
                 let sums = bundle.sums.iter();
                 sums.filter(|sums| sums.epoch == epoch.epoch)
                     .filter_map(|sums| {
                         let weights = epoch.weights_of(sums.segment.as_deref())?;
-                        let has_users = weights.get(arm).is_some_and(|&weight| weight > 0);
-                        has_users.then_some(EpochView {
-                            epoch,
-                            weights,
-                            sums,
-                        })
+                        EpochView::new(epoch, weights, sums, [arm, control])
                     })
             })
             .collect();
         Self {
             rollout,
             arm,
-            control: rollout.control_index(),
+            control,
             segment: None,
             epochs,
         }
@@ -141,12 +166,13 @@ impl<'a> Comparison<'a> {
             .map_or(0, |epoch| epoch.epoch)
     }
 
-    pub fn sum(&self, arm: usize, of: impl Fn(&ArmSums) -> u64) -> u64 {
-        self.epochs
-            .iter()
-            .filter_map(|view| view.sums.arms.get(arm))
-            .map(of)
-            .sum()
+    /// Requests that were decided in the epochs compared.
+    pub fn decided(&self, side: Side) -> u64 {
+        let of = |view: &EpochView<'_>| match side {
+            Side::Arm => view.decided[0],
+            Side::Control => view.decided[1],
+        };
+        self.epochs.iter().map(of).sum()
     }
 
     /// For each process (an epoch's start): users with a first event since, by epoch.
@@ -178,23 +204,12 @@ impl<'a> Comparison<'a> {
                                 with_event: in_arm + count(Side::Control),
                                 in_arm,
                             },
-                            late: self.late(view),
+                            late: view.late,
                         }
                     })
                     .collect()
             })
             .collect()
-    }
-
-    /// Control's requests under way, as far as they are more than the arm's for its
-    /// share of the users.
-    fn late(&self, view: &EpochView<'_>) -> u64 {
-        let arms = &view.sums.arms;
-        let under_way = |arm: usize| arms.get(arm).map_or(0, ArmSums::under_way);
-        let weight = |arm: usize| u64::from(view.weights.get(arm).copied().unwrap_or_default());
-        let of_arm = under_way(self.arm).saturating_mul(weight(self.control));
-        let as_many = of_arm / weight(self.arm).max(1);
-        under_way(self.control).saturating_sub(as_many)
     }
 
     /// The arm's share of the users that it and control have.

@@ -234,32 +234,23 @@ pub fn difference(strata: &[Stratum], margin: Margin) -> Option<Difference> {
     let whole = strata
         .iter()
         .all(|s| s.canary.is_whole() && s.control.is_whole());
-    let weights: f64 = strata
-        .iter()
-        .filter_map(Stratum::totals)
-        .map(|t| t.weight())
-        .sum();
-    if !whole || weights <= 0.0 || !ratio.is_finite() || !offset.is_finite() {
+    if !whole || !ratio.is_finite() || !offset.is_finite() {
         return None;
     }
 
+    // Strata enter by their weights as they are; what they add up to is divided by the
+    // sum of weights at the end.
     let mut slots = [Slot::default(); SLOTS];
-    let (mut canary_rate, mut control_rate) = (0.0, 0.0);
-    let (mut canary_n, mut control_n) = (0_u64, 0_u64);
-    let (mut canary_events, mut control_events) = (0_u64, 0_u64);
+    let mut sum = Sum::default();
     for (stratum, totals) in strata.iter().filter_map(|s| Some((s, s.totals()?))) {
-        let weight = totals.weight() / weights;
+        sum.add(&totals);
         let (canary, control) = (totals.canary, totals.control);
-        canary_rate += weight * canary.rate();
-        control_rate += weight * control.rate();
-        canary_events = canary_events.saturating_add(canary.events);
-        control_events = control_events.saturating_add(control.events);
-        canary_n = canary_n.saturating_add(canary.requests);
-        control_n = control_n.saturating_add(control.requests);
+        let pull = totals.weight() / canary.requests as f64;
+        let against = totals.weight() * ratio / control.requests as f64;
         let rows = stratum.canary.slots().zip(stratum.control.slots());
         for (slot, (in_canary, in_control)) in slots.iter_mut().zip(rows) {
-            slot.influence += weight * canary.influence(in_canary)
-                - weight * ratio * control.influence(in_control);
+            slot.influence += pull * in_canary.beyond(canary.rate())
+                - against * in_control.beyond(control.rate());
             slot.has_requests |= in_canary.requests > 0 || in_control.requests > 0;
             slot.has_canary_events |= in_canary.events > 0;
         }
@@ -267,24 +258,65 @@ pub fn difference(strata: &[Stratum], margin: Margin) -> Option<Difference> {
 
     let squares: f64 = slots
         .iter()
-        .map(|slot| slot.influence * slot.influence)
+        .map(|slot| slot.influence / sum.weights)
+        .map(|influence| influence * influence)
         .sum();
     let clusters = slots.iter().filter(|slot| slot.has_requests).count() as f64;
     // One cluster shows no spread.
-    if clusters < 2.0 {
+    if sum.weights <= 0.0 || clusters < 2.0 {
         return None;
     }
     Some(Difference {
-        estimate: canary_rate - ratio * control_rate - offset,
+        estimate: sum.canary_rate() - ratio * sum.control_rate() - offset,
         standard_error: sqrt(squares * clusters / (clusters - 1.0)),
-        canary_rate,
-        control_rate,
-        canary_events,
-        control_events,
+        canary_rate: sum.canary_rate(),
+        control_rate: sum.control_rate(),
+        canary_events: sum.canary.events,
+        control_events: sum.control.events,
         canary_event_slots: slots.iter().filter(|s| s.has_canary_events).count() as u32,
-        n: canary_n.saturating_add(control_n),
-        share: canary_n as f64 / (canary_n as f64 + control_n as f64),
+        n: sum.canary.requests.saturating_add(sum.control.requests),
+        share: sum.canary.requests as f64
+            / (sum.canary.requests as f64 + sum.control.requests as f64),
     })
+}
+
+/// `R1 - R0` alone, as [`difference`] estimates it, without its error: a fraction of the
+/// work. None if no stratum counts.
+pub fn estimate(strata: &[Stratum]) -> Option<f64> {
+    let mut sum = Sum::default();
+    for totals in strata.iter().filter_map(Stratum::totals) {
+        sum.add(&totals);
+    }
+    (sum.weights > 0.0).then(|| sum.canary_rate() - sum.control_rate())
+}
+
+/// What the strata add up to.
+#[derive(Default)]
+struct Sum {
+    weights: f64,
+    canary: Counts,
+    control: Counts,
+    canary_rates: f64,
+    control_rates: f64,
+}
+
+impl Sum {
+    fn add(&mut self, totals: &Totals) {
+        let weight = totals.weight();
+        self.weights += weight;
+        self.canary_rates += weight * totals.canary.rate();
+        self.control_rates += weight * totals.control.rate();
+        self.canary = self.canary.and(totals.canary);
+        self.control = self.control.and(totals.control);
+    }
+
+    fn canary_rate(&self) -> f64 {
+        self.canary_rates / self.weights
+    }
+
+    fn control_rate(&self) -> f64 {
+        self.control_rates / self.weights
+    }
 }
 
 /// What the strata add up to in one slot.
@@ -295,7 +327,7 @@ struct Slot {
     has_canary_events: bool,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Counts {
     requests: u64,
     events: u64,
@@ -333,16 +365,7 @@ impl ArmSlots<'_> {
     }
 
     fn total(&self) -> Counts {
-        self.slots().fold(
-            Counts {
-                requests: 0,
-                events: 0,
-            },
-            |sum, slot| Counts {
-                requests: sum.requests.saturating_add(slot.requests),
-                events: sum.events.saturating_add(slot.events),
-            },
-        )
+        self.slots().fold(Counts::default(), Counts::and)
     }
 }
 
@@ -363,9 +386,16 @@ impl Counts {
         self.events as f64 / self.requests as f64
     }
 
-    /// (Y_b - R N_b)/N: how much a slot of this total pulls the total's rate.
-    fn influence(&self, slot: Counts) -> f64 {
-        (slot.events as f64 - self.rate() * slot.requests as f64) / self.requests as f64
+    fn and(self, other: Self) -> Self {
+        Self {
+            requests: self.requests.saturating_add(other.requests),
+            events: self.events.saturating_add(other.events),
+        }
+    }
+
+    /// Y - R N: events beyond what a rate lets expect.
+    fn beyond(self, rate: f64) -> f64 {
+        self.events as f64 - rate * self.requests as f64
     }
 }
 
