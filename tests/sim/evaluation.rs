@@ -115,6 +115,11 @@ fn bundle() -> Result<Bundle> {
         rollout,
         sums,
         new_users,
+        not_ready: BTreeMap::new(),
+        workers: evidence::Workers {
+            serving: 4,
+            ..evidence::Workers::default()
+        },
     })
 }
 
