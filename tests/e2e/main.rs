@@ -39,3 +39,4 @@ mod sticky;
 mod stories;
 mod units;
 mod upgrades;
+mod vectors;

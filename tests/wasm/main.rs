@@ -27,3 +27,4 @@ mod routing;
 mod safety;
 mod samples;
 mod settings;
+mod vectors;
