@@ -35,6 +35,7 @@ mod segments;
 mod shadows;
 mod sharing;
 mod silent_judge;
+mod soak;
 mod sticky;
 mod stories;
 mod units;

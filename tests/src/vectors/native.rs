@@ -69,7 +69,7 @@ fn the_hash_is_murmur3() {
         assert_eq!(murmur3(text.as_bytes(), seed), hash, "{text} {seed:#x}");
         if seed == 1 {
             let place = place(text.as_bytes(), "");
-            let bucket = (u64::from(hash) * 10_000 >> 32) as u16;
+            let bucket = ((u64::from(hash) * 10_000) >> 32) as u16;
             assert_eq!((place.bucket, u32::from(place.slot)), (bucket, hash & 255));
         }
     }
@@ -132,7 +132,7 @@ fn assignments() {
             "hash": unit.hash, "bucket": unit.bucket, "slot": unit.slot, "arms": unit.arms,
         });
         assert_eq!(found, &expected, "{}", unit.name);
-        let bucket = (u64::from(unit.hash) * 10_000 >> 32) as u16;
+        let bucket = ((u64::from(unit.hash) * 10_000) >> 32) as u16;
         assert_eq!((bucket, unit.hash as u8), (unit.bucket, unit.slot));
     }
 }
