@@ -9,16 +9,21 @@ use serinus_core::json::read_tolerant;
 use serinus_core::plan::{CompiledPlan, CompiledRollout, Plan, compile};
 use serinus_core::request::{self, Body};
 use std::cell::Cell;
+use std::rc::Rc;
 
-/// Everything that a plan can ask for.
-const EVERYTHING: &[u8] = include_bytes!("everything.json");
+thread_local! {
+    /// All that a plan can ask for.
+    static EVERYTHING: Rc<CompiledPlan> =
+        Rc::new(compiled(include_bytes!("everything.json")).unwrap());
+}
 
 const SEPARATOR: &[u8] = b"\n===\n";
 
 pub fn decide(data: &[u8]) {
     let (document, rest) = split(data, SEPARATOR);
     let (head, body) = split(rest, b"\n\n");
-    let plan = compiled(document).unwrap_or_else(|| compiled(EVERYTHING).unwrap());
+    let plan = compiled(document).map(Rc::new);
+    let plan = plan.unwrap_or_else(|| EVERYTHING.with(Rc::clone));
     let headers: Vec<(String, &[u8])> = head
         .split(|&byte| byte == b'\n')
         .filter_map(|line| {
