@@ -68,7 +68,8 @@ fn a_workers_memory_settles_over_a_thousand_plans() {
         host.answer_stream(open, &Response::ok()).unwrap();
         host.finish(open).unwrap();
         // Only what the filter keeps is of interest.
-        (judge.reports.clear(), judge.samples.clear());
+        judge.reports.clear();
+        judge.samples.clear();
         sizes.push(host.memory_bytes());
     }
     assert_eq!(judge.refusals, [""; 0]);
