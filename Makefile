@@ -4,7 +4,7 @@ CARGO ?= cargo
 # Envoy's protobufs, which only one peer of the benchmark needs, are built by it alone.
 NATIVE := --workspace --exclude serinus-filter --exclude serinus-bench-ext-proc
 
-.PHONY: help bench-filter sim demo demo-keep test build wasm envoy lint format train clean
+.PHONY: help bench-filter sim demo demo-keep fuzz soak test build wasm envoy lint format train clean
 
 help:
 	@echo 'make demo       three releases of a real model in real Envoy, about a minute after the build'
@@ -14,6 +14,8 @@ help:
 	@echo 'make lint       rustfmt and clippy'
 	@echo 'make bench-filter  what the filter adds to a request, beside Lua and ext_proc (target/bench)'
 	@echo 'make sim        false alarms and detection, ours beside peers, some minutes (target/bench, stats/docs)'
+	@echo 'make fuzz       core fed with bytes for FUZZ_SECONDS (60), split over five targets'
+	@echo 'make soak       a million requests and a thousand plans in real Envoy, about ten minutes (target/bench)'
 	@echo 'make train      train the demo models again (needs scikit-learn)'
 
 demo: wasm envoy
@@ -45,12 +47,22 @@ sim:
 	$(CARGO) build --locked -p serinus-tests --bin sim
 	target/debug/sim $(SIM)
 
+fuzz:
+	filter/core/fuzz/run
+
+soak: wasm envoy
+	$(CARGO) build --locked -p serinus-judge -p serinus-tests --bins
+	$(CARGO) test --locked -p serinus-tests --test e2e -- --ignored --nocapture --exact \
+		soak::memory_settles_over_a_million_requests
+
 lint:
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path filter/core/fuzz/Cargo.toml --check
 	$(CARGO) clippy --locked --workspace --exclude serinus-bench-ext-proc --all-targets -- -D warnings
 
 format:
 	$(CARGO) fmt --all
+	$(CARGO) fmt --manifest-path filter/core/fuzz/Cargo.toml
 
 train:
 	python3 tests/models/train.py

@@ -325,7 +325,7 @@ async fn random_nonsense_stops_no_worker() {
 }
 
 /// A request of which each part may be anything that HTTP lets through.
-fn nonsense(random: &mut Random) -> Vec<u8> {
+pub fn nonsense(random: &mut Random) -> Vec<u8> {
     const WORDS: [&[u8]; 24] = [
         b"uid",
         b"=",

@@ -2,8 +2,9 @@
 //! and the whole of it is one request in the books.
 
 use crate::wire::echo::pattern;
-use crate::wire::{Counts, Wire, options, user};
+use crate::wire::{Counts, Wire, options, spec, user};
 use crate::world::turn;
+use serde_json::json;
 use serinus_tests::load::{Arm, USER_HEADER};
 
 const ARMS: [Arm; 2] = [Arm::Control, Arm::Canary];
@@ -41,6 +42,34 @@ async fn a_retry_stays_on_its_users_arm() {
         assert_eq!((answer.status, answer.arm()), (503, None));
         assert_eq!(server.take_seen().len(), 3);
         assert_eq!(wire.server(other(arm)).count(), 0);
+        let expected = Counts {
+            exposures: 3,
+            finished: 3,
+            errors: 2,
+            ..Counts::default()
+        };
+        wire.counted(arm, expected).await;
+    }
+    wire.unharmed().await;
+}
+
+/// The version failed once, though no user saw it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retried_answer_is_an_error_where_the_rollout_says_so() {
+    let _turn = turn().await;
+    let mut spec = spec();
+    spec["errors"] = json!({"statuses": ["5xx"], "retried": true});
+    let wire = Wire::start_with(&spec, &options::RETRIES).await;
+    for arm in ARMS {
+        let (key, server) = (user(arm), wire.server(arm));
+        let mut client = wire.http1().await;
+        for (failures, attempts) in [(0, 1), (1, 2), (2, 3)] {
+            server.fail_next(failures);
+            let who = [(USER_HEADER, key.as_str())];
+            let answer = client.ask("POST /", &who, b"body").await.unwrap();
+            assert_eq!((answer.status, answer.arm()), (200, Some(arm)));
+            assert_eq!(server.take_seen().len(), attempts);
+        }
         let expected = Counts {
             exposures: 3,
             finished: 3,

@@ -189,16 +189,21 @@ impl Wire {
         if active != WORKERS + 2 {
             return Err(format!("{active} VMs are active").into());
         }
+        match self.complaints()?.first() {
+            Some(line) => Err(format!("Envoy said: {line}").into()),
+            None => Ok(()),
+        }
+    }
+
+    /// What Envoy said of VMs that died, and of callbacks that failed.
+    pub fn complaints(&self) -> Result<Vec<String>> {
         let log = std::fs::read_to_string(self.folder.path().join("envoy.log"))?;
         let bad = |line: &&str| {
             ["[critical]", "Function: proxy_", "panicked", "wasm trap"]
                 .iter()
                 .any(|word| line.contains(word))
         };
-        match log.lines().find(bad) {
-            Some(line) => Err(format!("Envoy said: {line}").into()),
-            None => Ok(()),
-        }
+        Ok(log.lines().filter(bad).map(str::to_owned).collect())
     }
 
     pub async fn counts(&self, arm: Arm) -> Result<Counts> {

@@ -16,7 +16,7 @@ pub struct Report {
 }
 
 pub const OURS: &str = "ours, alpha 0.05";
-const UNSETTLED: &str = "late_control";
+const KNOWN_ALONE: &str = "late_control_known_alone";
 
 impl Report {
     pub fn new(options: &Options) -> Self {
@@ -37,9 +37,9 @@ impl Report {
         let mut figures = Map::new();
         for row in &self.rollback {
             let Some(ours) = row.rule(OURS) else { continue };
-            if row.world.name == UNSETTLED {
+            if row.world.name == KNOWN_ALONE {
                 figures.insert(
-                    "late_control_without_settling_false_rollback".to_owned(),
+                    "late_control_known_alone_false_rollback".to_owned(),
                     json!(ours.rate()),
                 );
             } else {

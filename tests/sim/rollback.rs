@@ -43,11 +43,10 @@ pub fn peers() -> Vec<Box<dyn Rule>> {
 
 pub fn run(options: &Options, progress: &Progress) -> Vec<Row> {
     let beside = worlds::peers();
-    let [late, _] = worlds::delayed();
+    let [known_alone, _] = worlds::delayed();
     let mut all = worlds::all();
-    // Before the one that shows what repairs it.
-    let place = all.iter().position(|world| world.settle > 0);
-    all.insert(place.unwrap_or(all.len()), late);
+    // Beside the one that shows what repairs it.
+    all.push(known_alone);
     all.into_iter()
         .map(|world| {
             let mut rules: Vec<Box<dyn Rule>> = vec![

@@ -138,10 +138,12 @@ impl Report {
         }
         line(
             text,
-            "\n`late_control` shows what breaks the rule and what repairs it: when \
-             control's errors are known later than the canary's, every process begins with \
-             canary's errors alone. Holding the events of both arms back until they are as \
-             old as the latest that may come makes them comparable again.\n",
+            "\n`late_control_known_alone` shows what breaks the rule: when control's errors \
+             are known later than the canary's, every process begins with canary's errors \
+             alone. `late_control` is the same world judged as the judge does it: requests \
+             of control that are under way, beyond as many as the canary has for its share, \
+             count as failed until they end. An error of control only ever weakens the \
+             evidence, so it stays below that of the exact process.\n",
         );
         line(
             text,

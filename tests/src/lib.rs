@@ -15,4 +15,5 @@ pub mod ports;
 pub mod process;
 pub mod random;
 pub mod stories;
+pub mod vectors;
 pub mod wait;

@@ -27,3 +27,5 @@ mod routing;
 mod safety;
 mod samples;
 mod settings;
+mod soak;
+mod vectors;

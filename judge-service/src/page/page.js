@@ -114,8 +114,8 @@ const ALLOWED = {
   waiting: ["promote", "abort"],
   running: ["promote", "pause", "abort"],
   paused: ["promote", "resume", "abort"],
+  promoted: ["finish", "abort"],
 };
-const allowedOn = (rollout) => (words.isWatched(rollout) ? ["finish", "abort"] : ALLOWED[rollout.phase] ?? []);
 
 function render() {
   const rollout = state.rollouts?.find((r) => r.id === state.selected);
@@ -153,7 +153,7 @@ function render() {
   // A screen reader hears changes of state, not numbers that move each second.
   showText("announce", silent ? "" : `${rollout.id}: ${sentence}`);
 
-  const allowed = allowedOn(rollout);
+  const allowed = ALLOWED[rollout.phase] ?? [];
   $("actions").hidden = allowed.length === 0;
   for (const button of $("actions").children) {
     button.hidden = !allowed.includes(button.dataset.action);
@@ -177,7 +177,7 @@ function showText(id, text) {
 // === deciding by hand ===
 
 const ASK = {
-  finish: (r) => `${r.id} ends: the ${words.weight(r.spec?.holdback_percent)} held back get ${words.versionOf(words.treatmentsOf(r)[0])} too, and nothing is judged any more.`,
+  finish: (r) => `${r.id} ends for good: ${words.versionOf(words.treatmentsOf(r)[0])} serves everybody, nothing is judged any more, and the old version may go.`,
   promote: (r) => r.phase === "waiting" ? `${r.id} starts now, though not every version says that it is ready.` : `${r.id} moves on from ${words.stepWeights(r.steps?.[r.step])} now, without waiting for the judge’s evidence.`,
   pause: (r) => `${r.id} stays at ${words.stepWeights(r.steps?.[r.step])} until somebody resumes it.`,
   resume: (r) => `${r.id} goes on from ${words.stepWeights(r.steps?.[r.step])}; the judge decides again.`,

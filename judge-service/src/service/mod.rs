@@ -10,6 +10,7 @@ pub mod models;
 mod notices;
 mod readiness;
 mod reference;
+mod scale_down;
 pub mod status;
 
 pub use deeds::DeedError;

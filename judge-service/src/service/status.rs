@@ -4,6 +4,7 @@ use super::Service;
 use super::delivery::Convergence;
 use super::live::{Counters, Example, Point};
 use super::notices;
+use super::scale_down::{self, ScaleDown};
 use crate::books::Entry;
 use crate::domain::spec::{RolloutSpec, Step};
 use crate::domain::sums::{ArmSums, Firsts, dense};
@@ -45,6 +46,8 @@ pub struct ArmStatus {
     pub weight: f64,
     pub model: Option<String>,
     pub sha256: Option<String>,
+    /// Whether its servers may be taken away.
+    pub scale_down: ScaleDown,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -123,6 +126,8 @@ impl Service {
                     .unwrap_or_default(),
             ) / 100.0
         };
+        let now = self.now();
+        let delivery = self.delivery().convergence(now);
         let arms = rollout
             .spec
             .arms
@@ -134,6 +139,7 @@ impl Service {
                 weight: weight(index),
                 model: arm.model.clone(),
                 sha256: rollout.digests.get(&arm.name).cloned(),
+                scale_down: scale_down::of_arm(entry, index, &delivery, now),
             })
             .collect();
         let (evaluation, incident) = {
@@ -143,11 +149,10 @@ impl Service {
                 live.incident(&rollout.spec.id, rollout.spec.baseline()),
             )
         };
-        let delivery = self.delivery().convergence(self.now());
         let notices = incident
             .filter(|_| rollout.phase.is_live())
             .into_iter()
-            .chain(notices::notices(entry, &delivery, self.now()))
+            .chain(notices::notices(entry, &delivery, now))
             .collect();
         Status {
             id: rollout.spec.id.clone(),

@@ -31,7 +31,7 @@ pub use artefact::Artefact;
 pub use callouts::{Callout, Failure};
 pub use headers::Headers;
 pub use request::{Request, Response};
-pub use streams::flags;
+pub use streams::{Action, flags};
 
 use state::{Root, State};
 

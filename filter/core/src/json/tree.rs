@@ -225,4 +225,22 @@ mod tests {
             assert_eq!(parse(&written).unwrap(), parse(text).unwrap(), "{text}");
         }
     }
+
+    /// Found by fuzzing: serde_json reads numbers to within a unit in the last place
+    /// unless it is asked for more, and the judge had asked. So a user whose key is
+    /// such a number had another bucket in the filter than in the judge.
+    #[test]
+    fn numbers_are_read_to_the_last_place() {
+        for text in [
+            "1.2345678901234567e27",
+            "0.30000000000000004",
+            "5e-324",
+            "1.7976931348623157e308",
+        ] {
+            let standard: f64 = text.parse().unwrap();
+            assert_eq!(number(text.as_bytes()), Some(standard), "{text}");
+            let found = String::from_utf8(parse(text).unwrap().scalar().unwrap()).unwrap();
+            assert_eq!(found.parse(), Ok(standard), "{text}");
+        }
+    }
 }

@@ -77,11 +77,13 @@ impl Rule for Label {
     fn run(&self, world: &World, run: &Run, _: &[Look]) -> Vec<Option<u64>> {
         let mut fired: Vec<Option<u64>> = vec![None; self.alphas.len()];
         let mut race = Processes::new(self, world);
-        for event in &run.events {
+        for (index, event) in run.events.iter().enumerate() {
             if event.known >= world.requests {
                 break;
             }
-            let Some(evidence) = race.take(event) else {
+            let to_come = run.events.iter().skip(index + 1);
+            let late = || under_way(world, event.known, to_come);
+            let Some(evidence) = race.take(event, late) else {
                 continue;
             };
             for (fired, &alpha) in fired.iter_mut().zip(&self.alphas) {
@@ -95,6 +97,18 @@ impl Rule for Label {
         }
         fired
     }
+}
+
+/// Control's errors that happened and are not known yet. The canary's are known at once
+/// in the worlds that ask.
+fn under_way<'a>(world: &World, now: u64, to_come: impl Iterator<Item = &'a Event>) -> u64 {
+    if !world.under_way {
+        return 0;
+    }
+    to_come
+        .take_while(|event| event.known <= now + world.lateness.control)
+        .filter(|event| !event.canary && event.at <= now)
+        .count() as u64
 }
 
 /// What has been counted.
@@ -135,7 +149,8 @@ impl<'a> Processes<'a> {
     }
 
     /// Counts an event; the evidence of the strongest process, if it can be enough.
-    fn take(&mut self, event: &Event) -> Option<f64> {
+    /// `late` are errors of control that are still to come, and count as if they had.
+    fn take(&mut self, event: &Event, late: impl Fn() -> u64) -> Option<f64> {
         self.begin(event.known);
         let before = self.before(event);
         let share = self.world.share(self.world.step(event.at));
@@ -147,7 +162,12 @@ impl<'a> Processes<'a> {
             process.count(share, event.canary);
             // Only an event on the canary can raise the evidence.
             if event.canary && process.may_reach(self.least, self.rule.grid.tolerated()) {
-                let log_e = ratio::log_e(&self.rule.grid, process.labels.iter().copied());
+                let late = late();
+                let with_late = process.labels.iter().map(|labels| LabelCounts {
+                    with_event: labels.with_event + if labels.share == share { late } else { 0 },
+                    ..*labels
+                });
+                let log_e = ratio::log_e(&self.rule.grid, with_late);
                 let own = process.log_weight + log_e;
                 strongest = Some(strongest.map_or(own, |best| best.max(own)));
             }
@@ -295,15 +315,15 @@ mod tests {
                 .map(|labels| labels.map(|labels| labels.with_event).sum())
                 .collect()
         };
-        processes.take(&event(10, 1, true));
-        processes.take(&event(20, 1, true));
+        processes.take(&event(10, 1, true), || 0);
+        processes.take(&event(20, 1, true), || 0);
         assert_eq!(counts(&processes), [1]);
         // Restarts at 1,000 and 2,000.
-        processes.take(&event(1_500, 1, true));
+        processes.take(&event(1_500, 1, true), || 0);
         assert_eq!(counts(&processes), [1, 1]);
-        processes.take(&event(2_500, 2, true));
+        processes.take(&event(2_500, 2, true), || 0);
         assert_eq!(counts(&processes), [2, 2, 1]);
-        processes.take(&event(2_600, 1, true));
+        processes.take(&event(2_600, 1, true), || 0);
         assert_eq!(counts(&processes), [2, 2, 2]);
     }
 }

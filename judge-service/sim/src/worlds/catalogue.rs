@@ -27,7 +27,7 @@ pub fn iid() -> World {
         ratio: 1.0,
         from_step: 0,
         lateness: Lateness::default(),
-        settle: 0,
+        under_way: false,
     }
 }
 
@@ -207,34 +207,34 @@ pub fn all() -> Vec<World> {
             )
         },
     ];
-    let [_, settled] = delayed();
-    worlds.push(settled);
+    let [_, counted] = delayed();
+    worlds.push(counted);
     worlds
 }
 
 /// Control's errors are time-outs, known 5 s later at 1,000 requests a second, and the
-/// canary's are known at once: without and with the rule that events of both arms wait
-/// until they have that age.
+/// canary's are known at once: judged by what is known alone, and as the judge does it.
 #[must_use]
 pub fn delayed() -> [World; 2] {
-    let late = World {
+    let counted = World {
         lateness: Lateness {
             control: 5_000,
             ..Lateness::default()
         },
+        under_way: true,
         ..world(
             "late_control",
             "control's errors known 5,000 requests later, canary's at once",
             DIFFER,
         )
     };
-    let settled = World {
-        name: "late_control_settled",
-        words: "the same as late_control, but events of both arms wait until they are 5,000 requests old",
-        settle: 5_000,
-        ..late.clone()
+    let known_alone = World {
+        name: "late_control_known_alone",
+        words: "the same, if what is under way counted for nothing",
+        under_way: false,
+        ..counted.clone()
     };
-    [late, settled]
+    [known_alone, counted]
 }
 
 /// What peers are run in beside ours: 1,000 requests a minute.

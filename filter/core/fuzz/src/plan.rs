@@ -1,0 +1,51 @@
+//! A plan: bytes that a judge sent, or somebody in its place.
+
+use serinus_core::json::{read_strict, read_tolerant};
+use serinus_core::plan::compiled::{MAX_ARMS, MAX_EDGES, MAX_ROLLOUTS, MAX_SUMS, sums_of};
+use serinus_core::plan::{CompiledPlan, Plan, compile};
+
+/// A plan that is read is read back from what it is written as, and one that compiles
+/// has what the request path relies on.
+pub fn plan(data: &[u8]) {
+    let Ok((plan, ignored)) = read_tolerant::<Plan>(data) else {
+        let error = read_strict::<Plan>(data).unwrap_err();
+        assert!(!error.field.is_empty() && !error.problem.is_empty());
+        return;
+    };
+    match read_strict::<Plan>(data) {
+        Ok(strict) => assert!(ignored.is_empty() && strict == plan),
+        Err(error) => assert!(ignored.contains(&error.field), "{error}"),
+    }
+    let written = serde_json::to_vec(&plan).unwrap();
+    let again = read_strict::<Plan>(&written).unwrap();
+    assert_eq!(again, plan);
+    match compile(&plan) {
+        Ok(compiled) => {
+            check(&compiled);
+            assert_eq!(compile(&again), Ok(compiled));
+        }
+        Err(error) => assert!(!error.field.is_empty() && !error.problem.is_empty()),
+    }
+}
+
+fn check(plan: &CompiledPlan) {
+    assert!(plan.rollouts.len() <= MAX_ROLLOUTS);
+    let sums = plan.rollouts.iter();
+    let sums = sums.map(|rollout| sums_of(rollout.arms.len(), rollout.segments.len()));
+    assert!(sums.sum::<usize>() <= MAX_SUMS);
+    for rollout in &plan.rollouts {
+        assert!((1..=MAX_ARMS).contains(&rollout.arms.len()));
+        assert!(rollout.baseline < rollout.arms.len());
+        assert!(rollout.latency_edges_us.len() <= MAX_EDGES);
+        let mut end = 0;
+        for range in rollout.allocation.ranges() {
+            assert!(end <= range.from && range.from < range.to && range.to <= 10_000);
+            assert!(range.arm < rollout.arms.len());
+            end = range.to;
+        }
+        for arm in &rollout.arms {
+            // It becomes the value of a header.
+            assert!(!arm.is_empty() && arm.bytes().all(|byte| byte.is_ascii_graphic()));
+        }
+    }
+}
