@@ -138,5 +138,8 @@ fn verdict(moment: &Moment) -> String {
         Phase::Promoted => "PROMOTED".to_owned(),
         Phase::RolledBack => "ROLLED BACK".to_owned(),
         Phase::Aborted => "ABORTED".to_owned(),
+        Phase::Waiting => "waits for its version".to_owned(),
+        Phase::Finished => "FINISHED".to_owned(),
+        Phase::Superseded => "SUPERSEDED".to_owned(),
     }
 }

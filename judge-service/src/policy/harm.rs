@@ -9,7 +9,7 @@
 use super::view::{Comparison, Labels, Side};
 use super::words;
 use crate::domain::sums::ArmSums;
-use serinus_stats::ratio::{self, RatioGrid};
+use serinus_stats::ratio::{self, LabelCounts, RatioGrid};
 use serinus_stats::restart::{self, Process};
 
 pub struct Harm {
@@ -36,6 +36,23 @@ pub enum Pending {
     Known,
 }
 
+/// Epochs and segments in which the users were split alike bet alike, so they are one:
+/// most steps have one share, and each costs a logarithm for each ratio of the grid.
+fn by_share(labels: impl Iterator<Item = LabelCounts>) -> Vec<LabelCounts> {
+    let mut together: Vec<LabelCounts> = Vec::new();
+    for label in labels {
+        let same = together.iter_mut().find(|known| known.share == label.share);
+        match same {
+            Some(known) => {
+                known.with_event += label.with_event;
+                known.in_arm += label.in_arm;
+            }
+            None => together.push(label),
+        }
+    }
+    together
+}
+
 impl Harm {
     /// `since(side, sums, start)`: users whose first event since epoch `start` is in
     /// `sums`, which are that side's.
@@ -55,9 +72,10 @@ impl Harm {
                 Pending::MayFail => labels.with_late(),
                 Pending::Known => labels.known,
             });
+            let together = by_share(counted);
             let log_e = restart::strongest([Process {
                 weight: restart::process_weight(steps, index),
-                log_e: ratio::log_e(&grid, counted),
+                log_e: ratio::log_e(&grid, together.iter().copied()),
             }]);
             if strongest.is_none_or(|(best, _)| log_e > best) {
                 strongest = Some((log_e, labels));

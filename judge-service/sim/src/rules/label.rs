@@ -82,7 +82,7 @@ impl Rule for Label {
                 break;
             }
             let to_come = run.events.iter().skip(index + 1);
-            let late = || under_way(world, event.known, to_come);
+            let late = || under_way(world, event.known, to_come.clone());
             let Some(evidence) = race.take(event, late) else {
                 continue;
             };
