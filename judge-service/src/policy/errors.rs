@@ -8,7 +8,7 @@ use crate::domain::sums::{Firsts, Outcomes};
 use crate::domain::{Metric, MetricEvidence};
 use serinus_stats::absolute;
 use serinus_stats::restart;
-use serinus_stats::sequence::{self, ArmSlots, Difference, Margin, Stratum};
+use serinus_stats::sequence::{self, Margin};
 
 pub fn evidence(
     comparison: &Comparison<'_>,
@@ -16,7 +16,8 @@ pub fn evidence(
     promotion_alpha: f64,
 ) -> MetricEvidence {
     let guardrail = &comparison.rollout.spec.guardrails.errors;
-    let shown = difference(comparison, Margin::Absolute(0.0));
+    let strata = comparison.errors();
+    let shown = sequence::difference(&strata, Margin::Absolute(0.0));
     let gap = shown.as_ref().map(|shown| shown.estimate);
     let harm = Harm::of(
         comparison,
@@ -31,7 +32,7 @@ pub fn evidence(
     let at_margin = Margin::Ratio(guardrail.margin_ratio);
     // A segment has no voice for promotion.
     let by_ratio = comparison.segment.is_none()
-        && difference(comparison, at_margin).is_some_and(|difference| {
+        && sequence::difference(&strata, at_margin).is_some_and(|difference| {
             enough(&difference) && difference.upper_bound(alpha, TUNING_REQUESTS) < 0.0
         });
     let Outcomes { users, bad } = outcomes(comparison);
@@ -83,28 +84,6 @@ pub fn evidence(
         within_margin: Some(within),
         words,
     }
-}
-
-fn difference(comparison: &Comparison<'_>, margin: Margin) -> Option<Difference> {
-    let strata: Vec<Stratum<'_>> = comparison
-        .epochs
-        .iter()
-        .filter_map(|view| {
-            let arm = view.sums.arms.get(comparison.arm)?;
-            let control = view.sums.arms.get(comparison.control)?;
-            Some(Stratum {
-                canary: ArmSlots {
-                    requests: &arm.finished,
-                    events: &arm.errors,
-                },
-                control: ArmSlots {
-                    requests: &control.finished,
-                    events: &control.errors,
-                },
-            })
-        })
-        .collect();
-    sequence::difference(&strata, margin)
 }
 
 /// How the first request of each listed user in this step ended.

@@ -5,12 +5,12 @@
 
 use super::gate::enough;
 use super::harm::{Harm, Pending};
-use super::view::{Comparison, EpochView, Side};
+use super::view::{Comparison, Side};
 use super::{SHOWN_ALPHA, SHOWN_EVENTS, TUNING_REQUESTS, words};
 use crate::domain::rollout::{EdgePair, PromotionEdge};
 use crate::domain::sums::Firsts;
 use crate::domain::{Metric, MetricEvidence};
-use serinus_stats::sequence::{self, ArmSlots, Difference, Margin, Stratum};
+use serinus_stats::sequence::{self, Difference, Margin};
 
 /// Evidence of harm: the strongest of the tail's thresholds, each with its share
 /// of alpha (a mean of processes with different filtrations has no guarantee).
@@ -19,7 +19,6 @@ pub fn tail(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<MetricEv
     let guardrail = &comparison.rollout.spec.guardrails.latency;
     let thresholds = comparison.epochs.first()?.epoch.thresholds.as_ref()?;
     let alpha = rollback_alpha / thresholds.tail.len().max(1) as f64;
-    let answered = Answered::of(comparison);
     let strongest = thresholds
         .tail
         .iter()
@@ -41,7 +40,7 @@ pub fn tail(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<MetricEv
                 },
             );
             // Requests under way are in no rate yet, and may be the slowest.
-            let gap = sequence::estimate(&answered.strata(comparison, edges))
+            let gap = sequence::estimate(&comparison.slower_than(edges))
                 .unwrap_or(0.0)
                 .max(harm.gap(comparison));
             let harmed = harm.is_proven(Some(gap), guardrail.floor);
@@ -53,7 +52,7 @@ pub fn tail(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<MetricEv
                 .unwrap_or(core::cmp::Ordering::Equal)
         });
     let (edges, harm, harmed) = strongest?;
-    let shown = sequence::difference(&answered.strata(comparison, edges), Margin::Absolute(0.0));
+    let shown = sequence::difference(&comparison.slower_than(edges), Margin::Absolute(0.0));
     let slower_than = |edge: usize| {
         let edge_us = thresholds.edges_us.get(edge).copied();
         words::duration_us(edge_us.unwrap_or_default())
@@ -101,24 +100,21 @@ pub fn promotion(comparison: &Comparison<'_>, alpha: f64) -> Vec<MetricEvidence>
         .first()
         .and_then(|view| view.epoch.thresholds.as_ref());
     let slowdown = comparison.rollout.spec.guardrails.latency.slowdown;
-    let answered = Answered::of(comparison);
     thresholds
         .into_iter()
         .flat_map(|thresholds| &thresholds.promotion)
-        .map(|edge| quantile(comparison, &answered, edge, slowdown, alpha))
+        .map(|edge| quantile(comparison, edge, slowdown, alpha))
         .collect()
 }
 
 fn quantile(
     comparison: &Comparison<'_>,
-    answered: &Answered,
     edge: &PromotionEdge,
     slowdown: f64,
     alpha: f64,
 ) -> MetricEvidence {
     let percentile = edge.percentile;
-    let difference =
-        |edges, margin| sequence::difference(&answered.strata(comparison, edges), margin);
+    let difference = |edges, margin| sequence::difference(&comparison.slower_than(edges), margin);
     let judged = difference(edge.edges, Margin::Ratio(1.0));
     let within = judged
         .as_ref()
@@ -170,40 +166,4 @@ fn interval(shown: Option<&Difference>) -> (Option<f64>, Option<f64>) {
         .filter(|shown| shown.canary_events >= SHOWN_EVENTS)
         .map(|shown| shown.interval(SHOWN_ALPHA, TUNING_REQUESTS))
         .unzip()
-}
-
-/// Answers without error by slot, of arm and control, for each epoch compared: what
-/// latency is a share of.
-struct Answered(Vec<Option<[Vec<u64>; 2]>>);
-
-impl Answered {
-    fn of(comparison: &Comparison<'_>) -> Self {
-        let answered = |view: &EpochView<'_>| {
-            let arm = view.sums.arms.get(comparison.arm)?;
-            let control = view.sums.arms.get(comparison.control)?;
-            Some([arm.answered(), control.answered()])
-        };
-        Self(comparison.epochs.iter().map(answered).collect())
-    }
-
-    /// Those above an edge for each arm.
-    fn strata<'a>(&'a self, comparison: &'a Comparison<'_>, edges: EdgePair) -> Vec<Stratum<'a>> {
-        let epochs = comparison.epochs.iter().zip(&self.0);
-        let stratum = |(view, answered): (&EpochView<'a>, &'a Option<[Vec<u64>; 2]>)| {
-            let [in_arm, in_control] = answered.as_ref()?;
-            let arm = view.sums.arms.get(comparison.arm)?;
-            let control = view.sums.arms.get(comparison.control)?;
-            Some(Stratum {
-                canary: ArmSlots {
-                    requests: in_arm,
-                    events: arm.over.get(edges.arm)?,
-                },
-                control: ArmSlots {
-                    requests: in_control,
-                    events: control.over.get(edges.control)?,
-                },
-            })
-        };
-        epochs.filter_map(stratum).collect()
-    }
 }

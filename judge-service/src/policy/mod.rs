@@ -13,6 +13,7 @@ mod harm;
 mod judge;
 mod lacking;
 mod latency;
+mod strata;
 #[cfg(test)]
 mod tests;
 pub mod thresholds;

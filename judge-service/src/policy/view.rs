@@ -1,9 +1,13 @@
 //! The bundle, arranged for the guardrails.
 
+use super::strata::Strata;
+use crate::domain::rollout::EdgePair;
 use crate::domain::spec::LeavesOut;
 use crate::domain::sums::{ArmSums, EpochSums};
 use crate::domain::{Bundle, Epoch, Rollout};
 use serinus_stats::ratio::LabelCounts;
+use serinus_stats::sequence::Stratum;
+use std::rc::Rc;
 
 /// One epoch of the current step and one segment, or the rest, with what was
 /// counted in it: users in it were split by one set of weights.
@@ -75,6 +79,7 @@ pub struct Comparison<'a> {
     /// The segment that alone is compared; `None` for the whole.
     pub segment: Option<&'a str>,
     pub epochs: Vec<EpochView<'a>>,
+    strata: Rc<Strata<'a>>,
 }
 
 impl<'a> Comparison<'a> {
@@ -85,7 +90,7 @@ impl<'a> Comparison<'a> {
             .step_epochs()
             .filter(|epoch| !all || epoch.thresholds.is_some());
         let control = rollout.control_index();
-        let epochs = judged
+        let epochs: Vec<EpochView<'a>> = judged
             .flat_map(|epoch| {
                 let sums = bundle.sums.iter();
                 sums.filter(|sums| sums.epoch == epoch.epoch)
@@ -100,8 +105,19 @@ impl<'a> Comparison<'a> {
             arm,
             control,
             segment: None,
+            strata: Rc::new(Strata::new(&epochs, arm, control)),
             epochs,
         }
+    }
+
+    /// Requests that failed, of all that finished.
+    pub fn errors(&self) -> Vec<Stratum<'_>> {
+        self.strata.errors(self.segment)
+    }
+
+    /// Answers above an edge, of all without error since the thresholds are known.
+    pub fn slower_than(&self, edges: EdgePair) -> Vec<Stratum<'_>> {
+        self.strata.slower_than(self.segment, edges)
     }
 
     /// Whether the arm has users to be judged by, as far as this comparison goes.

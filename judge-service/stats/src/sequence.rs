@@ -5,7 +5,7 @@
 //! Users are randomised; a user's requests depend on each other and come back over
 //! time. Users are independent. They are grouped into 256 hash slots that are
 //! independent of the arm, so slots are independent clusters and their spread shows
-//! the true variance of request-level rates. A stratum is an epoch (of one segment):
+//! the true variance of request-level rates. A stratum is a step (of one segment):
 //! within it the split is constant, so pooling over a ramp cannot flip a sign.
 //!
 //! # The estimate
@@ -54,7 +54,7 @@ pub struct ArmSlots<'a> {
     pub events: &'a [u64],
 }
 
-/// One epoch of one segment: a time in which the split did not change.
+/// A time in which the split of one segment did not change.
 #[derive(Clone, Copy, Debug)]
 pub struct Stratum<'a> {
     /// The arm that is judged.
@@ -216,6 +216,14 @@ pub fn rho2(alpha: f64, n_star: f64, sides: Sides) -> f64 {
 
 fn is_time(x: f64) -> bool {
     x > 0.0 && x.is_finite()
+}
+
+/// Adds counts slot by slot: strata in which the split was the same are one stratum.
+/// Counts are far below 2^64; should they not be, the sum wraps.
+pub fn add_slots(sum: &mut [u64], more: &[u64]) {
+    for (sum, more) in sum.iter_mut().zip(more) {
+        *sum = sum.wrapping_add(*more);
+    }
 }
 
 /// `Delta` over all strata. A stratum in which an arm had no requests has no
