@@ -2,54 +2,54 @@
 //! It carries no rollout, so that a proxy that starts while the judge is away
 //! serves the baseline.
 
-use serde::Deserialize;
 use serinus_core::json::{self, FieldError};
+use serinus_core::read_fields;
 
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// The cluster that calls to the judge go to; without one no plan ever comes.
-    #[serde(default)]
     pub judge: Option<Judge>,
     /// The request header that routes match; what a client sent in it is replaced.
-    #[serde(default = "default_arm_header")]
     pub arm_header: String,
     /// The request header in which `request_mirror_policies` find the cluster of a
     /// shadow. Without it nothing is shadowed.
-    #[serde(default)]
     pub shadow_header: Option<String>,
     /// A header that tells the client its rollout and arm.
-    #[serde(default)]
     pub response_header: Option<String>,
     /// Whether requests may wait for their bodies, where a plan asks for a value in
     /// one. Envoy must know of it: with `allow_on_headers_stop_iteration: true` beside
     /// this configuration. Without that, such requests would hang.
-    #[serde(default)]
     pub hold_bodies: bool,
     /// The kill switch: overrides every plan, and all requests get the baseline.
-    #[serde(default)]
     pub disabled: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+read_fields!(Settings {
+    judge,
+    arm_header,
+    shadow_header,
+    response_header,
+    hold_bodies,
+    disabled,
+    ..Settings::default()
+});
+
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judge {
     pub cluster: String,
-    #[serde(default = "default_authority")]
     pub authority: String,
 }
 
-fn default_arm_header() -> String {
-    "x-serinus-arm".to_owned()
-}
-
-fn default_authority() -> String {
-    "serinus-judge".to_owned()
-}
+read_fields!(Judge {
+    cluster,
+    authority = "serinus-judge".to_owned(),
+});
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             judge: None,
-            arm_header: default_arm_header(),
+            arm_header: "x-serinus-arm".to_owned(),
             shadow_header: None,
             response_header: None,
             hold_bodies: false,

@@ -1,9 +1,11 @@
 //! Reading JSON with errors that name the field.
 
+mod fields;
 mod read;
 mod tree;
 mod wrong;
 
+pub use fields::{Fields, fill};
 pub use tree::{Tree, number, written};
 
 use core::fmt;
@@ -44,7 +46,7 @@ impl std::error::Error for FieldError {}
 pub fn read_tolerant<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, Vec<String>), FieldError> {
     let tree = Tree::parse(bytes)
         .map_err(|error| FieldError::new(".", format!("is no JSON document: {error}")))?;
-    read::read(tree)
+    read::read(&tree)
 }
 
 /// Reads what a person wrote: an unknown field is an error, since it is most
@@ -75,15 +77,18 @@ mod tests {
         #[serde(default)]
         by_number: BTreeMap<u64, String>,
     }
-    #[derive(Debug, Deserialize)]
+    #[derive(Debug)]
     #[allow(dead_code)]
     struct Inner {
         size: u8,
-        #[serde(default)]
         share: f64,
-        #[serde(default)]
         choice: Option<Choice>,
     }
+    crate::read_fields!(Inner {
+        size,
+        share = 0.0,
+        choice = None,
+    });
     #[derive(Debug, Deserialize)]
     #[serde(rename_all = "snake_case")]
     #[allow(dead_code)]
@@ -160,8 +165,16 @@ mod tests {
             let found = read_strict::<Outer>(document.as_bytes()).unwrap_err();
             assert_eq!(found.to_string(), error, "{document}");
         }
-        let twice = read_strict::<Outer>(b"{\"list\": [], \"list\": []}").unwrap_err();
-        assert_eq!(twice.to_string(), "list: stands there twice");
+        for (document, error) in [
+            (r#"{"list": [], "list": []}"#, "list: stands there twice"),
+            (
+                r#"{"list": [{"share": 1, "share": "x", "size": 1}]}"#,
+                "list[0].share: stands there twice",
+            ),
+        ] {
+            let twice = read_strict::<Outer>(document.as_bytes()).unwrap_err();
+            assert_eq!(twice.to_string(), error);
+        }
         for document in ["", "{", "{\"list\": []} trailing"] {
             let error = read_strict::<Outer>(document.as_bytes()).unwrap_err();
             assert_eq!(error.field, ".");

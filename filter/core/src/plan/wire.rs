@@ -1,5 +1,6 @@
 //! The plan as it travels from judge to filter.
 
+use crate::read_fields;
 use core::fmt;
 use core::str::FromStr;
 use serde::{Deserialize, Serialize};
@@ -7,35 +8,48 @@ use serde::{Deserialize, Serialize};
 /// The version of this schema. A filter refuses another one.
 pub const VERSION: u32 = 1;
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Plan {
     pub version: u32,
     pub revision: Revision,
     /// How often a worker reports.
     pub report_interval_ms: u32,
     /// Units that stay out of every rollout.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub holdout: Option<Holdout>,
     /// The first rollout that matches a request decides.
     pub rollouts: Vec<RolloutPlan>,
 }
 
+read_fields!(Plan {
+    version,
+    revision,
+    report_interval_ms,
+    holdout = None,
+    rollouts,
+});
+
 /// The units whose bucket under this salt is below `buckets`, of 10,000.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Holdout {
     pub salt: String,
     pub buckets: u16,
 }
 
+read_fields!(Holdout { salt, buckets });
+
 /// (generation, counter), ordered. A restored database starts a new generation,
 /// so a revision never goes backwards. Written as `generation.counter` in a URL.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Revision {
     pub generation: u64,
     pub counter: u64,
 }
+
+read_fields!(Revision {
+    generation,
+    counter,
+});
 
 impl fmt::Display for Revision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -56,7 +70,7 @@ impl FromStr for Revision {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RolloutPlan {
     pub id: String,
     /// +1 at each change of the allocation, of the latency edges, and when the
@@ -78,77 +92,101 @@ pub struct RolloutPlan {
     /// Of requests that are in none of `segments`.
     pub allocation: Vec<BucketRange>,
     /// The first whose conditions hold has a request.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub segments: Vec<SegmentPlan>,
     /// Durations in microseconds, ascending, at most 12: requests above each are
     /// counted by slot, and a unit's first one is listed.
-    #[serde(default)]
     pub latency_edges_us: Vec<u64>,
     /// The share of units whose first events are listed.
-    #[serde(default = "all")]
     pub event_share: f64,
     /// The share of units that are listed when they first appear, with the
     /// outcome of their first request.
-    #[serde(default = "all")]
     pub new_unit_share: f64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub overrides: Option<Overrides>,
-    #[serde(default)]
     pub sampling: Option<Sampling>,
-    #[serde(default)]
     pub breaker: Option<Breaker>,
     /// The rollout's part of its layer; units outside are for others.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub layer: Option<Layer>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub shadow: Option<Shadow>,
     /// A worker that has not heard from the judge for so long serves the baseline;
     /// without it, the last plan stands.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub stale_after_ms: Option<u64>,
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "is_default")]
     pub errors: Errors,
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "is_default")]
     pub latency_until: LatencyUntil,
     /// A longer body is not held for a value in it.
-    #[serde(default = "held_bytes")]
     pub max_held_body_bytes: u32,
 }
 
-fn held_bytes() -> u32 {
-    65_536
-}
+read_fields!(RolloutPlan {
+    id,
+    epoch,
+    matches as "match",
+    unit,
+    salt,
+    identity_key,
+    arms,
+    baseline,
+    allocation,
+    segments = Vec::new(),
+    latency_edges_us = Vec::new(),
+    event_share = ALL,
+    new_unit_share = ALL,
+    overrides = None,
+    sampling = None,
+    breaker = None,
+    layer = None,
+    shadow = None,
+    stale_after_ms = None,
+    errors = Errors::default(),
+    latency_until = LatencyUntil::default(),
+    max_held_body_bytes = HELD_BYTES,
+});
+
+const HELD_BYTES: u32 = 65_536;
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
 /// Rollouts of one layer have its salt and disjoint ranges of buckets.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Layer {
     pub salt: String,
     pub from: u16,
     pub to: u16,
 }
 
+read_fields!(Layer { salt, from, to });
+
 /// Copies of requests go to an Envoy cluster; nobody sees its answers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Shadow {
     pub cluster: String,
     /// The share of units; of requests without one, the share of requests.
-    #[serde(default = "all")]
     pub share: f64,
     /// Of requests to these arms; none is any.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub arms: Vec<String>,
     /// Of requests in these segments; none is any.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub segments: Vec<String>,
 }
 
+read_fields!(Shadow {
+    cluster,
+    share = ALL,
+    arms = Vec::new(),
+    segments = Vec::new(),
+});
+
 /// What counts as an error of an arm, beside answers that never came.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Errors {
     /// Statuses such as `422`, and classes such as `5xx`.
     pub statuses: Vec<String>,
@@ -158,6 +196,13 @@ pub struct Errors {
     /// Whether an answer that took more than one attempt is an error.
     pub retried: bool,
 }
+
+read_fields!(Errors {
+    statuses,
+    grpc_statuses,
+    retried,
+    ..Errors::default()
+});
 
 impl Default for Errors {
     fn default() -> Self {
@@ -179,27 +224,34 @@ pub enum LatencyUntil {
     FirstByte,
 }
 
-fn all() -> f64 {
-    1.0
-}
+const ALL: f64 = 1.0;
 
 /// All that is named must hold; an empty one matches every request.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Match {
     /// The `:authority`, in any case, without regard to a port.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub path_prefix: Option<String>,
     /// Matches the whole path, without its query.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub path_regex: Option<String>,
     /// None is any.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub methods: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub when: Vec<Condition>,
 }
+
+read_fields!(Match {
+    host,
+    path_prefix,
+    path_regex,
+    methods,
+    when,
+    ..Match::default()
+});
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -218,23 +270,28 @@ pub enum UnitSource {
     IssueCookie(IssueCookie),
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct IssueCookie {
     pub name: String,
     /// Default: a year. Browsers cap it at about 400 days.
-    #[serde(default = "year")]
     pub max_age_seconds: u32,
-    #[serde(default = "whole_site")]
     pub path: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub domain: Option<String>,
-    #[serde(default)]
     pub secure: bool,
-    #[serde(default = "yes")]
     pub http_only: bool,
-    #[serde(default)]
     pub same_site: SameSite,
 }
+
+read_fields!(IssueCookie {
+    name,
+    max_age_seconds = YEAR,
+    path = "/".to_owned(),
+    domain = None,
+    secure = false,
+    http_only = true,
+    same_site = SameSite::default(),
+});
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -246,20 +303,11 @@ pub enum SameSite {
     None,
 }
 
-fn year() -> u32 {
-    365 * 24 * 60 * 60
-}
-fn whole_site() -> String {
-    "/".to_owned()
-}
-fn yes() -> bool {
-    true
-}
+const YEAR: u32 = 365 * 24 * 60 * 60;
 
 /// One attribute, by exactly one of the first five, and at most one question; with
 /// none it must be present.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Condition {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub header: Option<String>,
@@ -286,49 +334,73 @@ pub struct Condition {
     pub at_most: Option<f64>,
 }
 
+read_fields!(Condition {
+    header,
+    cookie,
+    query,
+    jwt_claim,
+    body,
+    is_in as "in",
+    prefix,
+    regex,
+    at_least,
+    at_most,
+    ..Condition::default()
+});
+
 /// Lets testers into an arm, whatever rules and weights say. The plan has only
 /// hashes of their tokens, so that nobody learns a token from it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Overrides {
     /// The header in which a tester sends the token.
-    #[serde(default = "override_header")]
     pub header: String,
     pub tokens: Vec<OverrideToken>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+read_fields!(Overrides {
+    header = "x-serinus-override".to_owned(),
+    tokens,
+});
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OverrideToken {
     /// 64 hex digits: `printf %s TOKEN | sha256sum`.
     pub sha256: String,
     pub arm: String,
 }
 
-fn override_header() -> String {
-    "x-serinus-override".to_owned()
-}
+read_fields!(OverrideToken { sha256, arm });
 
 /// A key split's branch: an arm for all its requests, or an allocation of its own.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SegmentPlan {
     pub name: String,
     pub when: Vec<Condition>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub arm: Option<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub allocation: Vec<BucketRange>,
 }
 
+read_fields!(SegmentPlan {
+    name,
+    when,
+    arm = None,
+    allocation = Vec::new(),
+});
+
 /// Buckets `from..to`, of 10,000.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BucketRange {
     pub from: u16,
     pub to: u16,
     pub arm: String,
 }
 
+read_fields!(BucketRange { from, to, arm });
+
 /// Which requests and answers a worker copies to the judge.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Sampling {
     /// The share of units, chosen by their pseudonym before the arm is known.
     pub share: f64,
@@ -338,9 +410,15 @@ pub struct Sampling {
     pub max_body_bytes: u32,
 }
 
+read_fields!(Sampling {
+    share,
+    per_second,
+    max_body_bytes,
+    ..Sampling::default()
+});
+
 /// When a worker takes an arm's users back by itself, though no judge says so.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Breaker {
     /// Finished requests of the arm in the window before it may trip.
     pub minimum_requests: u32,
@@ -349,6 +427,13 @@ pub struct Breaker {
     pub error_share: f64,
     pub window_ms: u32,
 }
+
+read_fields!(Breaker {
+    minimum_requests,
+    error_share,
+    window_ms,
+    ..Breaker::default()
+});
 
 impl Default for Sampling {
     /// A tenth of the users, at a rate that one core's inference keeps up with.
