@@ -72,7 +72,8 @@ impl Answer {
 }
 
 fn number<T: core::str::FromStr>(text: Vec<u8>) -> Option<T> {
-    String::from_utf8(text).ok()?.trim().parse().ok()
+    let text = core::str::from_utf8(&text).ok()?;
+    text.trim_ascii().parse().ok()
 }
 
 pub fn classify(answer: Answer, rule: &ErrorRule) -> Ending {

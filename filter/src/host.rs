@@ -11,8 +11,9 @@ pub fn now_us() -> u64 {
     hostcalls::get_current_time()
         .ok()
         .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
-        .and_then(|elapsed| u64::try_from(elapsed.as_micros()).ok())
-        .unwrap_or_default()
+        .map_or(0, |elapsed| {
+            elapsed.as_secs() * 1_000_000 + u64::from(elapsed.subsec_micros())
+        })
 }
 
 /// A request header by its lower-case name, in the request phase only.

@@ -10,7 +10,6 @@ use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use std::borrow::Cow;
-use std::rc::Rc;
 
 /// A longer token is not decoded: real ones have a few hundred bytes, and each
 /// request pays for it.
@@ -32,17 +31,13 @@ pub enum Attribute {
 impl Attribute {
     /// Its value; `None` when it is absent, and an empty one counts as absent.
     #[must_use]
-    pub fn read<'r>(&'r self, request: &Reader<'r>) -> Option<Rc<Vec<u8>>> {
+    pub fn read<'a, 'r>(&'r self, request: &'a Reader<'r>) -> Option<Cow<'a, [u8]>> {
         let value = match self {
-            Self::Header(name) => request.header(name)?,
-            Self::Cookie(name) => {
-                Rc::new(cookie(&request.header("cookie")?, name.as_bytes())?.to_vec())
-            }
-            Self::Query(name) => {
-                Rc::new(query(&request.header(":path")?, name.as_bytes())?.into_owned())
-            }
-            Self::Claim(name) => Rc::new(claim(&request.header("authorization")?, name)?),
-            Self::Body(pointer) => Rc::new(request.body(pointer)?.scalar()?),
+            Self::Header(name) => request.header(name)?.into(),
+            Self::Cookie(name) => cookie(request.header("cookie")?, name.as_bytes())?.into(),
+            Self::Query(name) => query(request.header(":path")?, name.as_bytes())?,
+            Self::Claim(name) => claim(request.header("authorization")?, name)?.into(),
+            Self::Body(pointer) => request.body(pointer)?.scalar()?.into(),
         };
         (!value.is_empty()).then_some(value)
     }
@@ -134,8 +129,9 @@ mod tests {
 
     fn read(attribute: &Attribute, name: &'static str, value: &[u8]) -> Option<String> {
         let request = Fake::new([(name, value)]).with_body(value);
-        let read = attribute.read(&Reader::new(&request));
-        read.map(|value| String::from_utf8(value.to_vec()).unwrap())
+        let reader = Reader::new(&request);
+        let read = attribute.read(&reader);
+        read.map(|value| String::from_utf8(value.into_owned()).unwrap())
     }
 
     #[test]

@@ -41,9 +41,7 @@ impl Condition {
         };
         match &self.is {
             Check::Present => true,
-            Check::In(values) => values
-                .iter()
-                .any(|wanted| wanted.as_bytes() == value.as_slice()),
+            Check::In(values) => values.iter().any(|wanted| *wanted.as_bytes() == *value),
             Check::Prefix(prefix) => value.starts_with(prefix.as_bytes()),
             Check::Pattern(pattern) => pattern.matches(&value),
             Check::Range { at_least, at_most } => {

@@ -11,6 +11,7 @@ use crate::plan::compiled::SegmentTo;
 use crate::plan::{CompiledPlan, CompiledRollout};
 use crate::request::{BodyUse, Reader, Request};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::rc::Rc;
 
 /// Why a request is not randomised: it gets an arm, and never enters a verdict.
@@ -158,18 +159,16 @@ pub fn decide(plan: &CompiledPlan, request: &impl Request, around: &Around<'_>) 
     Outcome::Decided(decision)
 }
 
-type Unit = Rc<Vec<u8>>;
-
 struct Deciding<'r, 'a> {
     plan: &'r CompiledPlan,
     request: &'a Reader<'r>,
     around: &'a Around<'a>,
     /// A new unit, and the header that gives it to the client: one for all rollouts
     /// that issue the same cookie.
-    issued: Option<(&'r IssuedCookie, Unit, String)>,
+    issued: Option<(&'r IssuedCookie, Vec<u8>, String)>,
 }
 
-impl<'r> Deciding<'r, '_> {
+impl<'r, 'a> Deciding<'r, 'a> {
     fn within_layer(
         &mut self,
         first: &'r Rc<CompiledRollout>,
@@ -255,7 +254,7 @@ impl<'r> Deciding<'r, '_> {
         }
     }
 
-    fn unit(&self, rollout: &'r CompiledRollout) -> Option<Unit> {
+    fn unit(&self, rollout: &'r CompiledRollout) -> Option<Cow<'a, [u8]>> {
         let sources = rollout.unit.iter();
         let sources = sources.map(|source| source.read(self.request));
         let issued = rollout.issue_cookie.iter();
@@ -263,7 +262,7 @@ impl<'r> Deciding<'r, '_> {
         sources.chain(issued).flatten().next()
     }
 
-    fn new_cookie(&mut self, rollout: &'r CompiledRollout) -> Option<(Unit, String)> {
+    fn new_cookie(&mut self, rollout: &'r CompiledRollout) -> Option<(Vec<u8>, String)> {
         let cookie = rollout.issue_cookie.as_ref()?;
         if self.request.body_use() == BodyUse::Wanted {
             return None;
@@ -272,7 +271,6 @@ impl<'r> Deciding<'r, '_> {
             Some((known, unit, header)) if *known == cookie => Some((unit.clone(), header.clone())),
             _ => {
                 let (unit, header) = cookie.issue((self.around.random)()?);
-                let unit = Rc::new(unit);
                 self.issued = Some((cookie, unit.clone(), header.clone()));
                 Some((unit, header))
             }

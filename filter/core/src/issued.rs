@@ -2,7 +2,7 @@
 
 use crate::attribute::Attribute;
 use crate::request::Reader;
-use std::rc::Rc;
+use std::borrow::Cow;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IssuedCookie {
@@ -28,7 +28,7 @@ impl IssuedCookie {
 
     /// The unit that a request presents; a value that was never issued is none.
     #[must_use]
-    pub fn read<'r>(&'r self, request: &Reader<'r>) -> Option<Rc<Vec<u8>>> {
+    pub fn read<'a, 'r>(&'r self, request: &'a Reader<'r>) -> Option<Cow<'a, [u8]>> {
         let value = self.name.read(request)?;
         let issued = value.len() == DIGITS
             && value
@@ -58,10 +58,11 @@ mod tests {
         assert_eq!(header, format!("uid={}; Path=/; HttpOnly", "ab".repeat(16)));
         let presented = |value: &str| {
             let request = Fake::new([("cookie", value.as_bytes())]);
-            cookie.read(&Reader::new(&request))
+            let unit = cookie.read(&Reader::new(&request))?.into_owned();
+            Some(unit)
         };
         let pair = header.split(';').next().unwrap();
-        assert_eq!(presented(pair), Some(Rc::new(unit)));
+        assert_eq!(presented(pair), Some(unit));
         for other in ["uid=1", &format!("uid={}", "AB".repeat(16)), "x=y"] {
             assert_eq!(presented(other), None, "{other}");
         }

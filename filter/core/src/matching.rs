@@ -25,18 +25,18 @@ impl Matcher {
             .as_ref()
             .is_none_or(|prefix| header(":path").starts_with(prefix.as_bytes()))
             && self.host.as_ref().is_none_or(|wanted| {
-                without_port(&header(":authority")).eq_ignore_ascii_case(wanted.as_bytes())
+                without_port(header(":authority")).eq_ignore_ascii_case(wanted.as_bytes())
             })
             && (self.methods.is_empty() || {
                 let method = header(":method");
                 self.methods
                     .iter()
-                    .any(|wanted| wanted.as_bytes() == method.as_slice())
+                    .any(|wanted| wanted.as_bytes() == method)
             })
-            && self.path_regex.as_ref().is_none_or(|pattern| {
-                let path = header(":path");
-                pattern.matches(without_query(&path))
-            })
+            && self
+                .path_regex
+                .as_ref()
+                .is_none_or(|pattern| pattern.matches(without_query(header(":path"))))
             && self.when.iter().all(|condition| condition.holds(request))
     }
 }

@@ -16,7 +16,7 @@ impl Overrides {
     #[must_use]
     pub fn arm<'r>(&'r self, request: &Reader<'r>) -> Option<usize> {
         let token = request.header(&self.header)?;
-        let hash: [u8; 32] = Sha256::digest(token.as_slice()).into();
+        let hash: [u8; 32] = Sha256::digest(token).into();
         // All are compared, and each to its end: how long it takes tells nothing.
         self.tokens.iter().fold(None, |found, (known, arm)| {
             let differs = known

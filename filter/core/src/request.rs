@@ -1,8 +1,7 @@
 //! A request as the decision sees it.
 
 use crate::json::Tree;
-use std::cell::{Cell, OnceCell, RefCell};
-use std::rc::Rc;
+use std::cell::{Cell, OnceCell};
 
 /// What the decision reads of a request. Each call may cost a host call, so
 /// nothing is read that a plan does not ask for.
@@ -27,12 +26,18 @@ pub enum Body<'a> {
 /// Reads each part of a request once, whatever asks for it.
 pub struct Reader<'r> {
     request: &'r dyn Request,
-    read: RefCell<Vec<(&'r str, Option<Bytes>)>>,
+    read: OnceCell<Header<'r>>,
     json: OnceCell<Option<Tree>>,
     body: Cell<BodyUse>,
 }
 
-type Bytes = Rc<Vec<u8>>;
+/// What was read, in a chain that only grows: so a value can be lent, and the first
+/// header, which is all that most requests are asked for, takes no memory of its own.
+struct Header<'r> {
+    name: &'r str,
+    value: Option<Vec<u8>>,
+    next: OnceCell<Box<Self>>,
+}
 
 /// What became of the wish to read the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +56,7 @@ impl<'r> Reader<'r> {
     pub fn new(request: &'r impl Request) -> Self {
         Self {
             request,
-            read: RefCell::default(),
+            read: OnceCell::new(),
             json: OnceCell::new(),
             body: Cell::new(BodyUse::None),
         }
@@ -59,14 +64,17 @@ impl<'r> Reader<'r> {
 
     /// The first value of a header, by its lower-case name.
     #[must_use]
-    pub fn header(&self, name: &'r str) -> Option<Rc<Vec<u8>>> {
-        let mut read = self.read.borrow_mut();
-        if let Some((_, value)) = read.iter().find(|(known, _)| *known == name) {
-            return value.clone();
+    pub fn header(&self, name: &'r str) -> Option<&[u8]> {
+        let read = || Header {
+            name,
+            value: self.request.header(name),
+            next: OnceCell::new(),
+        };
+        let mut header = self.read.get_or_init(read);
+        while header.name != name {
+            header = header.next.get_or_init(|| Box::new(read()));
         }
-        let value = self.request.header(name).map(Rc::new);
-        read.push((name, value.clone()));
-        value
+        header.value.as_deref()
     }
 
     /// What stands in the body at a JSON pointer (RFC 6901). A body that is no JSON
@@ -91,6 +99,16 @@ impl<'r> Reader<'r> {
     #[must_use]
     pub fn body_use(&self) -> BodyUse {
         self.body.get()
+    }
+}
+
+/// One after the other: a plan may ask for more headers than the stack has room for.
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        let mut next = self.read.take().and_then(|mut first| first.next.take());
+        while let Some(mut header) = next {
+            next = header.next.take();
+        }
     }
 }
 
@@ -149,10 +167,21 @@ mod tests {
         let request = Fake::new([("a", b"1".as_slice())]);
         let reader = Reader::new(&request);
         for _ in 0..3 {
-            assert_eq!(reader.header("a").unwrap().as_slice(), b"1");
+            assert_eq!(reader.header("a"), Some(b"1".as_slice()));
             assert_eq!(reader.header("b"), None);
         }
         assert_eq!(request.reads.get(), 2);
+    }
+
+    #[test]
+    fn any_number_of_headers_is_read() {
+        let names: Vec<String> = (0..1_000).map(|number| format!("x-{number}")).collect();
+        let request = Fake::new([("x-700", b"1".as_slice())]);
+        let reader = Reader::new(&request);
+        for name in names.iter().chain(&names) {
+            assert_eq!(reader.header(name).is_some(), name == "x-700");
+        }
+        assert_eq!(request.reads.get(), 1_000);
     }
 
     #[test]
@@ -167,6 +196,7 @@ mod tests {
         assert_eq!(reader.body_use(), BodyUse::None);
         assert_eq!(text(&reader, "/a/b/0"), None);
         assert_eq!(reader.body_use(), BodyUse::Wanted);
+        drop(reader);
 
         request.pending = false;
         let reader = Reader::new(&request);
