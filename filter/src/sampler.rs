@@ -97,7 +97,7 @@ impl Sampler {
         let sent = !self.request.too_large
             && !self.response.too_large
             && worker.samples.push(Sample {
-                rollout: rollout.id.clone(),
+                rollout: rollout.id.as_ref().to_owned(),
                 epoch: rollout.epoch,
                 segment: rollout.segment_name(exposure.segment).map(str::to_owned),
                 arm: rollout.arm_name(exposure.arm).to_owned(),

@@ -71,7 +71,8 @@ impl<'r> Reader<'r> {
             next: OnceCell::new(),
         };
         let mut header = self.read.get_or_init(read);
-        while header.name != name {
+        // The same name nearly always, which is seen without comparing its bytes.
+        while !(core::ptr::eq(header.name, name) || header.name == name) {
             header = header.next.get_or_init(|| Box::new(read()));
         }
         header.value.as_deref()

@@ -132,9 +132,9 @@ fn the_first_source_that_is_present_wins_and_the_first_rollout_that_matches() {
         decided(&plan, &Fake::new(headers), None)
     };
     let of = |path, cookie| decide(&[(":path", path), ("cookie", cookie)]);
-    assert_eq!(of("/v2/models/digits", "u=1").rollout.id, "digits");
+    assert_eq!(&*of("/v2/models/digits", "u=1").rollout.id, "digits");
     let by_query = of("/?u=a", "u=b");
-    assert_eq!(by_query.rollout.id, "second");
+    assert_eq!(&*by_query.rollout.id, "second");
     assert_eq!(by_query, of("/?u=a", ""));
     assert_eq!(of("/", "u=a").placement, by_query.placement);
     assert_ne!(of("/", "u=b").placement, by_query.placement);
@@ -243,7 +243,7 @@ fn a_layer_gives_each_unit_to_one_rollout() {
             5_000..8_000 => (1, ("second", true)),
             _ => (2, ("digits", false)),
         };
-        assert_eq!((decision.rollout.id.as_str(), counted), expected);
+        assert_eq!((&*decision.rollout.id, counted), expected);
         if !counted {
             let layer = Placement::Fallback(Fallback::Layer);
             assert_eq!((decision.arm, decision.placement), (0, layer));
@@ -267,11 +267,7 @@ fn a_token_opens_its_rollout_of_a_layer_whoever_has_the_unit() {
             ("x-serinus-override", b"abc"),
         ];
         let decision = decided(&plan, &Fake::new(headers), None);
-        let found = (
-            decision.rollout.id.as_str(),
-            decision.arm,
-            decision.placement,
-        );
+        let found = (&*decision.rollout.id, decision.arm, decision.placement);
         let token = Placement::Fallback(Fallback::Override);
         assert_eq!(found, ("second", 1, token));
     }
@@ -295,7 +291,7 @@ fn rollouts_of_a_layer_issue_one_cookie() {
         let cookie = format!("{number:02x}").repeat(16);
         let header = decision.set_cookie.unwrap();
         assert!(header.starts_with(&format!("uid={cookie};")), "{header}");
-        second += u32::from(decision.rollout.id == "second");
+        second += u32::from(&*decision.rollout.id == "second");
     }
     assert!(second > 10, "{second}");
 }

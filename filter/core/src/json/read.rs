@@ -101,10 +101,10 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     }
 
     fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
-        let number = match self.tree {
-            &Tree::Number(Number::Whole(number)) => number as f64,
-            &Tree::Number(Number::Negative(number)) => number as f64,
-            &Tree::Number(Number::Fraction(number)) => number,
+        let number = match *self.tree {
+            Tree::Number(Number::Whole(number)) => number as f64,
+            Tree::Number(Number::Negative(number)) => number as f64,
+            Tree::Number(Number::Fraction(number)) => number,
             _ => return Err(self.wrong("a number")),
         };
         located(visitor.visit_f64(number), self.place)

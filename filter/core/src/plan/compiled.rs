@@ -41,7 +41,8 @@ pub struct CompiledPlan {
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct CompiledRollout {
-    pub id: String,
+    /// The ledger shares it, and so knows the rollout again without comparing bytes.
+    pub id: Rc<str>,
     pub epoch: u64,
     pub matcher: Matcher,
     pub unit: Vec<Attribute>,
@@ -219,7 +220,7 @@ fn compile_rollout(rollout: &RolloutPlan) -> Result<CompiledRollout, FieldError>
         .ok_or_else(|| FieldError::new("identity_key", "is not 32 hex digits"))?;
     check_edges(&rollout.latency_edges_us)?;
     Ok(CompiledRollout {
-        id: rollout.id.clone(),
+        id: rollout.id.as_str().into(),
         epoch: rollout.epoch,
         matcher: routing::matcher(&rollout.matches)?,
         unit,
