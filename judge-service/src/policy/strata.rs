@@ -65,14 +65,10 @@ impl<'a> Strata<'a> {
 
     /// Requests that failed, of all that finished.
     pub fn errors(&self, segment: Option<&str>) -> Vec<Stratum<'_>> {
-        let of = |slots: &'_ Slots| ArmSlots {
-            requests: &slots.finished,
-            events: &slots.errors,
-        };
         self.of(segment)
             .map(|stratum| Stratum {
-                canary: of(&stratum.arm),
-                control: of(&stratum.control),
+                canary: stratum.arm.errors(),
+                control: stratum.control.errors(),
             })
             .collect()
     }
@@ -120,6 +116,13 @@ impl Slots {
         self.over.resize_with(edges, || vec![0; SLOTS]);
         for (sum, over) in self.over.iter_mut().zip(&sums.over) {
             add_slots(sum, over);
+        }
+    }
+
+    fn errors(&self) -> ArmSlots<'_> {
+        ArmSlots {
+            requests: &self.finished,
+            events: &self.errors,
         }
     }
 
