@@ -225,7 +225,7 @@ fn expected(decided: &decision::Decision, held: bool) -> Expected {
         Placement::Fallback(cause) => (cause.name(), None, None),
     };
     Expected {
-        rollout: Some(rollout.id.clone()),
+        rollout: Some(rollout.id.to_string()),
         segment: rollout.segment_name(decided.segment).map(str::to_owned),
         arm: Some(arm),
         why: Some(why.to_owned()),
