@@ -2,8 +2,8 @@
 //! distribution.
 
 use crate::draw::Draw;
-use crate::rules::label::most_evidence;
 use crate::worlds::LOOK;
+use serinus_stats::ratio::most_evidence;
 use serinus_stats::ratio::{self, LabelCounts, RatioGrid};
 use serinus_stats::restart::{process_weight, threshold};
 

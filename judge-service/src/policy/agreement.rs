@@ -40,7 +40,7 @@ pub fn evidence(
         guardrail.tolerated_ratio,
         rollback_alpha,
         Pending::Known,
-        |_, sums, start| Firsts::since(&sums.firsts.mismatches, start),
+        |_, sums| Some(&sums.firsts.mismatches),
     );
     let harmed = harm.is_proven(gap, guardrail.floor);
     let unusable = absolute::lower_log_e(CONTROL_UNUSABLE, control.users, control.bad)

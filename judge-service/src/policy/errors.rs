@@ -24,7 +24,7 @@ pub fn evidence(
         guardrail.tolerated_ratio,
         rollback_alpha,
         Pending::MayFail,
-        |_, sums, start| Firsts::since(&sums.firsts.errors, start),
+        |_, sums| Some(&sums.firsts.errors),
     );
     let harmed = harm.is_proven(gap, guardrail.floor);
     // Two ways to pass, so each has half of alpha.

@@ -11,9 +11,10 @@ use super::words;
 use crate::domain::sums::ArmSums;
 use serinus_stats::ratio::{self, LabelCounts, RatioGrid};
 use serinus_stats::restart::{self, Process};
+use std::collections::BTreeMap;
 
 pub struct Harm {
-    /// ln of the strongest process, weighted.
+    /// ln of the strongest process, weighted; 0 where none says anything against the arm.
     pub log_e: f64,
     pub threshold: f64,
     /// Estimated ratio of rates in the strongest process.
@@ -54,34 +55,45 @@ fn by_share(labels: impl Iterator<Item = LabelCounts>) -> Vec<LabelCounts> {
 }
 
 impl Harm {
-    /// `since(side, sums, start)`: users whose first event since epoch `start` is in
-    /// `sums`, which are that side's.
-    pub fn of(
-        comparison: &Comparison<'_>,
+    /// `firsts(side, sums)`: that side's users with a first event, by the epoch in which
+    /// they had one before.
+    pub fn of<'a>(
+        comparison: &Comparison<'a>,
         tolerated: f64,
         alpha: f64,
         pending: Pending,
-        since: impl Fn(Side, &ArmSums, u64) -> u64,
+        firsts: impl Fn(Side, &'a ArmSums) -> Option<&'a BTreeMap<u64, u64>>,
     ) -> Self {
-        let grid = RatioGrid::rollback(tolerated);
         let steps = u32::try_from(comparison.rollout.spec.steps.len()).unwrap_or(u32::MAX);
-        let processes = comparison.labels(since);
-        let mut strongest: Option<(f64, &[Labels])> = None;
+        let processes = comparison.labels(firsts);
+        // Made when there is something to bet on, which is seldom.
+        let mut grid = None;
+        let whole_step: &[Labels] = processes.first().map_or(&[], Vec::as_slice);
+        let mut strongest = (0.0, whole_step);
         for (index, labels) in (0u32..).zip(&processes) {
             let counted = labels.iter().map(|labels| match pending {
                 Pending::MayFail => labels.with_late(),
                 Pending::Known => labels.known,
             });
             let together = by_share(counted);
+            let weight = restart::process_weight(steps, index);
+            let most: f64 = together
+                .iter()
+                .map(|labels| ratio::most_evidence(labels, tolerated))
+                .sum();
+            if most + libm::log(weight) <= strongest.0 {
+                continue;
+            }
+            let grid = grid.get_or_insert_with(|| RatioGrid::rollback(tolerated));
             let log_e = restart::strongest([Process {
-                weight: restart::process_weight(steps, index),
-                log_e: ratio::log_e(&grid, together.iter().copied()),
+                weight,
+                log_e: ratio::log_e(grid, together.iter().copied()),
             }]);
-            if strongest.is_none_or(|(best, _)| log_e > best) {
-                strongest = Some((log_e, labels));
+            if log_e > strongest.0 {
+                strongest = (log_e, labels);
             }
         }
-        let (log_e, labels) = strongest.unwrap_or((0.0, &[]));
+        let (log_e, labels) = strongest;
         Self {
             log_e,
             threshold: restart::threshold(alpha),

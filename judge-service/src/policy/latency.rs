@@ -8,7 +8,6 @@ use super::harm::{Harm, Pending};
 use super::view::{Comparison, Side};
 use super::{SHOWN_ALPHA, SHOWN_EVENTS, TUNING_REQUESTS, words};
 use crate::domain::rollout::{EdgePair, PromotionEdge};
-use crate::domain::sums::Firsts;
 use crate::domain::{Metric, MetricEvidence};
 use serinus_stats::sequence::{self, Difference, Margin};
 
@@ -28,15 +27,12 @@ pub fn tail(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<MetricEv
                 guardrail.tolerated_ratio,
                 alpha,
                 Pending::Known,
-                |side, sums, start| {
+                |side, sums| {
                     let edge = match side {
                         Side::Arm => edges.arm,
                         Side::Control => edges.control,
                     };
-                    sums.firsts
-                        .slow
-                        .get(edge)
-                        .map_or(0, |map| Firsts::since(map, start))
+                    sums.firsts.slow.get(edge)
                 },
             );
             // Requests under way are in no rate yet, and may be the slowest.

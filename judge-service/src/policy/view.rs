@@ -7,6 +7,7 @@ use crate::domain::sums::{ArmSums, EpochSums};
 use crate::domain::{Bundle, Epoch, Rollout};
 use serinus_stats::ratio::LabelCounts;
 use serinus_stats::sequence::Stratum;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// One epoch of the current step and one segment, or the rest, with what was
@@ -192,40 +193,46 @@ impl<'a> Comparison<'a> {
     }
 
     /// For each process (an epoch's start): users with a first event since, by epoch.
-    pub fn labels(&self, since: impl Fn(Side, &ArmSums, u64) -> u64) -> Vec<Vec<Labels>> {
+    /// `firsts` are those of a side, by the epoch in which they had one before.
+    pub fn labels(
+        &self,
+        firsts: impl Fn(Side, &'a ArmSums) -> Option<&'a BTreeMap<u64, u64>>,
+    ) -> Vec<Vec<Labels>> {
         let mut starts: Vec<u64> = self.epochs.iter().map(|view| view.epoch.epoch).collect();
         starts.dedup();
-        starts
-            .into_iter()
-            .map(|start| {
-                self.epochs
-                    .iter()
-                    .filter(|view| view.epoch.epoch >= start)
-                    .map(|view| {
-                        let count = |side: Side| {
-                            let arm = match side {
-                                Side::Control => self.control,
-                                Side::Arm => self.arm,
-                            };
-                            view.sums
-                                .arms
-                                .get(arm)
-                                .map(|sums| since(side, sums, start))
-                                .unwrap_or_default()
-                        };
-                        let in_arm = count(Side::Arm);
-                        Labels {
-                            known: LabelCounts {
-                                share: self.share(view.weights),
-                                with_event: in_arm + count(Side::Control),
-                                in_arm,
-                            },
-                            late: view.late,
+        let mut processes: Vec<Vec<Labels>> = starts.iter().map(|_| Vec::new()).collect();
+        for view in &self.epochs {
+            let begun = starts.iter().filter(|start| **start <= view.epoch.epoch);
+            let begun = begun.count();
+            let nobody = Labels {
+                known: LabelCounts {
+                    share: self.share(view.weights),
+                    with_event: 0,
+                    in_arm: 0,
+                },
+                late: view.late,
+            };
+            for process in processes.iter_mut().take(begun) {
+                process.push(nobody);
+            }
+            for (side, arm) in [(Side::Control, self.control), (Side::Arm, self.arm)] {
+                let sums = view.sums.arms.get(arm);
+                for (before, count) in sums
+                    .and_then(|sums| firsts(side, sums))
+                    .into_iter()
+                    .flatten()
+                {
+                    let since = starts.iter().zip(&mut processes).take(begun);
+                    for (_, process) in since.filter(|(start, _)| *start > before) {
+                        if let Some(labels) = process.last_mut() {
+                            labels.known.with_event += count;
+                            labels.known.in_arm += if side == Side::Arm { *count } else { 0 };
                         }
-                    })
-                    .collect()
-            })
-            .collect()
+                    }
+                }
+            }
+        }
+        processes
     }
 
     /// The arm's share of the users that it and control have.

@@ -185,6 +185,28 @@ pub fn log_e(grid: &RatioGrid, epochs: impl Iterator<Item = LabelCounts> + Clone
     mixture.ln()
 }
 
+/// The evidence of the bet that knew the outcome, in one stratum: n times the divergence
+/// of the share that was seen from the one tolerated. No mixture has more, and it costs
+/// two logarithms. 0 where the arm has no more events than is tolerated.
+pub fn most_evidence(labels: &LabelCounts, tolerated: f64) -> f64 {
+    let Some((share, n, x)) = labels.usable() else {
+        return 0.0;
+    };
+    let odds = share * tolerated;
+    let null = odds / (1.0 - share + odds);
+    if x <= n * null {
+        return 0.0;
+    }
+    let part = |count: f64, expected: f64| {
+        if count > 0.0 {
+            count * ln(count / expected)
+        } else {
+            0.0
+        }
+    };
+    part(x, n * null) + part(n - x, n * (1.0 - null))
+}
+
 /// The most likely ratio of first-event rates, arm over control, for display.
 ///
 /// 0 when no event fell on the arm. None when the ratio is not determined: no
@@ -302,5 +324,21 @@ mod tests {
         assert_eq!(estimate(std::iter::empty()), None);
         assert_eq!(estimate(std::iter::once(labels(0.1, 7, 7))), None);
         assert_eq!(estimate(std::iter::once(labels(0.1, 7, 0))), Some(0.0));
+    }
+
+    #[test]
+    fn the_screen_is_never_below_the_evidence() {
+        let grid = RatioGrid::rollback(1.1);
+        for with_event in [1, 3, 10, 50, 200] {
+            for in_arm in 0..=with_event {
+                let labels = LabelCounts {
+                    share: 0.1,
+                    with_event,
+                    in_arm,
+                };
+                let log_e = log_e(&grid, std::iter::once(labels));
+                assert!(log_e <= most_evidence(&labels, 1.1) + 1e-9, "{labels:?}");
+            }
+        }
     }
 }

@@ -7,7 +7,7 @@
 use super::{Question, Step, Users};
 use crate::draw::Draw;
 use crate::promotion::enough;
-use crate::rules::label::most_evidence;
+use serinus_stats::ratio::most_evidence;
 use serinus_stats::ratio::{self, LabelCounts, RatioGrid};
 use serinus_stats::sequence::Difference;
 use serinus_stats::{absolute, restart};

@@ -244,50 +244,15 @@ impl Process {
         let most: f64 = self
             .labels
             .iter()
-            .map(|labels| most_evidence(labels, tolerated))
+            .map(|labels| ratio::most_evidence(labels, tolerated))
             .sum();
         self.log_weight + most >= evidence
     }
 }
 
-/// The evidence of the bet that knew the outcome.
-#[must_use]
-pub fn most_evidence(labels: &LabelCounts, tolerated: f64) -> f64 {
-    let (n, x) = (labels.with_event as f64, labels.in_arm as f64);
-    let odds = labels.share * tolerated;
-    let null = odds / (1.0 - labels.share + odds);
-    if x <= n * null {
-        return 0.0;
-    }
-    let part = |count: f64, expected: f64| {
-        if count > 0.0 {
-            count * libm::log(count / expected)
-        } else {
-            0.0
-        }
-    };
-    part(x, n * null) + part(n - x, n * (1.0 - null))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_screen_is_never_below_the_evidence() {
-        let grid = RatioGrid::rollback(1.1);
-        for with_event in [1, 3, 10, 50, 200] {
-            for in_arm in 0..=with_event {
-                let labels = LabelCounts {
-                    share: 0.1,
-                    with_event,
-                    in_arm,
-                };
-                let log_e = ratio::log_e(&grid, std::iter::once(labels));
-                assert!(log_e <= most_evidence(&labels, 1.1) + 1e-9, "{labels:?}");
-            }
-        }
-    }
 
     fn event(at: u64, user: u32, canary: bool) -> Event {
         Event {
