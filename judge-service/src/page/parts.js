@@ -150,6 +150,7 @@ export function traffic(rollout, series, decisions, now) {
     ["Weight", (arm) => words.weight(arm.weight)],
     ["Requests", (arm) => words.count(counts(arm).exposures)],
     ["Users", (arm) => words.count(counts(arm).new_users)],
+    ["Servers", (arm) => (arm.scale_down?.safe ? "may go" : "needed")],
     ["Errors", (arm) => `${words.count(counts(arm).errors)} (${words.share(counts(arm).errors / counts(arm).finished)})`],
     ["p50", (arm) => words.micros(counts(arm).p50_us)],
     ["p95", (arm) => words.micros(counts(arm).p95_us)],
