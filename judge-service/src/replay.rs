@@ -66,11 +66,9 @@ pub fn replay(bytes: &[u8]) -> Result<Replayed, Broken> {
     let unreadable = |error| first(ReplayError::Unreadable(error));
     if !is_list {
         let sealed: Sealed = serinus_core::json::read_strict(bytes).map_err(unreadable)?;
+        let evidence = sealed.decision.evidence.as_ref();
         check(&sealed)
-            .and_then(|()| match &sealed.decision.evidence {
-                Some(_) => Ok(()),
-                None => Err(ReplayError::NoEvidence),
-            })
+            .and_then(|()| evidence.map(drop).ok_or(ReplayError::NoEvidence))
             .map_err(|problem| Broken {
                 place: usize::try_from(sealed.decision.sequence).unwrap_or(1),
                 problem,
