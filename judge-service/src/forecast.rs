@@ -77,7 +77,7 @@ pub fn too_slow(spec: &RolloutSpec, index: usize, expected: &Expected) -> Option
         None => "can never be decided, with so few users".to_owned(),
     };
     let why = match least.way {
-        Way::Ratio => "until its arm has 50 errors to compare",
+        Way::Ratio => "until enough errors have come to compare",
         Way::Absolute => "until enough of its users came without an error",
         Way::Minimum | Way::Untested => "until its minimum is reached",
     };
@@ -160,7 +160,7 @@ mod tests {
             "{problem}"
         );
         assert!(
-            problem.contains("50 errors to compare; the deadline is 60 min"),
+            problem.contains("until enough errors have come to compare; the deadline is 60 min"),
             "{problem}"
         );
         let week = json!({"deadline": {"seconds": 604_800}});
