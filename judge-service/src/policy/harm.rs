@@ -97,7 +97,7 @@ impl Harm {
         Self {
             log_e,
             threshold: restart::threshold(alpha),
-            ratio: ratio::estimate(labels.iter().map(|labels| labels.known)),
+            ratio: ratio::estimate(by_share(labels.iter().map(|labels| labels.known)).into_iter()),
             with_event: labels.iter().map(|labels| labels.known.with_event).sum(),
             in_arm: labels.iter().map(|labels| labels.known.in_arm).sum(),
         }
