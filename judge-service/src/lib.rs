@@ -11,6 +11,7 @@ pub mod domain;
 pub mod forecast;
 pub mod inference;
 pub mod policy;
+pub mod probe;
 pub mod replay;
 pub mod service;
 pub mod simulate;

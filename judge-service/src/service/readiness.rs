@@ -2,22 +2,16 @@
 
 use super::Service;
 use crate::domain::RolloutSpec;
-use http_body_util::Empty;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use crate::probe::Probe;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 const ASK_EVERY: Duration = Duration::from_secs(2);
-const ANSWER_WITHIN: Duration = Duration::from_secs(2);
-
-type Body = Empty<axum::body::Bytes>;
 
 /// What each URL answered last.
 pub(super) struct Readiness {
-    client: Client<HttpConnector, Body>,
+    probe: Probe,
     /// By URL; nothing found is wrong with one that is ready.
     found: Mutex<HashMap<String, Option<String>>>,
 }
@@ -25,7 +19,7 @@ pub(super) struct Readiness {
 impl Readiness {
     pub fn new() -> Self {
         Self {
-            client: Client::builder(TokioExecutor::new()).build_http(),
+            probe: Probe::new(),
             found: Mutex::new(HashMap::new()),
         }
     }
@@ -49,9 +43,9 @@ impl Readiness {
     async fn ask(&self, urls: Vec<String>) -> bool {
         let mut asked = tokio::task::JoinSet::new();
         for url in urls {
-            let client = self.client.clone();
+            let probe = self.probe.clone();
             asked.spawn(async move {
-                let problem = ask(&client, &url).await.err();
+                let problem = probe.ask(&url).await.err();
                 (url, problem)
             });
         }
@@ -64,23 +58,6 @@ impl Readiness {
 
     fn found(&self) -> MutexGuard<'_, HashMap<String, Option<String>>> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-async fn ask(client: &Client<HttpConnector, Body>, url: &str) -> Result<(), String> {
-    let failed = |what: String| format!("GET {url} {what}");
-    let uri = url
-        .parse()
-        .map_err(|error| failed(format!("is no URL: {error}")))?;
-    let answer = tokio::time::timeout(ANSWER_WITHIN, client.get(uri))
-        .await
-        .map_err(|_| failed(format!("was not answered within {ANSWER_WITHIN:?}")))?
-        .map_err(|error| failed(format!("failed: {error}")))?;
-    let status = answer.status();
-    if status.is_success() {
-        Ok(())
-    } else {
-        Err(failed(format!("answered {status}")))
     }
 }
 
