@@ -221,6 +221,18 @@ impl Books {
         })
     }
 
+    /// Whether it is the next report of its session, or one of before.
+    #[must_use]
+    pub fn follows(&self, report: &Report) -> bool {
+        let last = self.sessions.get(&report.session).copied();
+        report.sequence <= last.unwrap_or_default().saturating_add(1)
+    }
+
+    /// A letter of another judge was taken in: the next commit deletes it.
+    pub fn read_letter(&mut self, position: i64) {
+        self.change.letters_read.push(position);
+    }
+
     /// Takes what the store has yet to write.
     pub fn take_change(&mut self, now: Millis) -> Change {
         let mut change = core::mem::take(&mut self.change);

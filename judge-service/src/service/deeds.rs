@@ -231,10 +231,14 @@ impl Service {
 
     async fn overtake_now(&self, seen: Revision) {
         let mut books = self.books.lock().await;
+        self.overtake_in(&mut books, seen).await;
+    }
+
+    pub(super) async fn overtake_in(&self, books: &mut Books, seen: Revision) {
         if seen > books.revision() {
             tracing::warn!(%seen, ours = %books.revision(), "a worker knows a later plan: starting a new generation");
             books.overtake(seen);
-            if self.publish(&mut books).await.is_err() {
+            if self.publish(books).await.is_err() {
                 tracing::warn!("the new generation is not in force; the next poll tries again");
             }
         }

@@ -1,6 +1,7 @@
 //! The plan that is out, and which worker has it.
 
 use crate::domain::Millis;
+use super::Poll;
 use crate::domain::evidence::Workers;
 use serde::Serialize;
 use serinus_core::plan::{Plan, Revision};
@@ -80,10 +81,15 @@ pub struct Convergence {
 }
 
 impl Delivery {
+    /// No plan yet.
     #[must_use]
-    pub fn new(plan: &Plan) -> Self {
+    pub fn empty() -> Self {
+        let none = Published {
+            revision: Revision::default(),
+            bytes: Vec::new(),
+        };
         Self {
-            plan: watch::Sender::new(Arc::new(Published::of(plan))),
+            plan: watch::Sender::new(Arc::new(none)),
             state: Mutex::new(State::default()),
         }
     }
@@ -99,6 +105,11 @@ impl Delivery {
     }
 
     pub fn publish(&self, plan: &Plan, now: Millis) {
+        self.give_out(Published::of(plan), now);
+    }
+
+    /// From now on this is the plan.
+    pub fn give_out(&self, plan: Published, now: Millis) {
         let mut state = self.state();
         state.rounds.insert(
             plan.revision,
@@ -111,26 +122,19 @@ impl Delivery {
             state.rounds.pop_first();
         }
         drop(state);
-        self.plan.send_replace(Arc::new(Published::of(plan)));
+        self.plan.send_replace(Arc::new(plan));
     }
 
     /// A worker asks for what comes after `revision`.
-    pub fn polled(
-        &self,
-        session: &str,
-        node: &str,
-        revision: Revision,
-        refused: Option<String>,
-        now: Millis,
-    ) {
+    pub fn polled(&self, poll: &Poll, now: Millis) {
         let mut state = self.state();
         state.make_room(now);
-        let entry = state.session(session, now);
-        entry.node = node.to_owned();
-        let arrived = entry.revision != Some(revision) && entry.serves;
-        entry.revision = Some(revision);
-        entry.refused = refused;
-        if arrived && let Some(round) = state.rounds.get_mut(&revision) {
+        let entry = state.session(&poll.session, now);
+        entry.node.clone_from(&poll.node);
+        let arrived = entry.revision != Some(poll.revision) && entry.serves;
+        entry.revision = Some(poll.revision);
+        entry.refused.clone_from(&poll.refused);
+        if arrived && let Some(round) = state.rounds.get_mut(&poll.revision) {
             round.last_arrival_ms = Some(now);
         }
     }
@@ -227,7 +231,8 @@ impl State {
                 refused: None,
                 serves: false,
             });
-        session.seen_ms = now;
+        // What another judge heard comes later than what this one did.
+        session.seen_ms = session.seen_ms.max(now);
         session
     }
 
@@ -293,19 +298,29 @@ mod tests {
 
     #[test]
     fn measures_arrival_at_workers_that_serve() {
-        let delivery = Delivery::new(&plan(1));
+        let delivery = Delivery::empty();
+        delivery.publish(&plan(1), 0);
+        let polled = |session: &str, counter, now| {
+            let poll = Poll {
+                session: session.to_owned(),
+                node: "node".to_owned(),
+                revision: plan(counter).revision,
+                refused: None,
+            };
+            delivery.polled(&poll, now);
+        };
         for session in ["main", "worker-1", "worker-2"] {
-            delivery.polled(session, "node", plan(1).revision, None, 10);
+            polled(session, 1, 10);
         }
         delivery.serves("worker-1", 20);
         delivery.serves("worker-2", 20);
         delivery.publish(&plan(2), 100);
-        delivery.polled("worker-1", "node", plan(2).revision, None, 103);
+        polled("worker-1", 2, 103);
         let convergence = delivery.convergence(104);
         assert_eq!((convergence.workers, convergence.converged), (2, 1));
         assert_eq!(convergence.decided_to_last_worker_ms, None);
-        delivery.polled("worker-2", "node", plan(2).revision, None, 107);
-        delivery.polled("worker-1", "node", plan(2).revision, None, 5_000);
+        polled("worker-2", 2, 107);
+        polled("worker-1", 2, 5_000);
         assert_eq!(
             delivery.convergence(5_000).decided_to_last_worker_ms,
             Some(7)

@@ -2,7 +2,7 @@
 //! together, acknowledged only when they are on disk.
 
 use super::Service;
-use crate::books::{Counted, Refusal};
+use crate::books::{Books, Counted, Refusal};
 use crate::domain::Millis;
 use serinus_core::identity::UnitHash;
 use serinus_core::report::Report;
@@ -75,6 +75,7 @@ impl Service {
 
     async fn take_batch(&self, batch: &mut Vec<Ingest>) {
         let mut books = self.books.lock().await;
+        self.fill_gaps(&mut books, batch).await;
         let mut answers = Vec::with_capacity(batch.len());
         for ingest in batch.drain(..) {
             match ingest {
@@ -100,6 +101,24 @@ impl Service {
             // A worker that hung up sends the same bytes again, as a duplicate.
             let _ = done.send(answer);
         }
+    }
+}
+
+impl Service {
+    /// A worker that comes from another judge may have left a report there: that one is
+    /// counted first, or it would seem to have been counted already.
+    async fn fill_gaps(&self, books: &mut Books, batch: &[Ingest]) {
+        let Some(shared) = &self.shared else {
+            return;
+        };
+        let follows = |ingest: &Ingest| match ingest {
+            Ingest::Report { report, .. } => books.follows(report),
+            Ingest::Comparison(_) => true,
+        };
+        if batch.iter().all(follows) {
+            return;
+        }
+        while let Ok(1..) = self.take_letters(books, &**shared).await {}
     }
 }
 

@@ -3,8 +3,10 @@
 mod control;
 mod deeds;
 mod delivery;
+mod heard;
 mod incident;
 mod ingest;
+mod letters;
 mod live;
 pub mod models;
 mod notices;
@@ -14,7 +16,8 @@ mod scale_down;
 pub mod status;
 
 pub use deeds::DeedError;
-pub use delivery::{Published, WorkerState};
+pub use delivery::{Delivery, Published, WorkerState};
+pub use heard::{Heard, Poll};
 pub use ingest::{IngestError, wall_clock};
 pub use live::{Counters, Example, Point};
 pub use reference::SampleRefusal;
@@ -22,8 +25,7 @@ pub use reference::SampleRefusal;
 use crate::books::Books;
 use crate::domain::Millis;
 use crate::domain::plan::Terms;
-use crate::store::{Store, StoreError};
-use delivery::Delivery;
+use crate::store::{Shared, Store, StoreError};
 use ingest::Ingest;
 use live::Live;
 use models::Models;
@@ -31,7 +33,7 @@ use readiness::Readiness;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -50,9 +52,11 @@ pub struct Service {
     settings: Settings,
     clock: fn() -> Millis,
     store: Arc<dyn Store>,
+    /// What it shares with other judges, if there may be any.
+    shared: Option<Arc<dyn Shared>>,
     /// Held while a change is committed: nobody sees what might not last.
     books: tokio::sync::Mutex<Books>,
-    delivery: Delivery,
+    delivery: Arc<Delivery>,
     live: Mutex<Live>,
     models: Models,
     ingest: mpsc::Sender<Ingest>,
@@ -62,15 +66,26 @@ pub struct Service {
     changed: Notify,
     /// A rollout was created, whose versions may not be ready.
     created: Notify,
+    /// Another judge has taken over.
+    overruled: Notify,
+    stopped: watch::Sender<bool>,
 }
 
 /// Runs what a judge cannot be without. Should it panic all the same, the judge ends
 /// rather than look alive: whoever started it starts it again, from its disk.
-fn never_ends(what: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+fn never_ends(
+    what: &'static str,
+    mut stopped: watch::Receiver<bool>,
+    work: impl Future<Output = ()> + Send + 'static,
+) {
+    let mut work = tokio::spawn(work);
     tokio::spawn(async move {
-        if let Err(error) = tokio::spawn(work).await {
-            tracing::error!(%error, "{what} has died: the judge ends");
-            std::process::exit(70);
+        tokio::select! {
+            ended = &mut work => if let Err(error) = ended {
+                tracing::error!(%error, "{what} has died: the judge ends");
+                std::process::exit(70);
+            },
+            _ = stopped.wait_for(|stopped| *stopped) => work.abort(),
         }
     });
 }
@@ -85,6 +100,8 @@ impl Service {
     pub async fn start(
         settings: Settings,
         store: Arc<dyn Store>,
+        shared: Option<Arc<dyn Shared>>,
+        delivery: Arc<Delivery>,
         clock: fn() -> Millis,
     ) -> Result<Arc<Self>, StoreError> {
         let mut books = Books::from_loaded(store.load().await?);
@@ -92,14 +109,16 @@ impl Service {
         models.load_all(books.entries().iter().map(|entry| &entry.rollout));
         let plan = books.next_plan(&settings.terms);
         store.commit(books.take_change(clock())).await?;
+        delivery.publish(&plan, clock());
         let (ingest, reports) = mpsc::channel(INGEST_QUEUE);
         let (samples, work) = reference::queue();
         let service = Arc::new(Self {
             settings,
             clock,
             store,
+            shared,
             books: tokio::sync::Mutex::new(books),
-            delivery: Delivery::new(&plan),
+            delivery,
             live: Mutex::new(Live::default()),
             models,
             ingest,
@@ -107,12 +126,33 @@ impl Service {
             readiness: Readiness::new(),
             changed: Notify::new(),
             created: Notify::new(),
+            overruled: Notify::new(),
+            stopped: watch::Sender::new(false),
         });
-        never_ends("ingestion", Arc::clone(&service).take_reports(reports));
-        never_ends("the control loop", Arc::clone(&service).control());
-        never_ends("readiness", Arc::clone(&service).watch_readiness());
+        service.runs("ingestion", Arc::clone(&service).take_reports(reports));
+        service.runs("the control loop", Arc::clone(&service).control());
+        service.runs("readiness", Arc::clone(&service).watch_readiness());
+        if let Some(shared) = &service.shared {
+            let letters = Arc::clone(&service).read_letters(Arc::clone(shared));
+            service.runs("reading of letters", letters);
+        }
         reference::spawn(&service, work);
         Ok(service)
+    }
+
+    fn runs(&self, what: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+        never_ends(what, self.stopped.subscribe(), work);
+    }
+
+    /// Ends what it does by itself. Who still holds it is told that nothing can be
+    /// stored.
+    pub fn stop(&self) {
+        self.stopped.send_replace(true);
+    }
+
+    /// Returns when another judge has taken over.
+    pub async fn overruled(&self) {
+        self.overruled.notified().await;
     }
 
     #[must_use]
