@@ -2,8 +2,10 @@
 //!
 //! The store knows values and bytes; it knows no statistics and no HTTP.
 
+mod shared;
 mod sqlite;
 
+pub use shared::{LEASE, Letter, LetterKind, Outlook, Shared};
 pub use sqlite::Sqlite;
 
 use crate::domain::decision::Sealed;
@@ -23,6 +25,9 @@ pub enum StoreError {
     Lock(String),
     #[error("{what} in the database is damaged: {problem}")]
     Damaged { what: String, problem: String },
+    /// This judge is no longer the one that judges.
+    #[error("another judge has taken over")]
+    Fenced,
 }
 
 /// Everything that a judge knows, to begin with.
@@ -50,6 +55,8 @@ pub struct LoadedRollout {
 pub struct Change {
     pub now_ms: Millis,
     pub revision: Option<Revision>,
+    /// The plan of `revision` as workers get it, for the judges that share the store.
+    pub published: Option<Vec<u8>>,
     pub deleted: Vec<String>,
     /// With the secret of their pseudonyms.
     pub rollouts: Vec<(Rollout, String)>,
@@ -57,6 +64,8 @@ pub struct Change {
     pub units: Vec<(String, UnitHash, UnitRecord)>,
     pub sessions: Vec<(String, u64)>,
     pub decisions: Vec<Sealed>,
+    /// Positions of letters whose content this change has.
+    pub letters_read: Vec<i64>,
 }
 
 impl Change {
@@ -69,6 +78,7 @@ impl Change {
             && self.units.is_empty()
             && self.sessions.is_empty()
             && self.decisions.is_empty()
+            && self.letters_read.is_empty()
     }
 }
 
