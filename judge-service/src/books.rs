@@ -9,6 +9,7 @@ mod entry;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use check::check;
 pub use entry::Entry;
 
 use crate::domain::decision::{By, Decision, Deed, Evidence, NO_HASH, Sealed};

@@ -2,11 +2,13 @@
 //!
 //! Rooms, from the inside out: [`domain`] has plain values; [`policy`] turns
 //! evidence into a verdict; [`inference`] runs model artefacts; [`store`] keeps;
-//! [`forecast`] says what a rollout will take; [`books`] has it all in memory; [`service`] joins them; [`api`] is HTTP.
+//! [`forecast`] says what a rollout will take; [`books`] has it all in memory; [`service`] joins them; [`cluster`] says which of several
+//! judges judges; [`api`] is HTTP.
 //! Nothing inside knows what is outside.
 
 pub mod api;
 pub mod books;
+pub mod cluster;
 pub mod domain;
 pub mod forecast;
 pub mod inference;

@@ -3,7 +3,8 @@
 use clap::{Parser, Subcommand};
 use serinus_judge::domain::plan::Terms;
 use serinus_judge::replay::{self, Replayed};
-use serinus_judge::service::{Service, Settings, wall_clock};
+use serinus_judge::cluster::Member;
+use serinus_judge::service::{Delivery, Service, Settings, wall_clock};
 use serinus_judge::store::Sqlite;
 use serinus_judge::{api, simulate};
 use std::io::{IsTerminal, Read, Write};
@@ -73,6 +74,10 @@ struct Serve {
     /// The database file; it is made when missing
     #[arg(long, default_value = "serinus.sqlite")]
     store: PathBuf,
+    /// Where the other judges of the same PostgreSQL reach this one, as a URL
+    /// [default: the address it listens on]
+    #[arg(long)]
+    advertise: Option<String>,
     /// The folder of the model descriptions that rollouts name
     #[arg(long, default_value = ".")]
     models: PathBuf,
@@ -196,22 +201,40 @@ async fn judge(serve: Serve) -> Result<(), String> {
         },
         evaluation_interval: Duration::from_millis(250),
     };
-    let service = Service::start(settings, Arc::new(store), wall_clock)
-        .await
-        .map_err(|error| format!("failed to read {}: {error}", serve.store.display()))?;
     let listener = TcpListener::bind(serve.listen)
         .await
         .map_err(|error| format!("failed to listen on {}: {error}", serve.listen))?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
+    let (router, member) = match opened {
+        Opened::Alone(store) => {
+            let delivery = Arc::new(Delivery::empty());
+            let service = Service::start(settings, store, None, delivery, wall_clock)
+                .await
+                .map_err(|error| format!("failed to read {}: {error}", serve.store))?;
+            (api::router(service), None)
+        }
+        Opened::Shared(shared) => {
+            let own = serve
+                .advertise
+                .unwrap_or_else(|| format!("http://{address}"));
+            let member = Member::join(settings, shared, own, wall_clock);
+            tokio::spawn(Arc::clone(&member).run());
+            (api::member_router(Arc::clone(&member)), Some(member))
+        }
+    };
     println!("serinus judge listening on http://{address}");
     // A pipe that nobody reads is no reason to stop.
     let _ = std::io::stdout().flush();
     // Nothing to drain: whatever was acknowledged is on disk, and workers resend
     // the rest. So a signal ends the judge at once, long polls and all.
-    tokio::select! {
-        served = axum::serve(listener, api::router(service)) => served.map_err(|error| format!("failed to serve: {error}")),
+    let served = tokio::select! {
+        served = axum::serve(listener, router) => served.map_err(|error| format!("failed to serve: {error}")),
         () = asked_to_stop() => Ok(()),
+    };
+    if let Some(member) = member {
+        member.give_up().await;
     }
+    served
 }
 
 async fn asked_to_stop() {

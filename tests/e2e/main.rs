@@ -33,6 +33,7 @@ mod plan_update;
 mod restart;
 mod retries;
 mod segments;
+mod several_judges;
 mod shadows;
 mod sharing;
 mod silent_judge;

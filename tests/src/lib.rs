@@ -14,6 +14,7 @@ pub mod peers;
 pub mod ports;
 pub mod process;
 pub mod random;
+pub mod relay;
 pub mod stories;
 pub mod vectors;
 pub mod wait;

@@ -32,7 +32,8 @@ impl Problem {
         }
     }
 
-    fn retry(mut self, seconds: u32) -> Self {
+    /// Worth another attempt after so long.
+    pub fn retry(mut self, seconds: u32) -> Self {
         self.retry_after_seconds = Some(seconds);
         self
     }

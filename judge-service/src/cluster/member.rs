@@ -2,7 +2,7 @@
 
 use super::Follower;
 use crate::domain::Millis;
-use crate::service::{Delivery, Service, Settings};
+use crate::service::{Delivery, Published, Service, Settings};
 use crate::store::{LEASE, Shared, Store, StoreError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -127,7 +127,8 @@ impl Member {
         if outlook.revision != Some(self.delivery.revision())
             && let Some((revision, bytes)) = self.shared.published().await?
         {
-            self.delivery.give_out(revision, bytes, (self.clock)());
+            self.delivery
+                .give_out(Published { revision, bytes }, (self.clock)());
         }
         self.sure.until(asked + LEASE);
         let nobody = outlook.leader.is_none();
@@ -200,6 +201,18 @@ impl Member {
                 tracing::warn!("the database takes too long to prolong the lease");
                 self.sure.stands()
             }
+        }
+    }
+}
+
+impl Role {
+    /// Whether it is the very same, and not only of the same kind.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Leader(one), Self::Leader(other)) => Arc::ptr_eq(one, other),
+            (Self::Follower(one), Self::Follower(other)) => Arc::ptr_eq(one, other),
+            _ => false,
         }
     }
 }

@@ -4,6 +4,7 @@
 use super::Service;
 use crate::books::{Books, Counted, Refusal};
 use crate::domain::Millis;
+use crate::store::StoreError;
 use serinus_core::identity::UnitHash;
 use serinus_core::report::Report;
 use std::sync::Arc;
@@ -75,7 +76,12 @@ impl Service {
 
     async fn take_batch(&self, batch: &mut Vec<Ingest>) {
         let mut books = self.books.lock().await;
-        self.fill_gaps(&mut books, batch).await;
+        if let Err(error) = self.fill_gaps(&mut books, batch).await {
+            tracing::warn!(%error, "reports cannot be counted before those that another judge took");
+            // Dropped, so that their workers are asked to wait.
+            batch.clear();
+            return;
+        }
         let mut answers = Vec::with_capacity(batch.len());
         for ingest in batch.drain(..) {
             match ingest {
@@ -107,18 +113,19 @@ impl Service {
 impl Service {
     /// A worker that comes from another judge may have left a report there: that one is
     /// counted first, or it would seem to have been counted already.
-    async fn fill_gaps(&self, books: &mut Books, batch: &[Ingest]) {
+    async fn fill_gaps(&self, books: &mut Books, batch: &[Ingest]) -> Result<(), StoreError> {
         let Some(shared) = &self.shared else {
-            return;
+            return Ok(());
         };
         let follows = |ingest: &Ingest| match ingest {
             Ingest::Report { report, .. } => books.follows(report),
             Ingest::Comparison(_) => true,
         };
         if batch.iter().all(follows) {
-            return;
+            return Ok(());
         }
-        while let Ok(1..) = self.take_letters(books, &**shared).await {}
+        while self.take_letters(books, &**shared).await? > 0 {}
+        Ok(())
     }
 }
 

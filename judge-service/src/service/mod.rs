@@ -184,6 +184,11 @@ impl Service {
         let Err(error) = self.store.commit(change).await else {
             return Ok(());
         };
+        if matches!(error, StoreError::Fenced) {
+            // The books are no longer this judge's to keep.
+            self.overruled.notify_one();
+            return Err(error);
+        }
         tracing::error!(%error, "a change could not be stored and is taken back");
         match self.store.load().await {
             Ok(loaded) => *books = Books::from_loaded(loaded),
