@@ -209,8 +209,13 @@ impl Books {
                 entry.add(part, &arms);
             }
         }
-        self.sessions
-            .insert(report.session.clone(), report.sequence);
+        match self.sessions.get_mut(&report.session) {
+            Some(last) => *last = report.sequence,
+            None => {
+                self.sessions
+                    .insert(report.session.clone(), report.sequence);
+            }
+        }
         self.change
             .sessions
             .push((report.session.clone(), report.sequence));
@@ -225,6 +230,10 @@ impl Books {
     pub fn take_change(&mut self, now: Millis) -> Change {
         let mut change = core::mem::take(&mut self.change);
         change.now_ms = now;
+        // Each session once, with its last number, which came last.
+        change.sessions.reverse();
+        change.sessions.sort_by(|left, right| left.0.cmp(&right.0));
+        change.sessions.dedup_by(|left, right| left.0 == right.0);
         for entry in &mut self.rollouts {
             entry.take_change(&mut change);
         }

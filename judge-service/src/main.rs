@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 use serinus_judge::domain::plan::Terms;
 use serinus_judge::replay::{self, Replayed};
 use serinus_judge::service::{Service, Settings, wall_clock};
-use serinus_judge::store::Sqlite;
+use serinus_judge::store::{Location, Postgres, Shared, Sqlite, Store};
 use serinus_judge::{api, simulate};
 use std::io::{IsTerminal, Read, Write};
 use std::net::SocketAddr;
@@ -70,9 +70,11 @@ struct Serve {
     /// Where to listen; port 0 picks a free one
     #[arg(long, default_value = "127.0.0.1:8090")]
     listen: SocketAddr,
-    /// The database file; it is made when missing
+    /// The database: a file, which is made when missing, or
+    /// postgres://user:password@host:port/database
+    // Text, because an error of clap's repeats the value, and with it the password.
     #[arg(long, default_value = "serinus.sqlite")]
-    store: PathBuf,
+    store: String,
     /// The folder of the model descriptions that rollouts name
     #[arg(long, default_value = ".")]
     models: PathBuf,
@@ -184,9 +186,11 @@ async fn judge(serve: Serve) -> Result<(), String> {
             serve.models.display()
         ));
     }
-    let store = Sqlite::open(&serve.store)
-        .await
-        .map_err(|error| format!("failed to open {}: {error}", serve.store.display()))?;
+    let location: Location = serve
+        .store
+        .parse()
+        .map_err(|problem| format!("--store: {problem}"))?;
+    let opened = open(&location).await?;
     let settings = Settings {
         models: serve.models,
         terms: Terms {
@@ -196,13 +200,20 @@ async fn judge(serve: Serve) -> Result<(), String> {
         },
         evaluation_interval: Duration::from_millis(250),
     };
-    let service = Service::start(settings, Arc::new(store), wall_clock)
-        .await
-        .map_err(|error| format!("failed to read {}: {error}", serve.store.display()))?;
     let listener = TcpListener::bind(serve.listen)
         .await
         .map_err(|error| format!("failed to listen on {}: {error}", serve.listen))?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
+    let store: Arc<dyn Store> = match opened {
+        Opened::Alone(store) => store,
+        Opened::Shared(shared) => {
+            hold_lease(&shared, &format!("http://{address}")).await?;
+            shared
+        }
+    };
+    let service = Service::start(settings, store, wall_clock)
+        .await
+        .map_err(|error| format!("failed to read {location}: {error}"))?;
     println!("serinus judge listening on http://{address}");
     // A pipe that nobody reads is no reason to stop.
     let _ = std::io::stdout().flush();
@@ -212,6 +223,47 @@ async fn judge(serve: Serve) -> Result<(), String> {
         served = axum::serve(listener, api::router(service)) => served.map_err(|error| format!("failed to serve: {error}")),
         () = asked_to_stop() => Ok(()),
     }
+}
+
+enum Opened {
+    /// A file is for one judge.
+    Alone(Arc<dyn Store>),
+    Shared(Arc<dyn Shared>),
+}
+
+async fn open(location: &Location) -> Result<Opened, String> {
+    let failed = |error| format!("failed to open {location}: {error}");
+    Ok(match location {
+        Location::File(path) => {
+            Opened::Alone(Arc::new(Sqlite::open(path).await.map_err(failed)?))
+        }
+        Location::Postgres(url) => {
+            Opened::Shared(Arc::new(Postgres::open(url).await.map_err(failed)?))
+        }
+    })
+}
+
+/// Waits until no other judge has the database, and keeps it.
+async fn hold_lease(shared: &Arc<dyn Shared>, address: &str) -> Result<(), String> {
+    const RENEW_EVERY: Duration = Duration::from_secs(1);
+    while !shared
+        .take_lease(address)
+        .await
+        .map_err(|error| error.to_string())?
+    {
+        let _ = shared.news().await;
+    }
+    let shared = Arc::clone(shared);
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(RENEW_EVERY).await;
+            if let Ok(false) = shared.renew().await {
+                tracing::error!("another judge has taken over: this one ends");
+                std::process::exit(70);
+            }
+        }
+    });
+    Ok(())
 }
 
 async fn asked_to_stop() {

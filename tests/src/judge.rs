@@ -21,6 +21,7 @@ const CALL_LIMIT: Duration = Duration::from_secs(10);
 pub struct Judge {
     folder: PathBuf,
     port: u16,
+    store: String,
     options: Vec<String>,
     process: Option<Process>,
     http: reqwest::Client,
@@ -43,6 +44,7 @@ impl Judge {
         Ok(Self {
             folder: folder.to_owned(),
             port: ports::free()?,
+            store: folder.join("judge.sqlite").display().to_string(),
             options: Vec::new(),
             process: None,
             http: reqwest::Client::builder()
@@ -73,6 +75,11 @@ impl Judge {
         self.options.extend([name.to_owned(), value.to_owned()]);
     }
 
+    /// Another store than a file of its own, from its next start on.
+    pub fn store(&mut self, store: &str) {
+        store.clone_into(&mut self.store);
+    }
+
     /// Starts the judge, or starts it again on the same store and port.
     ///
     /// # Errors
@@ -82,7 +89,7 @@ impl Judge {
         command
             .args(["serve", "--listen", &format!("127.0.0.1:{}", self.port)])
             .arg("--store")
-            .arg(self.folder.join("judge.sqlite"))
+            .arg(&self.store)
             .arg("--models")
             .arg(artefacts::models())
             .args(&self.options);

@@ -2,6 +2,7 @@
 
 use crate::domain::Millis;
 use crate::domain::evidence::Workers;
+use bytes::Bytes;
 use serde::Serialize;
 use serinus_core::plan::{Plan, Revision};
 use std::collections::{BTreeMap, HashMap};
@@ -28,7 +29,8 @@ const MAX_ROUNDS: usize = 256;
 #[derive(Debug)]
 pub struct Published {
     pub revision: Revision,
-    pub bytes: Vec<u8>,
+    /// Shared by all who get it.
+    pub bytes: Bytes,
 }
 
 pub struct Delivery {
@@ -269,7 +271,7 @@ impl Published {
         Self {
             revision: plan.revision,
             // Numbers, strings and lists: serialisation cannot fail.
-            bytes: serde_json::to_vec(plan).unwrap_or_default(),
+            bytes: serde_json::to_vec(plan).unwrap_or_default().into(),
         }
     }
 }

@@ -5,11 +5,13 @@ mod deeds;
 mod delivery;
 mod incident;
 mod ingest;
+mod keep;
 mod live;
 pub mod models;
 mod notices;
 mod readiness;
 mod reference;
+mod room;
 mod scale_down;
 pub mod status;
 
@@ -18,6 +20,7 @@ pub use delivery::{Published, WorkerState};
 pub use ingest::{IngestError, wall_clock};
 pub use live::{Counters, Example, Point};
 pub use reference::SampleRefusal;
+pub use room::Place;
 
 use crate::books::Books;
 use crate::domain::Millis;
@@ -25,9 +28,11 @@ use crate::domain::plan::Terms;
 use crate::store::{Store, StoreError};
 use delivery::Delivery;
 use ingest::Ingest;
+use keep::Trouble;
 use live::Live;
 use models::Models;
 use readiness::Readiness;
+use room::Room;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -43,9 +48,6 @@ pub struct Settings {
     pub evaluation_interval: Duration,
 }
 
-/// Reports that wait for the next commit; past that, workers are asked to wait.
-const INGEST_QUEUE: usize = 1_024;
-
 pub struct Service {
     settings: Settings,
     clock: fn() -> Millis,
@@ -55,7 +57,10 @@ pub struct Service {
     delivery: Delivery,
     live: Mutex<Live>,
     models: Models,
-    ingest: mpsc::Sender<Ingest>,
+    trouble: Trouble,
+    /// Of reports the room bounds how many wait.
+    ingest: mpsc::UnboundedSender<Ingest>,
+    room: Room,
     samples: std::sync::mpsc::SyncSender<reference::Work>,
     readiness: Readiness,
     /// Something was counted or done: time for a look.
@@ -92,7 +97,7 @@ impl Service {
         models.load_all(books.entries().iter().map(|entry| &entry.rollout));
         let plan = books.next_plan(&settings.terms);
         store.commit(books.take_change(clock())).await?;
-        let (ingest, reports) = mpsc::channel(INGEST_QUEUE);
+        let (ingest, reports) = mpsc::unbounded_channel();
         let (samples, work) = reference::queue();
         let service = Arc::new(Self {
             settings,
@@ -102,7 +107,9 @@ impl Service {
             delivery: Delivery::new(&plan),
             live: Mutex::new(Live::default()),
             models,
+            trouble: Trouble::default(),
             ingest,
+            room: Room::new(),
             samples,
             readiness: Readiness::new(),
             changed: Notify::new(),
@@ -129,39 +136,5 @@ impl Service {
     /// passed over.
     fn live(&self) -> MutexGuard<'_, Live> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Writes what the books changed; if that fails, the books are read again
-    /// from the store, so that memory never knows more than the disk.
-    ///
-    /// # Errors
-    /// The store's; nothing of the change remains.
-    async fn commit(&self, books: &mut Books) -> Result<(), StoreError> {
-        let change = books.take_change(self.now());
-        if change.is_empty() {
-            return Ok(());
-        }
-        let Err(error) = self.store.commit(change).await else {
-            return Ok(());
-        };
-        tracing::error!(%error, "a change could not be stored and is taken back");
-        match self.store.load().await {
-            Ok(loaded) => *books = Books::from_loaded(loaded),
-            Err(error) => {
-                // Without its store the judge knows nothing for sure; a restart
-                // begins from what is on disk, and workers resend meanwhile.
-                tracing::error!(%error, "the store cannot be read either: the judge ends");
-                std::process::exit(70);
-            }
-        }
-        Err(error)
-    }
-
-    /// Commits the books under a new revision and gives the plan out.
-    async fn publish(&self, books: &mut Books) -> Result<(), StoreError> {
-        let plan = books.next_plan(&self.settings.terms);
-        self.commit(books).await?;
-        self.delivery.publish(&plan, self.now());
-        Ok(())
     }
 }
