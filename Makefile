@@ -4,7 +4,7 @@ CARGO ?= cargo
 # Envoy's protobufs, which only one peer of the benchmark needs, are built by it alone.
 NATIVE := --workspace --exclude serinus-filter --exclude serinus-bench-ext-proc
 
-.PHONY: help bench-filter sim demo demo-keep fuzz soak test build wasm envoy lint format train clean
+.PHONY: help bench-filter bench-judge postgres sim demo demo-keep fuzz soak test build wasm envoy lint format train clean
 
 help:
 	@echo 'make demo       three releases of a real model in real Envoy, about a minute after the build'
@@ -13,6 +13,7 @@ help:
 	@echo 'make build      the filter (target/wasm), the judge (target/debug/serinus) and the demo'
 	@echo 'make lint       rustfmt and clippy'
 	@echo 'make bench-filter  what the filter adds to a request, beside Lua and ext_proc (target/bench)'
+	@echo 'make bench-judge   reports a second, memory, and how fast a plan is everywhere, some minutes (target/bench)'
 	@echo 'make sim        false alarms and detection, ours beside peers, some minutes (target/bench, stats/docs)'
 	@echo 'make fuzz       core fed with bytes for FUZZ_SECONDS (60), split over five targets'
 	@echo 'make soak       a million requests and a thousand plans in real Envoy, about ten minutes (target/bench)'
@@ -26,7 +27,7 @@ demo: wasm envoy
 demo-keep:
 	$(MAKE) demo DEMO=--keep
 
-test: wasm envoy
+test: wasm envoy postgres
 	$(CARGO) build --locked -p serinus-judge -p serinus-tests --bins
 	$(CARGO) test --locked $(NATIVE)
 
@@ -39,9 +40,18 @@ wasm:
 envoy:
 	@echo "Envoy: $$(envoy/get-envoy)"
 
+postgres:
+	@echo "PostgreSQL: $$(tests/postgres-server --programs)"
+
 bench-filter: wasm envoy
 	$(CARGO) build --locked --release -p serinus-bench-ext-proc
 	$(CARGO) test --locked -p serinus-tests --bench filter
+
+bench-judge: wasm envoy postgres
+	@echo 'building the judge in the release profile (minutes, the first time)'
+	$(CARGO) build --locked --release -p serinus-judge
+	$(CARGO) build --locked -p serinus-tests --bin bench-judge
+	target/debug/bench-judge $(PART)
 
 sim:
 	$(CARGO) build --locked -p serinus-tests --bin sim

@@ -210,8 +210,13 @@ impl Books {
                 entry.add(part, &arms);
             }
         }
-        self.sessions
-            .insert(report.session.clone(), report.sequence);
+        match self.sessions.get_mut(&report.session) {
+            Some(last) => *last = report.sequence,
+            None => {
+                self.sessions
+                    .insert(report.session.clone(), report.sequence);
+            }
+        }
         self.change
             .sessions
             .push((report.session.clone(), report.sequence));
@@ -229,6 +234,12 @@ impl Books {
         report.sequence <= last.unwrap_or_default().saturating_add(1)
     }
 
+    /// The next commit has the plan of its revision, as workers get it: other judges give
+    /// it out too.
+    pub fn give_out(&mut self, plan: Vec<u8>) {
+        self.change.published = Some(plan);
+    }
+
     /// A letter of another judge was taken in: the next commit deletes it.
     pub fn read_letter(&mut self, position: i64) {
         self.change.letters_read.push(position);
@@ -238,6 +249,10 @@ impl Books {
     pub fn take_change(&mut self, now: Millis) -> Change {
         let mut change = core::mem::take(&mut self.change);
         change.now_ms = now;
+        // Each session once, with its last number, which came last.
+        change.sessions.reverse();
+        change.sessions.sort_by(|left, right| left.0.cmp(&right.0));
+        change.sessions.dedup_by(|left, right| left.0 == right.0);
         for entry in &mut self.rollouts {
             entry.take_change(&mut change);
         }

@@ -5,7 +5,7 @@ use serinus_judge::domain::plan::Terms;
 use serinus_judge::replay::{self, Replayed};
 use serinus_judge::cluster::Member;
 use serinus_judge::service::{Delivery, Service, Settings, wall_clock};
-use serinus_judge::store::Sqlite;
+use serinus_judge::store::{Location, Postgres, Shared, Sqlite, Store};
 use serinus_judge::{api, simulate};
 use std::io::{IsTerminal, Read, Write};
 use std::net::SocketAddr;
@@ -71,9 +71,11 @@ struct Serve {
     /// Where to listen; port 0 picks a free one
     #[arg(long, default_value = "127.0.0.1:8090")]
     listen: SocketAddr,
-    /// The database file; it is made when missing
+    /// The database: a file, which is made when missing, or
+    /// postgres://user:password@host:port/database
+    // Text, because an error of clap's repeats the value, and with it the password.
     #[arg(long, default_value = "serinus.sqlite")]
-    store: PathBuf,
+    store: String,
     /// Where the other judges of the same PostgreSQL reach this one, as a URL
     /// [default: the address it listens on]
     #[arg(long)]
@@ -189,9 +191,11 @@ async fn judge(serve: Serve) -> Result<(), String> {
             serve.models.display()
         ));
     }
-    let store = Sqlite::open(&serve.store)
-        .await
-        .map_err(|error| format!("failed to open {}: {error}", serve.store.display()))?;
+    let location: Location = serve
+        .store
+        .parse()
+        .map_err(|problem| format!("--store: {problem}"))?;
+    let opened = open(&location).await?;
     let settings = Settings {
         models: serve.models,
         terms: Terms {
@@ -210,7 +214,7 @@ async fn judge(serve: Serve) -> Result<(), String> {
             let delivery = Arc::new(Delivery::empty());
             let service = Service::start(settings, store, None, delivery, wall_clock)
                 .await
-                .map_err(|error| format!("failed to read {}: {error}", serve.store))?;
+                .map_err(|error| format!("failed to read {location}: {error}"))?;
             (api::router(service), None)
         }
         Opened::Shared(shared) => {
@@ -235,6 +239,24 @@ async fn judge(serve: Serve) -> Result<(), String> {
         member.give_up().await;
     }
     served
+}
+
+enum Opened {
+    /// A file is for one judge.
+    Alone(Arc<dyn Store>),
+    Shared(Arc<dyn Shared>),
+}
+
+async fn open(location: &Location) -> Result<Opened, String> {
+    let failed = |error| format!("failed to open {location}: {error}");
+    Ok(match location {
+        Location::File(path) => {
+            Opened::Alone(Arc::new(Sqlite::open(path).await.map_err(failed)?))
+        }
+        Location::Postgres(url) => {
+            Opened::Shared(Arc::new(Postgres::open(url).await.map_err(failed)?))
+        }
+    })
 }
 
 async fn asked_to_stop() {

@@ -8,6 +8,7 @@ use crate::{artefacts, ports, wait};
 use reqwest::Method;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::process::Command;
@@ -21,6 +22,8 @@ const CALL_LIMIT: Duration = Duration::from_secs(10);
 pub struct Judge {
     folder: PathBuf,
     port: u16,
+    store: String,
+    command: Option<Vec<OsString>>,
     options: Vec<String>,
     process: Option<Process>,
     http: reqwest::Client,
@@ -43,6 +46,8 @@ impl Judge {
         Ok(Self {
             folder: folder.to_owned(),
             port: ports::free()?,
+            store: folder.join("judge.sqlite").display().to_string(),
+            command: None,
             options: Vec::new(),
             process: None,
             http: reqwest::Client::builder()
@@ -73,16 +78,32 @@ impl Judge {
         self.options.extend([name.to_owned(), value.to_owned()]);
     }
 
+    /// Another store than a file of its own, from its next start on.
+    pub fn store(&mut self, store: &str) {
+        store.clone_into(&mut self.store);
+    }
+
+    /// What runs `serinus`, such as `taskset -c 0 .../serinus`, from its next start on.
+    pub fn command(&mut self, words: impl IntoIterator<Item = impl Into<OsString>>) {
+        self.command = Some(words.into_iter().map(Into::into).collect());
+    }
+
     /// Starts the judge, or starts it again on the same store and port.
     ///
     /// # Errors
     /// When it does not come up.
     pub async fn start(&mut self) -> Result<()> {
-        let mut command = Command::new(artefacts::program("serinus")?);
+        let words = match &self.command {
+            Some(words) => words.clone(),
+            None => vec![artefacts::program("serinus")?.into()],
+        };
+        let (program, first) = words.split_first().ok_or("the judge has no command")?;
+        let mut command = Command::new(program);
         command
+            .args(first)
             .args(["serve", "--listen", &format!("127.0.0.1:{}", self.port)])
             .arg("--store")
-            .arg(self.folder.join("judge.sqlite"))
+            .arg(&self.store)
             .arg("--models")
             .arg(artefacts::models())
             .args(&self.options);

@@ -12,6 +12,7 @@ pub mod load;
 pub mod model_server;
 pub mod peers;
 pub mod ports;
+pub mod postgres;
 pub mod process;
 pub mod random;
 pub mod relay;

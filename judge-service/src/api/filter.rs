@@ -32,8 +32,11 @@ pub async fn plan(
 }
 
 pub async fn report(State(service): State<Arc<Service>>, body: Body) -> Result<Response, Problem> {
-    let report: Report = counted(&service, body::tolerant(body, report::MAX_BYTES).await)?;
-    Ok(Json(service.report(report).await?).into_response())
+    let bytes = counted(&service, body::bytes(body, report::MAX_BYTES).await)?;
+    let place = service.room_for(bytes.len())?;
+    let report: Report = counted(&service, body::worker(&bytes))?;
+    drop(bytes);
+    Ok(Json(service.report(report, place).await?).into_response())
 }
 
 pub async fn samples(State(service): State<Arc<Service>>, body: Body) -> Result<Response, Problem> {

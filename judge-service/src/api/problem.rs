@@ -111,6 +111,9 @@ impl From<IngestError> for Problem {
 impl From<SampleRefusal> for Problem {
     fn from(error: SampleRefusal) -> Self {
         let status = match error {
+            SampleRefusal::Busy => {
+                return Self::new(StatusCode::TOO_MANY_REQUESTS, error.to_string()).retry(1);
+            }
             SampleRefusal::UnknownRollout { .. } => StatusCode::NOT_FOUND,
             SampleRefusal::Version(_)
             | SampleRefusal::Session

@@ -128,7 +128,7 @@ impl Member {
             && let Some((revision, bytes)) = self.shared.published().await?
         {
             self.delivery
-                .give_out(Published { revision, bytes }, (self.clock)());
+                .give_out(Published::stored(revision, bytes), (self.clock)());
         }
         self.sure.until(asked + LEASE);
         let nobody = outlook.leader.is_none();

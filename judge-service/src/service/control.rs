@@ -33,7 +33,10 @@ impl Service {
 
     /// One look at every rollout.
     async fn look(&self, looks: &mut Looks) {
-        let mut books = self.books.lock().await;
+        // A store that fails is said where it is asked; the next look tries again.
+        let Ok(mut books) = self.books().await else {
+            return;
+        };
         let ids: Vec<String> = books
             .entries()
             .iter()

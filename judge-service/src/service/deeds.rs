@@ -46,7 +46,7 @@ impl Service {
         check(&spec)?;
         forecast::check(&spec)?;
         let id = spec.id.clone();
-        let mut books = self.books.lock().await;
+        let mut books = self.books().await?;
         if books.entry(&id).is_some() {
             return Err(DeedError::Exists(id));
         }
@@ -135,7 +135,7 @@ impl Service {
         deed: Deed,
         reason: Option<String>,
     ) -> Result<Status, DeedError> {
-        let mut books = self.books.lock().await;
+        let mut books = self.books().await?;
         let now = self.now();
         let entry = books
             .entry_mut(id)
@@ -184,7 +184,7 @@ impl Service {
     }
 
     async fn delete_now(&self, id: &str) -> Result<(), DeedError> {
-        let mut books = self.books.lock().await;
+        let mut books = self.books().await?;
         let entry = books
             .entry(id)
             .ok_or_else(|| DeedError::Unknown(id.to_owned()))?;
@@ -205,7 +205,7 @@ impl Service {
     /// # Errors
     /// No such rollout, or a store that cannot be read.
     pub async fn decisions(&self, id: &str) -> Result<Vec<Sealed>, DeedError> {
-        if self.books.lock().await.entry(id).is_none() {
+        if self.books().await?.entry(id).is_none() {
             return Err(DeedError::Unknown(id.to_owned()));
         }
         Ok(self.store.decisions(id).await?)
@@ -230,7 +230,9 @@ impl Service {
     }
 
     async fn overtake_now(&self, seen: Revision) {
-        let mut books = self.books.lock().await;
+        let Ok(mut books) = self.books().await else {
+            return;
+        };
         self.overtake_in(&mut books, seen).await;
     }
 

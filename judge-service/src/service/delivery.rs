@@ -3,6 +3,7 @@
 use crate::domain::Millis;
 use super::Poll;
 use crate::domain::evidence::Workers;
+use bytes::Bytes;
 use serde::Serialize;
 use serinus_core::plan::{Plan, Revision};
 use std::collections::{BTreeMap, HashMap};
@@ -29,7 +30,8 @@ const MAX_ROUNDS: usize = 256;
 #[derive(Debug)]
 pub struct Published {
     pub revision: Revision,
-    pub bytes: Vec<u8>,
+    /// Shared by all who get it.
+    pub bytes: Bytes,
 }
 
 pub struct Delivery {
@@ -86,7 +88,7 @@ impl Delivery {
     pub fn empty() -> Self {
         let none = Published {
             revision: Revision::default(),
-            bytes: Vec::new(),
+            bytes: Bytes::new(),
         };
         Self {
             plan: watch::Sender::new(Arc::new(none)),
@@ -102,10 +104,6 @@ impl Delivery {
     #[must_use]
     pub fn revision(&self) -> Revision {
         self.plan.borrow().revision
-    }
-
-    pub fn publish(&self, plan: &Plan, now: Millis) {
-        self.give_out(Published::of(plan), now);
     }
 
     /// From now on this is the plan.
@@ -270,11 +268,21 @@ impl Session {
 }
 
 impl Published {
-    fn of(plan: &Plan) -> Self {
+    /// As another judge wrote it.
+    #[must_use]
+    pub fn stored(revision: Revision, bytes: Vec<u8>) -> Self {
+        Self {
+            revision,
+            bytes: bytes.into(),
+        }
+    }
+
+    #[must_use]
+    pub fn of(plan: &Plan) -> Self {
         Self {
             revision: plan.revision,
             // Numbers, strings and lists: serialisation cannot fail.
-            bytes: serde_json::to_vec(plan).unwrap_or_default(),
+            bytes: serde_json::to_vec(plan).unwrap_or_default().into(),
         }
     }
 }
@@ -299,7 +307,7 @@ mod tests {
     #[test]
     fn measures_arrival_at_workers_that_serve() {
         let delivery = Delivery::empty();
-        delivery.publish(&plan(1), 0);
+        delivery.give_out(Published::of(&plan(1)), 0);
         let polled = |session: &str, counter, now| {
             let poll = Poll {
                 session: session.to_owned(),
@@ -314,7 +322,7 @@ mod tests {
         }
         delivery.serves("worker-1", 20);
         delivery.serves("worker-2", 20);
-        delivery.publish(&plan(2), 100);
+        delivery.give_out(Published::of(&plan(2)), 100);
         polled("worker-1", 2, 103);
         let convergence = delivery.convergence(104);
         assert_eq!((convergence.workers, convergence.converged), (2, 1));

@@ -21,9 +21,10 @@ impl Service {
     /// Reads letters as they come.
     pub(super) async fn read_letters(self: Arc<Self>, shared: Arc<dyn Shared>) {
         loop {
-            let mut books = self.books.lock().await;
-            let read = self.take_letters(&mut books, &*shared).await;
-            drop(books);
+            let read = match self.books().await {
+                Ok(mut books) => self.take_letters(&mut books, &*shared).await,
+                Err(error) => Err(error),
+            };
             let waited = match read {
                 Ok(0) => shared.news().await.map(drop),
                 Ok(_) => {

@@ -6,12 +6,14 @@ mod delivery;
 mod heard;
 mod incident;
 mod ingest;
+mod keep;
 mod letters;
 mod live;
 pub mod models;
 mod notices;
 mod readiness;
 mod reference;
+mod room;
 mod scale_down;
 pub mod status;
 
@@ -21,15 +23,18 @@ pub use heard::{Heard, Poll};
 pub use ingest::{IngestError, wall_clock};
 pub use live::{Counters, Example, Point};
 pub use reference::SampleRefusal;
+pub use room::Place;
 
 use crate::books::Books;
 use crate::domain::Millis;
 use crate::domain::plan::Terms;
 use crate::store::{Shared, Store, StoreError};
 use ingest::Ingest;
+use keep::Trouble;
 use live::Live;
 use models::Models;
 use readiness::Readiness;
+use room::Room;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -45,9 +50,6 @@ pub struct Settings {
     pub evaluation_interval: Duration,
 }
 
-/// Reports that wait for the next commit; past that, workers are asked to wait.
-const INGEST_QUEUE: usize = 1_024;
-
 pub struct Service {
     settings: Settings,
     clock: fn() -> Millis,
@@ -59,7 +61,10 @@ pub struct Service {
     delivery: Arc<Delivery>,
     live: Mutex<Live>,
     models: Models,
-    ingest: mpsc::Sender<Ingest>,
+    trouble: Trouble,
+    /// Of reports the room bounds how many wait.
+    ingest: mpsc::UnboundedSender<Ingest>,
+    room: Room,
     samples: std::sync::mpsc::SyncSender<reference::Work>,
     readiness: Readiness,
     /// Something was counted or done: time for a look.
@@ -107,10 +112,13 @@ impl Service {
         let mut books = Books::from_loaded(store.load().await?);
         let models = Models::new(settings.models.clone());
         models.load_all(books.entries().iter().map(|entry| &entry.rollout));
-        let plan = books.next_plan(&settings.terms);
+        let plan = Published::of(&books.next_plan(&settings.terms));
+        if shared.is_some() {
+            books.give_out(plan.bytes.to_vec());
+        }
         store.commit(books.take_change(clock())).await?;
-        delivery.publish(&plan, clock());
-        let (ingest, reports) = mpsc::channel(INGEST_QUEUE);
+        delivery.give_out(plan, clock());
+        let (ingest, reports) = mpsc::unbounded_channel();
         let (samples, work) = reference::queue();
         let service = Arc::new(Self {
             settings,
@@ -121,7 +129,9 @@ impl Service {
             delivery,
             live: Mutex::new(Live::default()),
             models,
+            trouble: Trouble::default(),
             ingest,
+            room: Room::new(),
             samples,
             readiness: Readiness::new(),
             changed: Notify::new(),
@@ -169,44 +179,5 @@ impl Service {
     /// passed over.
     fn live(&self) -> MutexGuard<'_, Live> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Writes what the books changed; if that fails, the books are read again
-    /// from the store, so that memory never knows more than the disk.
-    ///
-    /// # Errors
-    /// The store's; nothing of the change remains.
-    async fn commit(&self, books: &mut Books) -> Result<(), StoreError> {
-        let change = books.take_change(self.now());
-        if change.is_empty() {
-            return Ok(());
-        }
-        let Err(error) = self.store.commit(change).await else {
-            return Ok(());
-        };
-        if matches!(error, StoreError::Fenced) {
-            // The books are no longer this judge's to keep.
-            self.overruled.notify_one();
-            return Err(error);
-        }
-        tracing::error!(%error, "a change could not be stored and is taken back");
-        match self.store.load().await {
-            Ok(loaded) => *books = Books::from_loaded(loaded),
-            Err(error) => {
-                // Without its store the judge knows nothing for sure; a restart
-                // begins from what is on disk, and workers resend meanwhile.
-                tracing::error!(%error, "the store cannot be read either: the judge ends");
-                std::process::exit(70);
-            }
-        }
-        Err(error)
-    }
-
-    /// Commits the books under a new revision and gives the plan out.
-    async fn publish(&self, books: &mut Books) -> Result<(), StoreError> {
-        let plan = books.next_plan(&self.settings.terms);
-        self.commit(books).await?;
-        self.delivery.publish(&plan, self.now());
-        Ok(())
     }
 }
