@@ -2,6 +2,7 @@
 
 use super::Service;
 use crate::books::Books;
+use crate::domain::plan::Terms;
 use crate::store::StoreError;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -68,9 +69,16 @@ impl Service {
 
     /// Commits the books under a new revision and gives the plan out.
     pub(super) async fn publish(&self, books: &mut Books) -> Result<(), StoreError> {
-        let plan = books.next_plan(&self.settings.terms);
+        // What workers take is measured from here.
+        let decided = self.now();
+        let terms = Terms {
+            report_interval_ms: self.pace.interval_ms(),
+            ..self.settings.terms.clone()
+        };
+        let plan = books.next_plan(&terms);
         self.commit(books).await?;
-        self.delivery.publish(&plan, self.now());
+        self.delivery.publish(&plan, decided);
+        self.pace.given(terms.report_interval_ms);
         Ok(())
     }
 }
