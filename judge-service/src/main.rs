@@ -83,7 +83,7 @@ struct Serve {
     /// The folder of the model descriptions that rollouts name
     #[arg(long, default_value = ".")]
     models: PathBuf,
-    /// How often each worker reports
+    /// How often each worker reports; thousands of workers are asked to do it less often
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(100..=600_000))]
     report_interval_ms: u32,
     /// Percent of users that stay out of every rollout: they get the baseline, so
@@ -250,9 +250,7 @@ enum Opened {
 async fn open(location: &Location) -> Result<Opened, String> {
     let failed = |error| format!("failed to open {location}: {error}");
     Ok(match location {
-        Location::File(path) => {
-            Opened::Alone(Arc::new(Sqlite::open(path).await.map_err(failed)?))
-        }
+        Location::File(path) => Opened::Alone(Arc::new(Sqlite::open(path).await.map_err(failed)?)),
         Location::Postgres(url) => {
             Opened::Shared(Arc::new(Postgres::open(url).await.map_err(failed)?))
         }

@@ -28,7 +28,12 @@ impl Bench {
         if !serinus.exists() {
             return Err("target/release/serinus is missing; `make bench-judge` builds it".into());
         }
-        judge.command(["taskset", "-c", &cores.judge, &serinus.display().to_string()]);
+        judge.command([
+            "taskset",
+            "-c",
+            &cores.judge,
+            &serinus.display().to_string(),
+        ]);
         let database = match kind {
             Kind::Sqlite => None,
             Kind::Postgres => {
@@ -74,20 +79,33 @@ impl Bench {
     }
 
     pub async fn plan(&self) -> Result<Value> {
-        let reply = self.judge.call(reqwest::Method::GET, "/v1/plan", None).await?;
+        let reply = self
+            .judge
+            .call(reqwest::Method::GET, "/v1/plan", None)
+            .await?;
         Ok(reply.body)
     }
 
     /// Megabytes (10^6 bytes) in memory now, and at most until now.
     pub fn memory_mb(&self) -> Result<(f64, f64)> {
-        let id = self.judge.process().and_then(serinus_tests::process::Process::id);
+        let id = self
+            .judge
+            .process()
+            .and_then(serinus_tests::process::Process::id);
         let id = id.ok_or("the judge has ended")?;
-        let status = fs::read_to_string(format!("/proc/{id}/status")).during("read the judge's memory")?;
+        let status =
+            fs::read_to_string(format!("/proc/{id}/status")).during("read the judge's memory")?;
         let kilobytes = |name: &str| -> Result<f64> {
             let line = status.lines().find_map(|line| line.strip_prefix(name));
             let number = line.and_then(|line| line.split_whitespace().next());
-            number.ok_or("the judge has no memory")?.parse::<f64>().during("read the judge's memory")
+            number
+                .ok_or("the judge has no memory")?
+                .parse::<f64>()
+                .during("read the judge's memory")
         };
-        Ok((kilobytes("VmRSS:")? * 1.024e-3, kilobytes("VmHWM:")? * 1.024e-3))
+        Ok((
+            kilobytes("VmRSS:")? * 1.024e-3,
+            kilobytes("VmHWM:")? * 1.024e-3,
+        ))
     }
 }

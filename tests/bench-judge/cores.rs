@@ -17,7 +17,9 @@ impl Cores {
     pub fn part() -> Result<Self> {
         let count = std::thread::available_parallelism()?.get();
         if count < 2 {
-            return Err("one core is for the judge and another for its load, and there is one".into());
+            return Err(
+                "one core is for the judge and another for its load, and there is one".into(),
+            );
         }
         let others = if count == 2 {
             "1".to_owned()
@@ -27,7 +29,10 @@ impl Cores {
         let own = std::process::id().to_string();
         run("taskset", &["-acp", &others, &own])?;
         // Root may have more than the limit that it was given; others as many as that.
-        let more = run("prlimit", &["--pid", &own, &format!("--nofile={FILES}:{FILES}")]);
+        let more = run(
+            "prlimit",
+            &["--pid", &own, &format!("--nofile={FILES}:{FILES}")],
+        );
         if more.is_err() {
             run("prlimit", &["--pid", &own, "--nofile=20000"])?;
         }

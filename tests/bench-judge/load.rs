@@ -66,7 +66,9 @@ impl Load {
                     sessions: self.sessions,
                     connections: self.connections,
                     users: self.users,
-                    every: self.rate.map(|rate| Duration::from_secs_f64(self.connections as f64 / rate)),
+                    every: self
+                        .rate
+                        .map(|rate| Duration::from_secs_f64(self.connections as f64 / rate)),
                 },
                 sequences: sequences.clone(),
                 outcome: Rc::clone(&outcome),
@@ -91,7 +93,9 @@ impl Outcome {
     pub fn quantile_ms(&self, share: f64) -> f64 {
         let last = self.times_us.len().saturating_sub(1);
         let place = (share * last as f64).round() as usize;
-        self.times_us.get(place).map_or(f64::NAN, |&micros| f64::from(micros) / 1_000.0)
+        self.times_us
+            .get(place)
+            .map_or(f64::NAN, |&micros| f64::from(micros) / 1_000.0)
     }
 }
 
@@ -130,7 +134,11 @@ impl Sender {
             if now >= end {
                 return Ok(());
             }
-            let began = if self.load.every.is_some() { due - self.load.every.unwrap_or_default() } else { now };
+            let began = if self.load.every.is_some() {
+                due - self.load.every.unwrap_or_default()
+            } else {
+                now
+            };
             let session = self.number + (turn % own) * self.load.connections;
             let rollout = (session + turn) % rollouts;
             let sequence = self.sequences.next(session);
@@ -148,15 +156,21 @@ impl Sender {
                         tokio::time::sleep(Duration::from_millis(100)).await;
                     }
                     other => {
-                        let body = String::from_utf8_lossy(self.connection.body(&answer)).into_owned();
-                        return Err(format!("a report of {UNITS} users was answered {other}: {body}").into());
+                        let body =
+                            String::from_utf8_lossy(self.connection.body(&answer)).into_owned();
+                        return Err(format!(
+                            "a report of {UNITS} users was answered {other}: {body}"
+                        )
+                        .into());
                     }
                 }
             }
             let mut outcome = self.outcome.borrow_mut();
             outcome.acknowledged += 1;
             let took = began.elapsed().as_micros();
-            outcome.times_us.push(u32::try_from(took).unwrap_or(u32::MAX));
+            outcome
+                .times_us
+                .push(u32::try_from(took).unwrap_or(u32::MAX));
         }
         Ok(())
     }

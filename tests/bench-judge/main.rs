@@ -78,15 +78,24 @@ async fn run() -> Result<()> {
     if wanted("verdict") {
         let sustained = figures["reports_per_second_sqlite"].as_f64();
         let rate = sustained.unwrap_or(10_000.0).min(10_000.0) / 2.0;
-        println!("verdicts: {} of them, with {rate:.0} reports/s meanwhile", verdict::VERDICTS);
+        println!(
+            "verdicts: {} of them, with {rate:.0} reports/s meanwhile",
+            verdict::VERDICTS
+        );
         let found = verdict::measure(&cores, rate, |number| {
             if number % 20 == 0 {
                 println!("  {number} of {}", verdict::VERDICTS);
             }
         })
         .await?;
-        let at = |share: f64| found.times_ms[(share * (found.times_ms.len() - 1) as f64).round() as usize];
-        println!("  to the last worker: median {:.1} ms, p99 {:.1} ms", at(0.5), at(0.99));
+        let at = |share: f64| {
+            found.times_ms[(share * (found.times_ms.len() - 1) as f64).round() as usize]
+        };
+        println!(
+            "  to the last worker: median {:.1} ms, p99 {:.1} ms",
+            at(0.5),
+            at(0.99)
+        );
         figures["verdict_to_last_worker_p99_ms"] = json!(tenths(at(0.99)));
         out["verdict_to_last_worker"] = json!({
             "verdicts": found.times_ms.len(),
@@ -97,7 +106,13 @@ async fn run() -> Result<()> {
     }
     if wanted("growth") {
         let mut rows = Vec::new();
-        let grows = [(100, 10), (1_000, 10), (10_000, 10), (1_000, 1), (1_000, 100)];
+        let grows = [
+            (100, 10),
+            (1_000, 10),
+            (10_000, 10),
+            (1_000, 1),
+            (1_000, 100),
+        ];
         for (workers, rollouts) in grows {
             let scenario = Scenario {
                 workers,

@@ -86,8 +86,8 @@ async fn poll(mut connection: Connection, number: u64, seen: &Seen) -> Result<()
         let now = Instant::now();
         match answer.status {
             200 => {
-                let (generation, counter) = revision_of(connection.body(&answer))
-                    .ok_or("a plan has no revision")?;
+                let (generation, counter) =
+                    revision_of(connection.body(&answer)).ok_or("a plan has no revision")?;
                 revision = format!("{generation}.{counter}");
                 if counter > seen.newest.get() {
                     seen.newest.set(counter);

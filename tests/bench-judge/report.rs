@@ -56,10 +56,14 @@ impl Template {
             json!([slot, requests, requests, errors, latency_us, slow])
         };
         let histogram = |first: u64, count: u64| -> Vec<_> {
-            (0..count).map(|place| json!([first + place, 3 + place % 7])).collect()
+            (0..count)
+                .map(|place| json!([first + place, 3 + place % 7]))
+                .collect()
         };
         let rows = |count: usize, canary: bool| -> Vec<_> {
-            (0..count).map(|number| row(number * 256 / count, canary)).collect()
+            (0..count)
+                .map(|number| row(number * 256 / count, canary))
+                .collect()
         };
         // Lists hold the mark and an arm, which are written over for each report.
         let unit: u64 = FIRST_UNIT;
@@ -106,18 +110,27 @@ impl Template {
 
     pub fn body_bytes(&self) -> usize {
         let text = String::from_utf8_lossy(&self.text);
-        text.split_once("\r\n\r\n").map_or(0, |(_, body)| body.len())
+        text.split_once("\r\n\r\n")
+            .map_or(0, |(_, body)| body.len())
     }
 
     /// The next report of a session; `user` draws the users.
     pub fn write(&mut self, session: u64, sequence: u32, mut user: impl FnMut() -> u64) -> &[u8] {
         let hex = format!("{:016x}{session:016x}", mix(session));
         self.text[self.session..self.session + 32].copy_from_slice(hex.as_bytes());
-        digits(&mut self.text[self.sequence..self.sequence + SEQUENCE_MARK.len()], sequence.into(), b' ');
+        digits(
+            &mut self.text[self.sequence..self.sequence + SEQUENCE_MARK.len()],
+            sequence.into(),
+            b' ',
+        );
         for unit in &self.units {
             let user = user();
             let canary = self.failing || user.is_multiple_of(10);
-            digits(&mut self.text[unit.at..unit.at + UNIT_MARK.len()], FIRST_UNIT + mix(user) % 8_000_000_000_000_000_000, b'0');
+            digits(
+                &mut self.text[unit.at..unit.at + UNIT_MARK.len()],
+                FIRST_UNIT + mix(user) % 8_000_000_000_000_000_000,
+                b'0',
+            );
             self.text[unit.arm_at] = b'0' + u8::from(canary);
         }
         &self.text
@@ -127,7 +140,11 @@ impl Template {
 /// A number from the right, and what stands before it.
 fn digits(place: &mut [u8], mut number: u64, before: u8) {
     for digit in place.iter_mut().rev() {
-        *digit = if number == 0 { before } else { b'0' + (number % 10) as u8 };
+        *digit = if number == 0 {
+            before
+        } else {
+            b'0' + (number % 10) as u8
+        };
         number /= 10;
     }
 }

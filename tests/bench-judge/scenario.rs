@@ -72,7 +72,10 @@ impl Scenario {
             let deed = if number % 2 == 0 { "pause" } else { "resume" };
             let before = pollers.newest();
             let start = Instant::now();
-            bench.judge.act("model-000", deed, "for the benchmark").await?;
+            bench
+                .judge
+                .act("model-000", deed, "for the benchmark")
+                .await?;
             let last = pollers.all_have(before + 1).await?;
             times.push(tenths((last - start).as_secs_f64() * 1_000.0));
         }

@@ -85,10 +85,15 @@ fn hear(bytes: &[u8], said: &RefCell<Said>) {
     let mut parts = target.split('&');
     let revision = parts.next().unwrap_or_default();
     let session = parts.find_map(|part| part.strip_prefix("session="));
-    let counter = revision.split('.').nth(1).and_then(|counter| counter.parse().ok());
+    let counter = revision
+        .split('.')
+        .nth(1)
+        .and_then(|counter| counter.parse().ok());
     if let (Some(session), Some(counter)) = (session, counter) {
         let mut said = said.borrow_mut();
-        said.entry(session.to_owned()).or_default().push((counter, now_ms()));
+        said.entry(session.to_owned())
+            .or_default()
+            .push((counter, now_ms()));
     }
 }
 

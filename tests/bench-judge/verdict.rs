@@ -116,7 +116,9 @@ async fn one(bench: &Bench, tap: &Tap, failing: &mut Connection, number: usize) 
         let path = format!("/v1/rollouts/{id}/decisions");
         let decisions = judge.call(Method::GET, &path, None).await?.body;
         let all = decisions.as_array().cloned().unwrap_or_default();
-        Ok(all.into_iter().find(|decision| decision["action"] == "roll_back"))
+        Ok(all
+            .into_iter()
+            .find(|decision| decision["action"] == "roll_back"))
     })
     .await?;
     let counter = bench.plan().await?["revision"]["counter"].as_u64();

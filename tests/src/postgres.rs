@@ -69,7 +69,9 @@ impl Postgres {
             .during("run tests/postgres-server")?;
         let programs = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         if !output.status.success() {
-            return Err("tests/postgres-server found no PostgreSQL; what it said stands above".into());
+            return Err(
+                "tests/postgres-server found no PostgreSQL; what it said stands above".into(),
+            );
         }
         let folder = tempfile::tempdir().during("make a folder for PostgreSQL")?;
         // The server runs as a user of its own, which must get into the folder.

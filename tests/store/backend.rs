@@ -76,11 +76,17 @@ impl Backend {
             Place::File { path, .. } => {
                 let url = format!("sqlite://{}", path.display());
                 let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
-                sqlx::query(statement).execute(&mut connection).await.unwrap();
+                sqlx::query(statement)
+                    .execute(&mut connection)
+                    .await
+                    .unwrap();
             }
             Place::Server(database) => {
                 let mut connection = sqlx::PgConnection::connect(&database.url()).await.unwrap();
-                sqlx::query(statement).execute(&mut connection).await.unwrap();
+                sqlx::query(statement)
+                    .execute(&mut connection)
+                    .await
+                    .unwrap();
             }
         }
     }

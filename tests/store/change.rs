@@ -22,10 +22,7 @@ pub fn rollout(id: &str) -> Rollout {
 /// Rollouts as they are created.
 pub fn with_rollouts(ids: &[&str]) -> Change {
     Change {
-        rollouts: ids
-            .iter()
-            .map(|id| (rollout(id), KEY.to_owned()))
-            .collect(),
+        rollouts: ids.iter().map(|id| (rollout(id), KEY.to_owned())).collect(),
         ..Change::default()
     }
 }

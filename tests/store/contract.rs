@@ -42,7 +42,14 @@ pub async fn at_first_nothing_is_known(backend: &mut Backend) {
     let loaded = backend.store().load().await.unwrap();
     assert_eq!(loaded.revision, Revision::default());
     assert!(loaded.rollouts.is_empty() && loaded.sessions.is_empty());
-    assert!(backend.store().decisions("digits").await.unwrap().is_empty());
+    assert!(
+        backend
+            .store()
+            .decisions("digits")
+            .await
+            .unwrap()
+            .is_empty()
+    );
     assert_eq!(backend.store().decision("digits", 1).await.unwrap(), None);
 }
 
@@ -56,7 +63,11 @@ pub async fn what_is_committed_is_loaded(backend: &mut Backend) {
             revision: Some(revision(2, 7)),
             published: Some(b"{}".to_vec()),
             sums: vec![stored("digits", &counted)],
-            units: vec![listed("digits", false, &[(u64::MAX, seen(1)), (0, seen(2))])],
+            units: vec![listed(
+                "digits",
+                false,
+                &[(u64::MAX, seen(1)), (0, seen(2))],
+            )],
             sessions: vec![(session(1), 3)],
             decisions: vec![first.clone()],
             ..with_rollouts(&["digits"])
@@ -163,7 +174,10 @@ pub async fn lists_of_users_add_up_until_all_come_anew(backend: &mut Backend) {
     assert_eq!(units(&loaded.rollouts[0]), known);
     assert_eq!(loaded.rollouts[0].units_stored, 4);
 
-    let all: Vec<_> = known.iter().map(|(&unit, &record)| (unit, record)).collect();
+    let all: Vec<_> = known
+        .iter()
+        .map(|(&unit, &record)| (unit, record))
+        .collect();
     store.commit(list(true, &all)).await.unwrap();
     store.commit(list(false, &[(4, seen(6))])).await.unwrap();
     let loaded = store.load().await.unwrap();
@@ -327,7 +341,9 @@ pub async fn the_largest_numbers_and_the_oddest_texts_survive(backend: &mut Back
 }
 
 pub async fn a_change_may_be_large(backend: &mut Backend) {
-    let names: Vec<String> = (0..100).map(|number| format!("rollout-{number:03}")).collect();
+    let names: Vec<String> = (0..100)
+        .map(|number| format!("rollout-{number:03}"))
+        .collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut change = with_rollouts(&names);
     let mut all: Vec<EpochSums> = Vec::new();
@@ -335,10 +351,14 @@ pub async fn a_change_may_be_large(backend: &mut Backend) {
         let counted = sums(1, None, number);
         change.sums.push(stored(id, &counted));
         all.push(counted);
-        let users: Vec<_> = (0..200).map(|user| (user * 1_000 + number, seen(1))).collect();
+        let users: Vec<_> = (0..200)
+            .map(|user| (user * 1_000 + number, seen(1)))
+            .collect();
         change.units.push(listed(id, false, &users));
     }
-    change.sessions = (0..20_000).map(|number| (session(number), number + 1)).collect();
+    change.sessions = (0..20_000)
+        .map(|number| (session(number), number + 1))
+        .collect();
     backend.store().commit(change).await.unwrap();
     let loaded = backend.store().load().await.unwrap();
     assert_eq!(ids(&loaded), names);

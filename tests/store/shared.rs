@@ -154,7 +154,10 @@ async fn letters_stay_until_they_are_counted() {
     let found = leader.letters(10).await.unwrap();
     assert_eq!(bodies(&found), ["first", "second", "third"]);
     assert_eq!((&found[0].1, &found[1].1), (&posted[0], &posted[1]));
-    assert_eq!(bodies(&leader.letters(2).await.unwrap()), ["first", "second"]);
+    assert_eq!(
+        bodies(&leader.letters(2).await.unwrap()),
+        ["first", "second"]
+    );
 
     let read = |positions: &[(i64, Letter)]| Change {
         sessions: vec![(session(1), 1)],

@@ -108,7 +108,17 @@ mod tests {
 
     #[test]
     fn numbers_survive() {
-        let numbers = [0, 1, 127, 128, 16_383, 16_384, 1 << 44, u64::MAX - 1, u64::MAX];
+        let numbers = [
+            0,
+            1,
+            127,
+            128,
+            16_383,
+            16_384,
+            1 << 44,
+            u64::MAX - 1,
+            u64::MAX,
+        ];
         let mut bytes = Vec::new();
         for number in numbers {
             put(&mut bytes, number);

@@ -2,6 +2,7 @@
 
 use super::{Published, Service};
 use crate::books::Books;
+use crate::domain::plan::Terms;
 use crate::store::StoreError;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -71,12 +72,19 @@ impl Service {
 
     /// Commits the books under a new revision and gives the plan out.
     pub(super) async fn publish(&self, books: &mut Books) -> Result<(), StoreError> {
-        let plan = Published::of(&books.next_plan(&self.settings.terms));
+        // What workers take is measured from here.
+        let decided = self.now();
+        let terms = Terms {
+            report_interval_ms: self.pace.interval_ms(),
+            ..self.settings.terms.clone()
+        };
+        let plan = Published::of(&books.next_plan(&terms));
         if self.shared.is_some() {
             books.give_out(plan.bytes.to_vec());
         }
         self.commit(books).await?;
-        self.delivery.give_out(plan, self.now());
+        self.delivery.give_out(plan, decided);
+        self.pace.given(terms.report_interval_ms);
         Ok(())
     }
 }

@@ -11,6 +11,7 @@ mod letters;
 mod live;
 pub mod models;
 mod notices;
+mod pace;
 mod readiness;
 mod reference;
 mod room;
@@ -33,6 +34,7 @@ use ingest::Ingest;
 use keep::Trouble;
 use live::Live;
 use models::Models;
+use pace::Pace;
 use readiness::Readiness;
 use room::Room;
 use std::path::PathBuf;
@@ -44,7 +46,7 @@ use tokio::sync::{Notify, mpsc, watch};
 pub struct Settings {
     /// Model descriptions that specs name lie below this folder.
     pub models: PathBuf,
-    /// What holds for all rollouts.
+    /// What holds for all rollouts; the report interval is the shortest.
     pub terms: Terms,
     /// The longest time between two looks at a rollout.
     pub evaluation_interval: Duration,
@@ -62,6 +64,7 @@ pub struct Service {
     live: Mutex<Live>,
     models: Models,
     trouble: Trouble,
+    pace: Pace,
     /// Of reports the room bounds how many wait.
     ingest: mpsc::UnboundedSender<Ingest>,
     room: Room,
@@ -121,6 +124,7 @@ impl Service {
         let (ingest, reports) = mpsc::unbounded_channel();
         let (samples, work) = reference::queue();
         let service = Arc::new(Self {
+            pace: Pace::new(settings.terms.report_interval_ms),
             settings,
             clock,
             store,

@@ -157,8 +157,8 @@ fn run(service: &Weak<Service>, work: &Receiver<Work>) {
                     unit: work.sample.unit,
                     agrees: comparison.agrees,
                 });
-                // This thread may wait: its own queue sheds when it is full.
-                if service.ingest.blocking_send(found).is_err() {
+                // As many as this thread makes: its own queue sheds when it is full.
+                if service.ingest.send(found).is_err() {
                     return;
                 }
             }

@@ -1,10 +1,10 @@
 //! What is told of a rollout.
 
-use super::{DeedError, Service};
 use super::delivery::Convergence;
 use super::live::{Counters, Example, Point};
 use super::notices;
 use super::scale_down::{self, ScaleDown};
+use super::{DeedError, Service};
 use crate::books::Entry;
 use crate::domain::spec::{RolloutSpec, Step};
 use crate::domain::sums::{ArmSums, Firsts, dense};

@@ -4,8 +4,8 @@ use super::{LoadedRollout, StoreError};
 use crate::domain::EpochSums;
 use crate::domain::units::Units;
 use serde::de::DeserializeOwned;
-use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::SqlSafeStr;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
 
 /// Databases' numbers are signed; ours that are counted stay far below 2^63.
 pub fn signed(number: u64) -> i64 {
@@ -54,8 +54,7 @@ pub fn add_sums(loaded: &mut LoadedRollout, bytes: &[u8]) -> Result<(), StoreErr
 pub fn add_units(loaded: &mut LoadedRollout, bytes: &[u8]) -> Result<(), StoreError> {
     let id = &loaded.rollout.spec.id;
     let count = loaded.units.unpack(bytes);
-    loaded.units_stored +=
-        count.map_err(|problem| damaged(format!("users of {id}"), problem))?;
+    loaded.units_stored += count.map_err(|problem| damaged(format!("users of {id}"), problem))?;
     Ok(())
 }
 

@@ -122,10 +122,16 @@ mod tests {
         for (text, said) in [
             ("", "it is empty"),
             ("mysql://judge:secret@db/serinus", "`mysql` is no database"),
-            ("postgres://judge:secret@db:port/serinus", "invalid port number"),
+            (
+                "postgres://judge:secret@db:port/serinus",
+                "invalid port number",
+            ),
             ("postgres://judge:secret@db:5432", "names no database"),
             ("postgres://judge:secret@db/serinus?sslmode=sure", "sslmode"),
-            ("postgres://judge:secret@db/serinus?sslmode=require", "speaks no TLS"),
+            (
+                "postgres://judge:secret@db/serinus?sslmode=require",
+                "speaks no TLS",
+            ),
         ] {
             let error = text.parse::<Location>().unwrap_err();
             assert!(error.contains(said), "{text}: {error}");

@@ -195,7 +195,8 @@ async fn load(connection: &mut PgConnection) -> Result<Loaded, StoreError> {
     .await?;
     for row in rows {
         if let Some(rollout) = of(&mut loaded, &places, row.try_get("rollout")?) {
-            rollout.last_decision = Some((unsigned(row.try_get("sequence")?), row.try_get("hash")?));
+            rollout.last_decision =
+                Some((unsigned(row.try_get("sequence")?), row.try_get("hash")?));
         }
     }
     let rows = sqlx::query("SELECT session, sequence FROM sessions")

@@ -1,11 +1,10 @@
 //! The embedded store.
 
-use super::convert::{
-    add_sums, add_units, document, json, migrations, rollout, signed, unsigned,
-};
+use super::convert::{add_sums, add_units, document, json, migrations, rollout, signed, unsigned};
 use super::{Change, Loaded, LoadedRollout, SESSION_KEPT_MS, Store, StoreError};
 use crate::domain::decision::Sealed;
 use async_trait::async_trait;
+use futures_util::TryStreamExt;
 use serinus_core::plan::Revision;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Row, Sqlite as Database, SqlitePool, Transaction};
@@ -14,10 +13,7 @@ use std::path::Path;
 use std::time::Duration;
 
 const MIGRATIONS: [(&str, &str); 2] = [
-    (
-        "judge",
-        include_str!("../../migrations/sqlite/1_judge.sql"),
-    ),
+    ("judge", include_str!("../../migrations/sqlite/1_judge.sql")),
     (
         "lists of units",
         include_str!("../../migrations/sqlite/2_lists_of_units.sql"),
@@ -157,11 +153,12 @@ impl Sqlite {
         for row in rows {
             add_sums(loaded, row.try_get("document")?)?;
         }
-        let mut rows = sqlx::query("SELECT list FROM unit_lists WHERE rollout = ? ORDER BY position")
-            .bind(id)
-            .fetch(&self.pool);
-        while let Some(row) = rows.next().await {
-            add_units(loaded, row?.try_get("list")?)?;
+        let mut rows =
+            sqlx::query("SELECT list FROM unit_lists WHERE rollout = ? ORDER BY position")
+                .bind(id)
+                .fetch(&self.pool);
+        while let Some(row) = rows.try_next().await? {
+            add_units(loaded, row.try_get("list")?)?;
         }
         let row = sqlx::query(
             "SELECT sequence, hash FROM decisions WHERE rollout = ? ORDER BY sequence DESC LIMIT 1",
@@ -348,11 +345,13 @@ mod tests {
         let old = SqlitePool::connect_with(options).await.unwrap();
         migrations(&MIGRATIONS[..1]).run(&old).await.unwrap();
         let document = serde_json::to_string(&digits()).unwrap();
-        sqlx::query("INSERT INTO rollouts (id, document, identity_key) VALUES ('digits', ?, 'key')")
-            .bind(document)
-            .execute(&old)
-            .await
-            .unwrap();
+        sqlx::query(
+            "INSERT INTO rollouts (id, document, identity_key) VALUES ('digits', ?, 'key')",
+        )
+        .bind(document)
+        .execute(&old)
+        .await
+        .unwrap();
         let sums = crate::domain::sums::tests::everything();
         let sums = EpochSums { epoch: 1, ..sums };
         sqlx::query("INSERT INTO sums VALUES ('digits', 1, 'gold', ?)")

@@ -181,7 +181,7 @@ fn arm(packed: &mut Packed<'_>) -> Read<ArmSums> {
         disconnects: packed.number()?,
         samples_sent: packed.number()?,
         samples_dropped: packed.number()?,
-        clusters: list(packed, Packed::text)?,
+        clusters: list(packed, |packed| packed.text())?,
         firsts: Firsts {
             new_users: packed.number()?,
             errors: map(packed)?,

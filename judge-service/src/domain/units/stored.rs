@@ -141,7 +141,8 @@ mod tests {
             exposed: 7,
             ..UnitRecord::default()
         };
-        let stored = pack([(u64::MAX, full()), (3, seen), (u64::MAX, seen), (0, full())].into_iter());
+        let stored =
+            pack([(u64::MAX, full()), (3, seen), (u64::MAX, seen), (0, full())].into_iter());
         let mut units = Units::default();
         assert_eq!(units.unpack(&stored), Ok(4));
         assert_eq!(units.len(), 3);
@@ -178,9 +179,18 @@ mod tests {
     fn what_no_version_wrote_is_an_error() {
         let good = pack([(9, full())].into_iter());
         for end in 2..good.len() {
-            assert!(Units::default().unpack(&good[..end]).is_err(), "cut at {end}");
+            assert!(
+                Units::default().unpack(&good[..end]).is_err(),
+                "cut at {end}"
+            );
         }
-        for bad in [&b""[..], b"\x02", b"0123", b"0", &[1, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0x7f]] {
+        for bad in [
+            &b""[..],
+            b"\x02",
+            b"0123",
+            b"0",
+            &[1, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0x7f],
+        ] {
             assert!(Units::default().unpack(bad).is_err(), "{bad:?}");
         }
     }

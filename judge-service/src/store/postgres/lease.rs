@@ -144,7 +144,10 @@ impl Shared for Postgres {
             return Ok(());
         }
         let kinds: Vec<i16> = letters.iter().map(|letter| number(letter.kind)).collect();
-        let bodies: Vec<&[u8]> = letters.iter().map(|letter| letter.body.as_slice()).collect();
+        let bodies: Vec<&[u8]> = letters
+            .iter()
+            .map(|letter| letter.body.as_slice())
+            .collect();
         let posting = async {
             let mut lent = self.connections.lend().await?;
             let mut transaction = sqlx::Connection::begin(&mut *lent).await?;
@@ -168,12 +171,11 @@ impl Shared for Postgres {
     async fn letters(&self, limit: i64) -> Result<Vec<(i64, Letter)>, StoreError> {
         let reading = async {
             let mut lent = self.connections.lend().await?;
-            let rows = sqlx::query(
-                "SELECT position, kind, body FROM letters ORDER BY position LIMIT $1",
-            )
-            .bind(limit)
-            .fetch_all(&mut *lent)
-            .await?;
+            let rows =
+                sqlx::query("SELECT position, kind, body FROM letters ORDER BY position LIMIT $1")
+                    .bind(limit)
+                    .fetch_all(&mut *lent)
+                    .await?;
             lent.give_back();
             rows.iter()
                 .map(|row| {
