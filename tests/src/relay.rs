@@ -51,7 +51,7 @@ async fn accept(listener: TcpListener, to: SocketAddr, state: watch::Receiver<bo
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             // The relay is gone.
-            _ = over.wait_for(|_| false) => return,
+            () = async { let _ = over.wait_for(|_| false).await.is_err(); } => return,
         };
         let Ok((client, _)) = accepted else {
             return;
@@ -70,8 +70,9 @@ async fn pass(mut client: TcpStream, to: SocketAddr, mut state: watch::Receiver<
     let mut cut = state.clone();
     tokio::select! {
         _ = copy_bidirectional(&mut client, &mut server) => {}
-        gone = cut.wait_for(|whole| !*whole) => if gone.is_ok() {
-            let _ = state.wait_for(|whole| *whole).await;
+        // What it waits for is not to be held while it waits for more.
+        is_cut = async { cut.wait_for(|whole| !*whole).await.is_ok() } => if is_cut {
+            let _ = state.wait_for(|whole| *whole).await.is_ok();
         },
     }
 }

@@ -84,12 +84,15 @@ impl Store for Postgres {
     async fn load(&self) -> Result<Loaded, StoreError> {
         let loading = async {
             let mut lent = self.connections.lend().await?;
-            let mut transaction = lent.begin().await?;
-            // A commit whose connection was lost may still be under way in the server:
-            // it holds the lease's row until it is there or gone.
+            // A commit whose connection was lost may still be under way in the server: it
+            // holds the lease's row until it is there or gone. The row is let go at once,
+            // since renewing the lease needs it.
             sqlx::query("SELECT token FROM lease WHERE token = $1 FOR UPDATE")
                 .bind(self.token())
-                .fetch_optional(&mut *transaction)
+                .fetch_optional(&mut *lent)
+                .await?;
+            let mut transaction = lent
+                .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
                 .await?;
             let loaded = load(&mut transaction).await?;
             transaction.commit().await?;
