@@ -44,13 +44,16 @@ fn awaited(host: &mut Host, path: &str, limit: Duration) -> Option<(Callout, Dur
 
 fn report(host: &mut Host) -> Callout {
     let limit = Duration::from_secs(10);
-    awaited(host, "/v1/reports", limit).map(|found| found.0).unwrap()
+    awaited(host, "/v1/reports", limit)
+        .map(|found| found.0)
+        .unwrap()
 }
 
 /// How long a report waits that the judge answered so.
 fn pause(host: &mut Host, status: u16, retry_after: &str) -> Duration {
     let sent = report(host);
-    host.answer(sent.id, status, &later(retry_after), b"").unwrap();
+    host.answer(sent.id, status, &later(retry_after), b"")
+        .unwrap();
     let limit = Duration::from_secs(600);
     let (again, pause) = awaited(host, "/v1/reports", limit).unwrap();
     assert_eq!(again.body, sent.body, "the same bytes");
@@ -125,7 +128,8 @@ fn only_the_judge_may_ask() {
     let (mut host, _) = worker(plan());
     send(&mut host, &control_and_canary().0);
     let sent = report(&mut host);
-    host.answer(sent.id, 503, &[("retry-after", "60")], b"").unwrap();
+    host.answer(sent.id, 503, &[("retry-after", "60")], b"")
+        .unwrap();
     let again = awaited(&mut host, "/v1/reports", Duration::from_secs(1));
     assert_eq!(again.unwrap().0.body, sent.body);
 }
@@ -189,7 +193,10 @@ fn samples_are_shed_while_the_judge_asks_to_wait() {
     // Those that fit into the queue: of 533 KB each in base64, one.
     assert_eq!(judge.samples.len(), 1);
     assert_eq!(judge.samples[0].samples.len(), 1);
-    let arms = judge.rollout("digits", 1).into_iter().flat_map(|part| &part.arms);
+    let arms = judge
+        .rollout("digits", 1)
+        .into_iter()
+        .flat_map(|part| &part.arms);
     let counted = arms.fold((0, 0), |sum, arm| {
         (sum.0 + arm.samples_sent, sum.1 + arm.samples_dropped)
     });

@@ -16,7 +16,14 @@ fn send(host: &mut Host, unit: &str) {
 
 #[test]
 fn plans_and_reports_go_on_whatever_the_clock_says() {
-    for jump in [-24 * HOUR, -HOUR, -1, HOUR, 24 * HOUR, -50 * 365 * 24 * HOUR] {
+    for jump in [
+        -24 * HOUR,
+        -HOUR,
+        -1,
+        HOUR,
+        24 * HOUR,
+        -50 * 365 * 24 * HOUR,
+    ] {
         let (mut host, mut judge) = worker(plan());
         let (control, _) = control_and_canary();
         send(&mut host, &control);
@@ -46,6 +53,10 @@ fn a_request_during_a_jump_counts_once_and_nobody_traps() {
         host.finish(stream).unwrap();
         judge.run(&mut host, Duration::from_secs(3));
         let sums = judge.sums(1, "control");
-        assert_eq!((sums.exposures, sums.finished, sums.errors), (1, 1, 0), "{jump} s");
+        assert_eq!(
+            (sums.exposures, sums.finished, sums.errors),
+            (1, 1, 0),
+            "{jump} s"
+        );
     }
 }
