@@ -233,7 +233,7 @@ impl Service {
         let mut books = self.books.lock().await;
         if seen > books.revision() {
             tracing::warn!(%seen, ours = %books.revision(), "a worker knows a later plan: starting a new generation");
-            books.overtake(seen);
+            books.overtake(seen, self.now());
             if self.publish(&mut books).await.is_err() {
                 tracing::warn!("the new generation is not in force; the next poll tries again");
             }
