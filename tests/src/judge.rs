@@ -21,7 +21,9 @@ const CALL_LIMIT: Duration = Duration::from_secs(10);
 pub struct Judge {
     folder: PathBuf,
     port: u16,
+    store: String,
     options: Vec<String>,
+    environment: Vec<(&'static str, String)>,
     process: Option<Process>,
     http: reqwest::Client,
 }
@@ -43,7 +45,9 @@ impl Judge {
         Ok(Self {
             folder: folder.to_owned(),
             port: ports::free()?,
+            store: folder.join("judge.sqlite").display().to_string(),
             options: Vec::new(),
+            environment: Vec::new(),
             process: None,
             http: reqwest::Client::builder()
                 .timeout(CALL_LIMIT)
@@ -68,9 +72,25 @@ impl Judge {
         self.process.as_ref()
     }
 
+    /// Where it keeps everything, from its next start on: a path, or the URL of a
+    /// database. Without this it is a file of its own.
+    pub fn store(&mut self, store: &str) {
+        store.clone_into(&mut self.store);
+    }
+
+    #[must_use]
+    pub fn stored_at(&self) -> &str {
+        &self.store
+    }
+
     /// Another option of `serinus serve`, from its next start on.
     pub fn option(&mut self, name: &str, value: &str) {
         self.options.extend([name.to_owned(), value.to_owned()]);
+    }
+
+    /// A variable of its environment, from its next start on.
+    pub fn environment(&mut self, name: &'static str, value: &str) {
+        self.environment.push((name, value.to_owned()));
     }
 
     /// Starts the judge, or starts it again on the same store and port.
@@ -81,11 +101,11 @@ impl Judge {
         let mut command = Command::new(artefacts::program("serinus")?);
         command
             .args(["serve", "--listen", &format!("127.0.0.1:{}", self.port)])
-            .arg("--store")
-            .arg(self.folder.join("judge.sqlite"))
+            .args(["--store", &self.store])
             .arg("--models")
             .arg(artefacts::models())
-            .args(&self.options);
+            .args(&self.options)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
         let ready = "serinus judge listening on ";
         let (process, _) = Process::start_until("judge", command, &self.folder, ready).await?;
         self.process = Some(process);
