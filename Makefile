@@ -4,7 +4,7 @@ CARGO ?= cargo
 # Envoy's protobufs, which only one peer of the benchmark needs, are built by it alone.
 NATIVE := --workspace --exclude serinus-filter --exclude serinus-bench-ext-proc
 
-.PHONY: help bench-filter bench-judge postgres sim demo demo-keep fuzz soak test build wasm envoy lint format train clean
+.PHONY: help bench-filter bench-judge bench-rollback postgres sim demo demo-keep fuzz soak soak-durability test build wasm envoy lint format train clean
 
 help:
 	@echo 'make demo       three releases of a real model in real Envoy, about a minute after the build'
@@ -17,6 +17,8 @@ help:
 	@echo 'make sim        false alarms and detection, ours beside peers, some minutes (target/bench, stats/docs)'
 	@echo 'make fuzz       core fed with bytes for FUZZ_SECONDS (60), split over five targets'
 	@echo 'make soak       a million requests and a thousand plans in real Envoy, about ten minutes (target/bench)'
+	@echo 'make soak-durability  simulated workers, a faulty network and killed judges for SERINUS_SECONDS (300)'
+	@echo 'make bench-rollback   from a bad answer to the last request of its version, beside peers, half an hour (target/bench)'
 	@echo 'make train      train the demo models again (needs scikit-learn)'
 
 demo: wasm envoy
@@ -64,6 +66,14 @@ soak: wasm envoy
 	$(CARGO) build --locked -p serinus-judge -p serinus-tests --bins
 	$(CARGO) test --locked -p serinus-tests --test e2e -- --ignored --nocapture --exact \
 		soak::memory_settles_over_a_million_requests
+
+soak-durability:
+	$(CARGO) build --locked -p serinus-judge -p serinus-tests --bins
+	$(CARGO) test --locked -p serinus-tests --test durability -- --ignored --nocapture
+
+bench-rollback: wasm envoy
+	$(CARGO) build --locked -p serinus-judge -p serinus-tests --bins
+	target/debug/rollback $(ROLLBACK)
 
 lint:
 	$(CARGO) fmt --all --check

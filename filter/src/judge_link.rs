@@ -14,10 +14,11 @@ use serinus_core::plan::{self, Plan};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// The judge holds a poll this long at most.
-const POLL_WAIT: Duration = Duration::from_secs(10);
-/// Past the wait, what an answer may take on its way.
-const POLL_TIMEOUT: Duration = Duration::from_secs(15);
+/// A poll that is held by a judge that froze costs so much, if Envoy's health checks
+/// do not find out sooner.
+const POLL_TIMEOUT: Duration = Duration::from_secs(10);
+/// The judge holds a poll this long at most: the rest is for its answer's way.
+const POLL_WAIT: Duration = Duration::from_secs(8);
 /// Between two polls of which the first brought nothing.
 const POLL_PAUSE_US: u64 = 100_000;
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
@@ -28,6 +29,10 @@ const JUDGE_HEADER: &str = "x-serinus-judge";
 /// After failures in a row: 0.1, 0.2, 0.4 ... 5 seconds.
 const BACKOFF_FIRST_US: u64 = 100_000;
 const BACKOFF_LAST_US: u64 = 5_000_000;
+
+/// The longest that a judge may ask a worker to wait: one that was wrong about that, or
+/// is replaced meanwhile, is asked again within a minute.
+const LONGEST_RETRY_AFTER_S: u64 = 60;
 
 /// Reports go this often until a plan says how often.
 const DEFAULT_REPORT_INTERVAL_US: u64 = 1_000_000;
@@ -42,6 +47,8 @@ pub struct JudgeLink {
     reported: u64,
     /// Why the newest plan was refused, told to the judge with the next poll.
     refused: Option<String>,
+    /// What the clock said at the last tick.
+    ticked_us: u64,
 }
 
 /// One kind of call: at most one under way, and when the next is due.
@@ -55,6 +62,12 @@ struct Call {
 impl Call {
     fn is_due(&self, now_us: u64) -> bool {
         self.token.is_none() && now_us >= self.due_us
+    }
+
+    /// The judge asks to wait so long, which no other call's success ends; up to a quarter
+    /// comes on top, so that not all workers are back at once.
+    fn postponed(&mut self, now_us: u64, wait_us: u64, jitter: u64) {
+        self.succeeded(now_us + wait_us + jitter % (wait_us / 4));
     }
 
     fn succeeded(&mut self, due_us: u64) {
@@ -82,7 +95,9 @@ impl Call {
 
 enum Answer {
     /// The judge's own: its status and body.
-    Judge { status: u16, body: Vec<u8> },
+    Judge { status: u64, body: Vec<u8> },
+    /// The judge's own 429 or 503, which says how long to wait.
+    Later { wait_us: u64 },
     /// Refused, timed out, cut off, or not from the judge.
     Nothing,
 }
@@ -97,11 +112,19 @@ impl JudgeLink {
             samples: Call::default(),
             reported: 0,
             refused: None,
+            ticked_us: 0,
         }
     }
 
     pub fn on_tick(&mut self) {
         let now_us = host::now_us();
+        if now_us < self.ticked_us {
+            // Somebody set the clock back: what is due by the old one would wait as long.
+            for call in [&mut self.poll, &mut self.report, &mut self.samples] {
+                call.due_us = now_us;
+            }
+        }
+        self.ticked_us = now_us;
         worker::with(|worker| {
             worker.silent_us = now_us.saturating_sub(worker.heard_us);
             worker.ledger.look_at_flights(now_us);
@@ -122,7 +145,7 @@ impl JudgeLink {
         let now_us = host::now_us();
         let answer = read_answer(num_headers, body_size);
         worker::with(|worker| {
-            if matches!(answer, Answer::Judge { .. }) {
+            if !matches!(answer, Answer::Nothing) {
                 worker.heard_us = now_us;
                 worker.silent_us = 0;
             }
@@ -139,22 +162,7 @@ impl JudgeLink {
                 self.on_report_answer(worker, &answer, now_us);
             } else if self.samples.token == Some(token) {
                 self.samples.token = None;
-                match answer {
-                    Answer::Judge { .. } => {
-                        worker
-                            .metrics
-                            .links()
-                            .count("sample_batches_total.outcome.sent");
-                        self.samples.succeeded(now_us);
-                    }
-                    Answer::Nothing => {
-                        worker
-                            .metrics
-                            .links()
-                            .count("sample_batches_total.outcome.lost");
-                        self.samples.failed(now_us, jitter(worker));
-                    }
-                }
+                self.on_samples_answer(worker, &answer, now_us);
             }
         });
     }
@@ -220,6 +228,13 @@ impl JudgeLink {
                 self.poll.succeeded(now_us + POLL_PAUSE_US);
                 self.report.retry_now(now_us);
             }
+            Answer::Later { wait_us } => {
+                worker
+                    .metrics
+                    .links()
+                    .count("polls_total.outcome.postponed");
+                self.poll.postponed(now_us, wait_us, jitter(worker));
+            }
             Answer::Judge { .. } | Answer::Nothing => {
                 worker.metrics.links().count("polls_total.outcome.failed");
                 self.poll.failed(now_us, jitter(worker));
@@ -258,8 +273,8 @@ impl JudgeLink {
     fn on_report_answer(&mut self, worker: &mut Worker, answer: &Answer, now_us: u64) {
         match answer {
             // Counted, or refused for good (4xx): sending the same bytes again
-            // would never help. 429 asks to wait.
-            Answer::Judge { status, .. } if *status < 500 && *status != 429 => {
+            // would never help. 408 and 429 ask for them once more.
+            Answer::Judge { status, .. } if *status < 500 && !matches!(status, 408 | 429) => {
                 let refused = *status >= 400;
                 worker.metrics.links().count(if refused {
                     "reports_total.outcome.refused"
@@ -280,11 +295,46 @@ impl JudgeLink {
                 // The judge is back: a plan that waits must not wait longer.
                 self.poll.retry_now(now_us);
             }
+            // The frozen report waits, and newer sums merge behind it. A judge that
+            // cannot take sums is not to be troubled with samples either.
+            Answer::Later { wait_us } => {
+                worker
+                    .metrics
+                    .links()
+                    .count("reports_total.outcome.postponed");
+                self.report.postponed(now_us, *wait_us, jitter(worker));
+                self.samples.due_us = self.samples.due_us.max(self.report.due_us);
+            }
             Answer::Judge { .. } | Answer::Nothing => {
                 worker.metrics.links().count("reports_total.outcome.failed");
                 self.report.failed(now_us, jitter(worker));
             }
         }
+    }
+
+    /// Whatever came of them, samples are not sent again. While none are sent, the
+    /// queue fills, and what does not fit is counted as dropped.
+    fn on_samples_answer(&mut self, worker: &mut Worker, answer: &Answer, now_us: u64) {
+        let jitter = jitter(worker);
+        let outcome = match answer {
+            Answer::Later { wait_us } => {
+                self.samples.postponed(now_us, *wait_us, jitter);
+                "sample_batches_total.outcome.shed"
+            }
+            Answer::Judge { status, .. } => {
+                self.samples.succeeded(now_us);
+                if *status < 300 {
+                    "sample_batches_total.outcome.sent"
+                } else {
+                    "sample_batches_total.outcome.refused"
+                }
+            }
+            Answer::Nothing => {
+                self.samples.failed(now_us, jitter);
+                "sample_batches_total.outcome.lost"
+            }
+        };
+        worker.metrics.links().count(outcome);
     }
 
     fn send_samples(&mut self, worker: &mut Worker, now_us: u64) {
@@ -391,15 +441,23 @@ fn read_answer(num_headers: usize, body_size: usize) -> Answer {
     if num_headers == 0 || header(JUDGE_HEADER).is_none() {
         return Answer::Nothing;
     }
-    let status = header(":status")
-        .and_then(|status| String::from_utf8(status).ok())
-        .and_then(|status| status.parse().ok());
-    match status {
-        None => Answer::Nothing,
-        Some(status) => Answer::Judge {
-            status,
-            body: host::body(BufferType::HttpCallResponseBody, 0, body_size).unwrap_or_default(),
-        },
+    let number = |name| -> Option<u64> {
+        let text = String::from_utf8(header(name)?).ok()?;
+        text.parse().ok()
+    };
+    let Some(status) = number(":status") else {
+        return Answer::Nothing;
+    };
+    if matches!(status, 429 | 503)
+        && let Some(seconds @ 1..) = number("retry-after")
+    {
+        return Answer::Later {
+            wait_us: seconds.min(LONGEST_RETRY_AFTER_S) * 1_000_000,
+        };
+    }
+    Answer::Judge {
+        status,
+        body: host::body(BufferType::HttpCallResponseBody, 0, body_size).unwrap_or_default(),
     }
 }
 

@@ -57,7 +57,8 @@ impl Metrics {
     }
 
     pub fn write(&mut self, ledger: &mut Ledger, now_us: u64) {
-        if now_us.saturating_sub(self.written_us) < EVERY_US {
+        // A clock may be set back, too.
+        if now_us.abs_diff(self.written_us) < EVERY_US {
             return;
         }
         self.written_us = now_us;

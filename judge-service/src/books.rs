@@ -30,6 +30,11 @@ pub struct Books {
     change: Change,
 }
 
+/// Revisions between a backup and its use: a thousand a day for three years. A poll that
+/// claims more than that does not move the epochs any further, which are numbers of 32
+/// bits where users are remembered by them.
+const MOST_LOST: u64 = 1 << 20;
+
 /// What became of a report.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Counted {
@@ -128,12 +133,23 @@ impl Books {
 
     /// Starts a generation after one that a worker has seen and this judge has not:
     /// its database is older than the plans it once gave out.
-    pub fn overtake(&mut self, seen: Revision) {
+    ///
+    /// Epochs are counted by the counter, so it goes on after the worker's, and running
+    /// rollouts get an epoch there: reports of what was lost are then of epochs that
+    /// nobody knows, and not of others with their numbers.
+    pub fn overtake(&mut self, seen: Revision, now: Millis) {
+        let counter = self.revision.counter;
+        let counter = counter.max(seen.counter.min(counter.saturating_add(MOST_LOST)));
         self.revision = Revision {
             generation: seen.generation.saturating_add(1),
-            // Epochs are counted by it, so it goes on.
-            counter: self.revision.counter,
+            counter,
         };
+        for entry in &mut self.rollouts {
+            if !entry.rollout.phase.is_over() {
+                entry.rollout.skip_epochs(counter, now);
+                entry.touch();
+            }
+        }
     }
 
     /// The plan of the current state and revision.

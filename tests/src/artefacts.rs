@@ -46,16 +46,29 @@ pub fn program(name: &str) -> Result<PathBuf> {
 /// # Errors
 /// When it says that there is none.
 pub fn envoy() -> Result<PathBuf> {
-    let script = root().join("envoy/get-envoy");
-    let output = Command::new(&script)
+    said_by("envoy/get-envoy")
+}
+
+/// The library that gives one program another clock, as `tests/get-faketime` finds or
+/// installs it.
+///
+/// # Errors
+/// When it says that there is none.
+pub fn faketime() -> Result<PathBuf> {
+    said_by("tests/get-faketime")
+}
+
+/// The path that one of the repository's scripts prints.
+fn said_by(script: &str) -> Result<PathBuf> {
+    let output = Command::new(root().join(script))
         .stderr(Stdio::inherit())
         .output()
-        .during("run envoy/get-envoy")?;
+        .during(&format!("run {script}"))?;
     let path = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     if output.status.success() && !path.is_empty() {
         Ok(path.into())
     } else {
-        Err("envoy/get-envoy found no Envoy; what it said stands above".into())
+        Err(format!("{script} found nothing; what it said stands above").into())
     }
 }
 

@@ -25,6 +25,7 @@ pub struct Judge {
     store: String,
     command: Option<Vec<OsString>>,
     options: Vec<String>,
+    environment: Vec<(&'static str, String)>,
     process: Option<Process>,
     http: reqwest::Client,
 }
@@ -49,6 +50,7 @@ impl Judge {
             store: folder.join("judge.sqlite").display().to_string(),
             command: None,
             options: Vec::new(),
+            environment: Vec::new(),
             process: None,
             http: reqwest::Client::builder()
                 .timeout(CALL_LIMIT)
@@ -73,19 +75,30 @@ impl Judge {
         self.process.as_ref()
     }
 
+    /// Where it keeps everything, from its next start on: a path, or the URL of a
+    /// database. Without this it is a file of its own.
+    pub fn store(&mut self, store: &str) {
+        store.clone_into(&mut self.store);
+    }
+
+    #[must_use]
+    pub fn stored_at(&self) -> &str {
+        &self.store
+    }
+
     /// Another option of `serinus serve`, from its next start on.
     pub fn option(&mut self, name: &str, value: &str) {
         self.options.extend([name.to_owned(), value.to_owned()]);
     }
 
-    /// Another store than a file of its own, from its next start on.
-    pub fn store(&mut self, store: &str) {
-        store.clone_into(&mut self.store);
-    }
-
     /// What runs `serinus`, such as `taskset -c 0 .../serinus`, from its next start on.
     pub fn command(&mut self, words: impl IntoIterator<Item = impl Into<OsString>>) {
         self.command = Some(words.into_iter().map(Into::into).collect());
+    }
+
+    /// A variable of its environment, from its next start on.
+    pub fn environment(&mut self, name: &'static str, value: &str) {
+        self.environment.push((name, value.to_owned()));
     }
 
     /// Starts the judge, or starts it again on the same store and port.
@@ -102,11 +115,11 @@ impl Judge {
         command
             .args(first)
             .args(["serve", "--listen", &format!("127.0.0.1:{}", self.port)])
-            .arg("--store")
-            .arg(&self.store)
+            .args(["--store", &self.store])
             .arg("--models")
             .arg(artefacts::models())
-            .args(&self.options);
+            .args(&self.options)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
         let ready = "serinus judge listening on ";
         let (process, _) = Process::start_until("judge", command, &self.folder, ready).await?;
         self.process = Some(process);

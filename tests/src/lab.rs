@@ -137,7 +137,7 @@ impl Lab {
     }
 
     /// # Errors
-    /// When no HTTP client can be made.
+    /// When Envoy's address is none.
     pub fn load(&self, requests_per_second: u32, users: u32) -> Result<Load> {
         let settings = load::Settings {
             address: self.envoy.address().to_owned(),

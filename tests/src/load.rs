@@ -1,17 +1,19 @@
 //! An open-loop load of real digit images: requests leave at their time, whether
 //! or not earlier ones were answered, as users do.
 
+mod connections;
 mod outcome;
 
 use crate::digits::Image;
-use crate::failure::{During, Result};
+use crate::failure::Result;
 use crate::random::Random;
 use axum::body::Bytes;
+use connections::Connections;
 use serde_json::json;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 pub use outcome::{Answer, Arm, Outcome, Versions};
 
@@ -56,8 +58,7 @@ pub struct Load {
 }
 
 struct Shared {
-    http: reqwest::Client,
-    url: String,
+    connections: Connections,
     bodies: Vec<Bytes>,
     versions: Versions,
     /// The host that requests ask for.
@@ -74,14 +75,10 @@ struct Record {
 
 impl Load {
     /// # Errors
-    /// When no HTTP client can be made.
+    /// When the address is none.
     pub fn start(settings: &Settings, versions: Versions, images: &[Image]) -> Result<Self> {
         let shared = Arc::new(Shared {
-            http: reqwest::Client::builder()
-                .timeout(CLIENT_TIMEOUT)
-                .build()
-                .during("make an HTTP client")?,
-            url: format!("{}/v2/models/{MODEL}/infer", settings.address),
+            connections: Connections::to(&settings.address)?,
             bodies: images.iter().map(request_body).collect(),
             versions,
             host: Mutex::new("localhost".to_owned()),
@@ -165,16 +162,14 @@ async fn send_all(shared: Arc<Shared>, settings: Settings) {
 async fn send_one(shared: Arc<Shared>, user: u32, image: u16) {
     let host = lock(&shared.host).clone();
     let body = shared.bodies.get(usize::from(image)).cloned();
-    let request = shared
-        .http
-        .post(&shared.url)
-        .header("host", host)
-        .header("content-type", "application/json")
-        .header(USER_HEADER, user_key(user))
-        .body(body.unwrap_or_default());
+    let request = request(&host, &user_key(user), &body.unwrap_or_default());
     let sent_ms = now_ms();
     let start = Instant::now();
-    let answer = Answer::read(request.send().await, &shared.versions).await;
+    let response = timeout(CLIENT_TIMEOUT, shared.connections.exchange(&request)).await;
+    let answer = match response {
+        Ok(Ok(response)) => Answer::read(&response, &shared.versions),
+        Ok(Err(_)) | Err(_) => Answer::Nothing,
+    };
     let latency_us = u32::try_from(start.elapsed().as_micros()).unwrap_or(u32::MAX);
     let mut record = lock(&shared.record);
     record.outcomes.push(Outcome {
@@ -188,6 +183,14 @@ async fn send_one(shared: Arc<Shared>, user: u32, image: u16) {
         record.outcomes.drain(..KEPT);
         record.forgotten += KEPT;
     }
+}
+
+fn request(host: &str, user: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "POST /v2/models/{MODEL}/infer HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n{USER_HEADER}: {user}\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    [head.as_bytes(), body].concat()
 }
 
 /// A holder that panicked has left plain values behind, all of them whole.

@@ -53,6 +53,8 @@ pub struct Unit {
     pub errors: u64,
     pub first_ms: u64,
     pub last_ms: u64,
+    #[serde(default)]
+    pub first_error_ms: Option<u64>,
 }
 
 impl ModelServer {

@@ -112,6 +112,39 @@ impl Process {
             .during(&format!("kill {}", self.name))
     }
 
+    /// SIGSTOP: the program stands still with its connections open, as one does whose
+    /// machine hangs.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub async fn freeze(&self) -> Result<()> {
+        self.signal("STOP").await
+    }
+
+    /// SIGCONT: it goes on where it was.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub async fn thaw(&self) -> Result<()> {
+        self.signal("CONT").await
+    }
+
+    async fn signal(&self, name: &str) -> Result<()> {
+        let id = self
+            .id()
+            .ok_or_else(|| format!("{} has ended", self.name))?;
+        let sent = Command::new("sh")
+            .args(["-c", &format!("kill -{name} {id}")])
+            .status()
+            .await
+            .during("run sh")?;
+        if sent.success() {
+            Ok(())
+        } else {
+            Err(format!("SIG{name} did not reach {}", self.name).into())
+        }
+    }
+
     /// Everything that the program wrote since `offset` bytes of its log.
     fn log_from(&self, offset: u64) -> String {
         let bytes = fs::read(&self.output).unwrap_or_default();

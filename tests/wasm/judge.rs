@@ -132,10 +132,12 @@ impl Judge {
     /// `None` holds the poll.
     fn poll(&mut self, now: u64, call: &Callout) -> Option<(u16, Vec<u8>)> {
         let path = call.path();
-        let query = path
-            .split(['?', '&'])
-            .find_map(|part| part.strip_prefix("revision="));
-        let revision: Revision = query.unwrap().parse().unwrap();
+        let asked = |name: &str| {
+            let mut parts = path.split(['?', '&']);
+            parts.find_map(|part| part.strip_prefix(name)).unwrap()
+        };
+        let revision: Revision = asked("revision=").parse().unwrap();
+        let wait = Duration::from_secs(asked("wait=").parse().unwrap());
         self.reached = self.reached.max(Some(revision));
         if let Some(refused) = call.headers.text("x-serinus-refused")
             && !self.refusals.contains(&refused)
@@ -147,7 +149,7 @@ impl Judge {
             Some(plan) if revision_of(plan) > revision => {
                 Some((200, serde_json::to_vec(plan).unwrap()))
             }
-            _ if held >= Duration::from_secs(10) => Some((204, Vec::new())),
+            _ if held >= wait => Some((204, Vec::new())),
             _ => None,
         }
     }

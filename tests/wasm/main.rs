@@ -17,7 +17,9 @@
 mod host;
 mod judge;
 
+mod backpressure;
 mod breaker;
+mod clock;
 mod cost;
 mod link;
 mod orders;

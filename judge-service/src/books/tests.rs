@@ -92,6 +92,47 @@ fn a_user_counts_once_an_epoch_whatever_the_workers_say() {
 }
 
 #[test]
+fn a_lost_epoch_is_no_epoch_of_the_restored_books() {
+    let seen = |generation, counter| Revision {
+        generation,
+        counter,
+    };
+    let mut books = books();
+    let terms = crate::domain::plan::tests::terms();
+    books.next_plan(&terms);
+    // The judge of before went on to revision 9, and a worker reports its epoch 2.
+    books.overtake(seen(1, 9), 5);
+    assert_eq!(books.next_plan(&terms).revision, seen(2, 10));
+    let late = report(7, &json!({"epoch": 2}));
+    assert!(matches!(
+        books.count(&late),
+        Err(Refusal::UnknownRollout(_))
+    ));
+    let entry = books.entry("digits").unwrap();
+    assert_eq!(entry.rollout.epoch().unwrap().epoch, 10);
+    assert_eq!(books.first_epoch(), 11, "a new rollout's are later still");
+    let now = books.count(&report(8, &json!({"epoch": 10}))).unwrap();
+    assert_eq!((now.duplicate, now.missing), (false, 7));
+    // What was counted before the backup is known, and may still be reported.
+    assert!(books.count(&report(9, &json!({"epoch": 1}))).is_ok());
+}
+
+#[test]
+fn a_poll_that_lies_moves_epochs_by_a_million_at_most() {
+    let mut books = books();
+    let lie = Revision {
+        generation: 3,
+        counter: u64::MAX,
+    };
+    books.overtake(lie, 5);
+    let plan = books.next_plan(&crate::domain::plan::tests::terms());
+    assert_eq!(
+        (plan.revision.generation, plan.revision.counter),
+        (4, 1_048_577)
+    );
+}
+
+#[test]
 fn what_is_wrong_is_refused_whole_and_named() {
     let mut books = books();
     for (part, field) in [

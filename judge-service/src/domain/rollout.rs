@@ -343,6 +343,15 @@ impl Rollout {
         );
     }
 
+    /// Goes on with epochs after `taken`: some up to there were given out that this
+    /// rollout knows nothing of, and their reports are still to come.
+    pub fn skip_epochs(&mut self, taken: u64, now: Millis) {
+        self.restart_processes(now);
+        if let Some(last) = self.epochs.last_mut() {
+            last.epoch = last.epoch.max(taken.saturating_add(1));
+        }
+    }
+
     /// Starts the processes anew within the step.
     pub fn restart_processes(&mut self, now: Millis) {
         let thresholds = self.epoch().and_then(|epoch| epoch.thresholds.clone());

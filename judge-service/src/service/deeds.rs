@@ -239,7 +239,7 @@ impl Service {
     pub(super) async fn overtake_in(&self, books: &mut Books, seen: Revision) {
         if seen > books.revision() {
             tracing::warn!(%seen, ours = %books.revision(), "a worker knows a later plan: starting a new generation");
-            books.overtake(seen);
+            books.overtake(seen, self.now());
             if self.publish(books).await.is_err() {
                 tracing::warn!("the new generation is not in force; the next poll tries again");
             }

@@ -99,7 +99,8 @@ impl Live {
             .series
             .back()
             .is_none_or(|point| (point.step, point.phase) != (step, phase));
-        if news || verdict.at_ms >= last + POINT_EVERY_MS {
+        // A clock may be set back, too.
+        if news || verdict.at_ms.abs_diff(last) >= POINT_EVERY_MS {
             if live.series.len() >= POINTS {
                 live.series.pop_front();
             }

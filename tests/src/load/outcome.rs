@@ -1,5 +1,6 @@
 //! What became of one request, and whose fault a failure is.
 
+use super::connections::Response;
 use serde::Deserialize;
 
 /// Which version answered.
@@ -47,28 +48,12 @@ impl Answer {
         matches!(self, Self::Envoy(_) | Self::Nothing)
     }
 
-    /// Reads what came back. An answer that a server gave has the header in which
-    /// Envoy's router says how long that server took; Envoy's own have not.
-    pub(super) async fn read(
-        response: reqwest::Result<reqwest::Response>,
-        versions: &Versions,
-    ) -> Self {
-        let Ok(response) = response else {
-            return Self::Nothing;
-        };
-        let status = response.status();
-        if !status.is_success() {
-            let by_server = response
-                .headers()
-                .contains_key("x-envoy-upstream-service-time");
-            return if by_server {
-                Self::ModelServer(status.as_u16())
-            } else {
-                Self::Envoy(status.as_u16())
-            };
+    pub(super) fn read(response: &Response, versions: &Versions) -> Self {
+        match response.status {
+            200..300 => served(&response.body, versions).unwrap_or(Self::Nothing),
+            status if response.by_server => Self::ModelServer(status),
+            status => Self::Envoy(status),
         }
-        let body = response.bytes().await.unwrap_or_default();
-        served(&body, versions).unwrap_or(Self::Nothing)
     }
 }
 

@@ -96,7 +96,7 @@ fn general(linker: &mut Linker<State>) -> Result<()> {
             Ok(guest.write(level, &2u32.to_le_bytes())?)
         }
         proxy_get_current_time_nanoseconds(guest, time: u32) {
-            let now = guest.state().now;
+            let now = guest.state().wall_clock();
             Ok(guest.write(time, &now.to_le_bytes())?)
         }
         proxy_set_tick_period_milliseconds(guest, period: u32) {

@@ -270,6 +270,11 @@ impl Host {
         self.state_mut().now += time.as_nanos() as u64;
     }
 
+    /// Somebody sets the wall clock, by so many seconds.
+    pub fn set_clock(&mut self, by_seconds: i64) {
+        self.state_mut().clock_set_by += by_seconds * 1_000_000_000;
+    }
+
     /// Moves the clock, running timers and timing out callouts when they fall due.
     pub fn advance(&mut self, time: Duration) -> Result<()> {
         let end = self.now() + time.as_nanos() as u64;

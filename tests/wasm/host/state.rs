@@ -39,6 +39,9 @@ pub struct Root {
 pub struct State {
     /// Nanoseconds since 1970; moved by the test alone.
     pub now: u64,
+    /// What the wall clock shows beyond that, once somebody has set it. Timers and
+    /// time-outs do not go by it.
+    pub clock_set_by: i64,
     pub seed: u64,
     random: u64,
     pub vm_configuration: Vec<u8>,
@@ -70,6 +73,7 @@ impl State {
     pub fn new(seed: u64, now: u64) -> State {
         State {
             now,
+            clock_set_by: 0,
             seed,
             random: seed,
             vm_configuration: Vec::new(),
@@ -90,6 +94,11 @@ impl State {
             properties: BTreeMap::new(),
             foreign_functions: BTreeSet::from(["clear_route_cache"]),
         }
+    }
+
+    /// What the guest is told.
+    pub fn wall_clock(&self) -> u64 {
+        self.now.saturating_add_signed(self.clock_set_by)
     }
 
     pub fn context_exists(&self, id: u32) -> bool {

@@ -21,9 +21,13 @@ pub fn define(linker: &mut Linker<State>) -> Result<()> {
     linker.func_wrap(
         MODULE,
         "clock_time_get",
-        |caller: Caller<'_>, _clock: u32, _precision: u64, at: u32| {
+        |caller: Caller<'_>, clock: u32, _precision: u64, at: u32| {
             let mut guest = entered(caller, "clock_time_get");
-            let now = guest.state().now;
+            let state = guest.state();
+            let now = match clock {
+                0 => state.wall_clock(),
+                _ => state.now,
+            };
             guest.write(at, &now.to_le_bytes()).map(|()| SUCCESS)
         },
     )?;
