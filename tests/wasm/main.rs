@@ -18,6 +18,7 @@ mod host;
 mod judge;
 
 mod breaker;
+mod config_source;
 mod cost;
 mod link;
 mod orders;
