@@ -2,7 +2,7 @@
 
 use super::body;
 use super::problem::Problem;
-use crate::service::{Service, WorkerState};
+use crate::service::{ProxyState, Service, WorkerState};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Query, State};
@@ -28,10 +28,13 @@ pub struct Poll {
     revision: Option<String>,
     wait: Option<u64>,
     session: Option<String>,
+    /// `config` for a worker whose plan comes with its configuration.
+    source: Option<String>,
 }
 
 /// Answers at once when the caller has another revision, and else when there is
-/// a new one, or with 204 after `wait` seconds.
+/// a new one, or with 204 after `wait` seconds. Who only says which one it has, since
+/// its plan comes another way, gets no plan.
 pub async fn plan(
     State(service): State<Arc<Service>>,
     query: Result<Query<Poll>, axum::extract::rejection::QueryRejection>,
@@ -65,6 +68,9 @@ pub async fn plan(
     if known > service.delivery().revision() && known.generation < LAST_GENERATION && !by_browser {
         service.overtake(known).await;
     }
+    if poll.source.as_deref() == Some("config") {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
     let mut plan = service.delivery().subscribe();
     let wait = Duration::from_secs(poll.wait.unwrap_or_default().min(LONGEST_WAIT));
     let news = tokio::time::timeout(wait, plan.wait_for(|plan| plan.revision != known)).await;
@@ -90,6 +96,10 @@ pub async fn samples(State(service): State<Arc<Service>>, body: Body) -> Result<
 
 pub async fn workers(State(service): State<Arc<Service>>) -> Json<Vec<WorkerState>> {
     Json(service.delivery().workers(service.now()))
+}
+
+pub async fn proxies(State(service): State<Arc<Service>>) -> Json<Vec<ProxyState>> {
+    Json(service.delivery().proxies().states(service.now()))
 }
 
 pub async fn counters(State(service): State<Arc<Service>>) -> Response {

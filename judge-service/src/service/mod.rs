@@ -8,6 +8,7 @@ mod ingest;
 mod live;
 pub mod models;
 mod notices;
+mod proxies;
 mod readiness;
 mod reference;
 mod scale_down;
@@ -17,6 +18,7 @@ pub use deeds::DeedError;
 pub use delivery::{Published, WorkerState};
 pub use ingest::{IngestError, wall_clock};
 pub use live::{Counters, Example, Point};
+pub use proxies::{Proxies, ProxyState};
 pub use reference::SampleRefusal;
 
 use crate::books::Books;

@@ -112,7 +112,11 @@ impl Service {
     }
 
     pub fn malformed(&self) {
-        self.live().counters.requests_malformed += 1;
+        self.count(|counters| counters.requests_malformed += 1);
+    }
+
+    pub fn count(&self, count: impl FnOnce(&mut Counters)) {
+        count(&mut self.live().counters);
     }
 
     pub(super) fn status_of(&self, entry: &Entry) -> Status {
