@@ -1,10 +1,10 @@
 # Thin calls; what a step needs and how it gets it is said where it is done.
 CARGO ?= cargo
 # The filter is built for wasm by filter/build-wasm; natively it is only linted.
-# Envoy's protobufs, which only one peer of the benchmark needs, are built by it alone.
+# The benchmark's ext_proc peer is built by it alone, optimised.
 NATIVE := --workspace --exclude serinus-filter --exclude serinus-bench-ext-proc
 
-.PHONY: help bench-filter bench-judge bench-rollback postgres sim demo demo-keep fuzz soak soak-durability test build wasm envoy lint format train clean
+.PHONY: help bench-filter bench-judge bench-rollback postgres sim demo demo-keep fuzz soak soak-durability soak-ecds test build wasm envoy lint format train clean
 
 help:
 	@echo 'make demo       three releases of a real model in real Envoy, about a minute after the build'
@@ -19,6 +19,7 @@ help:
 	@echo 'make soak       a million requests and a thousand plans in real Envoy, about ten minutes (target/bench)'
 	@echo 'make soak-durability  simulated workers, a faulty network and killed judges for SERINUS_SECONDS (300)'
 	@echo 'make bench-rollback   from a bad answer to the last request of its version, beside peers, half an hour (target/bench)'
+	@echo 'make soak-ecds  a thousand plans by ECDS into real Envoy, some minutes (target/bench)'
 	@echo 'make train      train the demo models again (needs scikit-learn)'
 
 demo: wasm envoy
@@ -74,6 +75,11 @@ soak-durability:
 bench-rollback: wasm envoy
 	$(CARGO) build --locked -p serinus-judge -p serinus-tests --bins
 	target/debug/rollback $(ROLLBACK)
+
+soak-ecds: wasm envoy
+	$(CARGO) build --locked -p serinus-judge -p serinus-tests --bins
+	$(CARGO) test --locked -p serinus-tests --test e2e -- --ignored --nocapture --exact \
+		ecds::memory_settles_over_a_thousand_pushes
 
 lint:
 	$(CARGO) fmt --all --check

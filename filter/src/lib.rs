@@ -10,6 +10,7 @@ mod held;
 mod host;
 mod judge_link;
 mod metrics;
+mod plans;
 mod request;
 mod root;
 mod sampler;

@@ -1,15 +1,18 @@
 //! `serinus`: the judge, and the tools around it.
 
-use clap::{Parser, Subcommand};
-use serinus_judge::domain::plan::Terms;
-use serinus_judge::replay::{self, Replayed};
+use clap::{Parser, Subcommand, ValueEnum};
+use serinus_core::json::FieldError;
 use serinus_judge::cluster::Member;
+use serinus_judge::domain::plan::Terms;
+use serinus_judge::hand_out::{Form, HandOut};
+use serinus_judge::replay::{self, Replayed};
 use serinus_judge::service::{Delivery, Service, Settings, wall_clock};
 use serinus_judge::store::{Location, Postgres, Shared, Sqlite, Store};
+use serinus_judge::xds::{self, Plugin};
 use serinus_judge::{api, simulate};
 use std::io::{IsTerminal, Read, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +41,39 @@ enum Command {
     },
     /// Say how long each step of a rollout will take, and what will be caught
     Simulate(Simulate),
+    /// Write the plan that is out for an Envoy that gets its configuration by hand
+    Plan(PlanCommand),
+}
+
+#[derive(clap::Args)]
+struct PlanCommand {
+    /// Where the judge is
+    #[arg(long, default_value = "http://127.0.0.1:8090")]
+    judge: String,
+    /// What to write
+    #[arg(long = "as", value_enum)]
+    form: PlanForm,
+    /// For plugin-configuration: the filter's settings, to which the plan is added. JSON
+    /// as in envoy/serinus.yaml [default: {"judge": {"cluster": "judge"}}]
+    #[arg(long)]
+    settings: Option<PathBuf>,
+    /// For ecds: what proxies have where, JSON as for serve --xds-plugin
+    #[arg(long)]
+    plugin: Option<PathBuf>,
+    /// The file to replace, by renaming a new one over it [default: standard output]
+    #[arg(long)]
+    output: Option<PathBuf>,
+    /// Go on with each new plan; a judge that is away leaves the file as it is
+    #[arg(long)]
+    watch: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum PlanForm {
+    /// The filter's plugin configuration
+    PluginConfiguration,
+    /// A file for Envoy's path_config_source
+    Ecds,
 }
 
 #[derive(clap::Args)]
@@ -90,6 +126,10 @@ struct Serve {
     /// that all that was released can be compared with nothing released
     #[arg(long, default_value_t = 0.0, value_parser = percent)]
     holdout_percent: f64,
+    /// Give plans out by ECDS too, on the same port: what proxies have where, as JSON
+    /// {"wasm": "/path/of/serinus_filter.wasm", "configuration": {"judge": {"cluster": "judge"}}}
+    #[arg(long)]
+    xds_plugin: Option<PathBuf>,
     /// Listen on an address that other machines reach, though the API has no
     /// authentication yet
     #[arg(long)]
@@ -114,6 +154,7 @@ fn main() -> ExitCode {
         }
         Command::Replay { bundle } => replayed(&bundle),
         Command::Simulate(simulate) => simulated(&simulate),
+        Command::Plan(plan) => handed_out(plan),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -149,6 +190,59 @@ fn simulated(asked: &Simulate) -> Result<(), String> {
         print!("{found}");
     }
     Ok(())
+}
+
+fn handed_out(asked: PlanCommand) -> Result<(), String> {
+    if asked.watch && asked.output.is_none() {
+        return Err("--watch: needs --output, the file to replace".to_owned());
+    }
+    let form = match (asked.form, asked.settings, asked.plugin) {
+        (PlanForm::PluginConfiguration, settings, None) => {
+            let settings = match settings {
+                None => xds::settings(br#"{"judge": {"cluster": "judge"}}"#)
+                    .map_err(|error| error.to_string())?,
+                Some(path) => xds::settings(&read("--settings", &path)?)
+                    .map_err(|error| within("--settings", &path, error))?,
+            };
+            Form::PluginConfiguration(settings)
+        }
+        (PlanForm::Ecds, None, Some(path)) => Form::Ecds(plugin("--plugin", &path)?),
+        (PlanForm::Ecds, None, None) => {
+            return Err("--plugin: is missing; --as ecds needs it".to_owned());
+        }
+        (PlanForm::PluginConfiguration, _, Some(_)) => {
+            return Err("--plugin: is for --as ecds; --settings is right here".to_owned());
+        }
+        (PlanForm::Ecds, Some(_), _) => {
+            return Err(
+                "--settings: is for --as plugin-configuration; --plugin has them here".to_owned(),
+            );
+        }
+    };
+    let hand_out = HandOut {
+        judge: asked.judge,
+        form,
+        output: asked.output,
+        watch: asked.watch,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("failed to start: {error}"))?;
+    runtime.block_on(hand_out.run())
+}
+
+fn plugin(option: &str, path: &Path) -> Result<Plugin, String> {
+    Plugin::read(&read(option, path)?).map_err(|error| within(option, path, error))
+}
+
+fn read(option: &str, path: &Path) -> Result<Vec<u8>, String> {
+    std::fs::read(path)
+        .map_err(|error| format!("{option}: failed to read {}: {error}", path.display()))
+}
+
+fn within(option: &str, path: &Path, error: FieldError) -> String {
+    format!("{option}: {}: {error}", path.display())
 }
 
 /// candle otherwise reads /proc/cpuinfo at every matrix product, which costs more
@@ -191,6 +285,10 @@ async fn judge(serve: Serve) -> Result<(), String> {
             serve.models.display()
         ));
     }
+    let plugin = match &serve.xds_plugin {
+        None => None,
+        Some(path) => Some(plugin("--xds-plugin", path)?),
+    };
     let location: Location = serve
         .store
         .parse()
@@ -209,9 +307,10 @@ async fn judge(serve: Serve) -> Result<(), String> {
         .await
         .map_err(|error| format!("failed to listen on {}: {error}", serve.listen))?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
-    let (router, member) = match opened {
+    let delivery = Arc::new(Delivery::empty());
+    let plans = Arc::clone(&delivery);
+    let (mut router, member) = match opened {
         Opened::Alone(store) => {
-            let delivery = Arc::new(Delivery::empty());
             let service = Service::start(settings, store, None, delivery, wall_clock)
                 .await
                 .map_err(|error| format!("failed to read {location}: {error}"))?;
@@ -221,11 +320,15 @@ async fn judge(serve: Serve) -> Result<(), String> {
             let own = serve
                 .advertise
                 .unwrap_or_else(|| format!("http://{address}"));
-            let member = Member::join(settings, shared, own, wall_clock);
+            let member = Member::join(settings, shared, delivery, own, wall_clock);
             tokio::spawn(Arc::clone(&member).run());
             (api::member_router(Arc::clone(&member)), Some(member))
         }
     };
+    if let Some(plugin) = plugin {
+        tracing::info!(filter = plugin.filter, "plans go out by ECDS too");
+        router = router.merge(xds::server::router(plans, wall_clock, plugin));
+    }
     println!("serinus judge listening on http://{address}");
     // A pipe that nobody reads is no reason to stop.
     let _ = std::io::stdout().flush();

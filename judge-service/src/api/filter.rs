@@ -3,19 +3,20 @@
 use super::body;
 use super::poll::{self, Asked};
 use super::problem::Problem;
-use crate::service::{Service, WorkerState};
+use crate::service::{ProxyState, Service, WorkerState};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serinus_core::report::{self, Report};
 use serinus_core::sample::{self, SampleBatch};
 use std::sync::Arc;
 
 /// Answers at once when the caller has another revision, and else when there is
-/// a new one, or with 204 after `wait` seconds.
+/// a new one, or with 204 after `wait` seconds. Who only says which one it has, since
+/// its plan comes another way, gets no plan.
 pub async fn plan(
     State(service): State<Arc<Service>>,
     query: Result<Query<Asked>, QueryRejection>,
@@ -27,6 +28,9 @@ pub async fn plan(
     }
     if asked.known > service.delivery().revision() && asked.may_overtake {
         service.overtake(asked.known).await;
+    }
+    if asked.by_config {
+        return Ok(StatusCode::NO_CONTENT.into_response());
     }
     Ok(poll::answer(service.delivery(), &asked, |plan, known| plan != known).await)
 }
@@ -49,6 +53,10 @@ pub async fn samples(State(service): State<Arc<Service>>, body: Body) -> Result<
 
 pub async fn workers(State(service): State<Arc<Service>>) -> Json<Vec<WorkerState>> {
     Json(service.delivery().workers(service.now()))
+}
+
+pub async fn proxies(State(service): State<Arc<Service>>) -> Json<Vec<ProxyState>> {
+    Json(service.delivery().proxies().states(service.now()))
 }
 
 pub async fn counters(State(service): State<Arc<Service>>) -> Response {

@@ -53,6 +53,9 @@ async fn plan(
     if let Some(poll) = asked.by_worker.clone() {
         follower.polled(poll);
     }
+    if asked.by_config {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
     // A worker may know a plan that has not come here yet, which no older one replaces.
     Ok(poll::answer(follower.delivery(), &asked, |plan, known| plan > known).await)
 }
@@ -61,7 +64,7 @@ async fn report(State(following): State<Following>, body: Body) -> Result<Respon
     let bytes = body::bytes(body, report::MAX_BYTES).await?;
     let (report, _) = serinus_core::json::read_tolerant::<Report>(&bytes)?;
     crate::books::check(&report).map_err(crate::service::IngestError::Refused)?;
-    following.follower.report(&report.session, bytes).await?;
+    following.follower.report(&report, bytes).await?;
     Ok(Json(json!({"posted": true})).into_response())
 }
 
@@ -84,16 +87,25 @@ async fn pass_on(State(following): State<Following>, request: Request) -> Respon
     };
     let (mut parts, body) = request.into_parts();
     parts.uri = uri;
-    parts.headers.insert(PASSED_ON, HeaderValue::from_static("1"));
+    parts
+        .headers
+        .insert(PASSED_ON, HeaderValue::from_static("1"));
     // The connection is another.
     for name in [header::HOST, header::CONNECTION, header::TRANSFER_ENCODING] {
         parts.headers.remove(name);
     }
-    match following.http.request(Request::from_parts(parts, body)).await {
+    match following
+        .http
+        .request(Request::from_parts(parts, body))
+        .await
+    {
         Ok(answer) => answer.map(Body::new).into_response(),
         Err(error) => {
             tracing::warn!(%leader, %error, "the judge that judges does not answer");
-            unanswered("the judge that judges does not answer; another takes over within seconds".to_owned())
+            unanswered(
+                "the judge that judges does not answer; another takes over within seconds"
+                    .to_owned(),
+            )
         }
     }
 }

@@ -3,11 +3,11 @@
 use super::problem::Problem;
 use super::{following, guard, router};
 use crate::cluster::{Member, Role};
-use axum::{Json, Router};
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Json, Router};
 use serde_json::json;
 use std::sync::{Arc, Mutex, PoisonError};
 use tower::ServiceExt;

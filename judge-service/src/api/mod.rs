@@ -46,6 +46,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/v1/reports", post(filter::report))
         .route("/v1/samples", post(filter::samples))
         .route("/v1/workers", get(filter::workers))
+        .route("/v1/proxies", get(filter::proxies))
         .route("/v1/counters", get(filter::counters))
         .route("/health/live", get(alive))
         .route("/health/ready", get(alive))

@@ -24,6 +24,8 @@ pub struct Asked {
     revision: Option<String>,
     wait: Option<u64>,
     session: Option<String>,
+    /// `config` for a worker whose plan comes with its configuration.
+    source: Option<String>,
 }
 
 /// A poll that makes sense.
@@ -33,6 +35,8 @@ pub struct Read {
     pub wait: Duration,
     /// `None` for a caller that names no session, and is somebody who looks.
     pub by_worker: Option<Poll>,
+    /// Its plan comes another way, and it only says which one it has.
+    pub by_config: bool,
     /// Whether to believe that a revision beyond ours was given out.
     pub may_overtake: bool,
 }
@@ -53,9 +57,7 @@ pub fn read(
         let value = headers.get(name).and_then(|value| value.to_str().ok())?;
         Some(value.chars().take(LONGEST_WORD).collect::<String>())
     };
-    let session = asked
-        .session
-        .filter(|session| report::is_session(session));
+    let session = asked.session.filter(|session| report::is_session(session));
     // A browser says so with each request, and no browser is a worker: a page that
     // somebody visits must not change what the workers are given.
     let by_browser = headers.contains_key("sec-fetch-site");
@@ -68,6 +70,7 @@ pub fn read(
             revision: known,
             refused: word("x-serinus-refused"),
         }),
+        by_config: asked.source.as_deref() == Some("config"),
         may_overtake: known.generation < LAST_GENERATION && !by_browser,
     })
 }

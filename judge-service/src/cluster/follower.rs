@@ -4,6 +4,7 @@
 use crate::domain::Millis;
 use crate::service::{Delivery, Heard, IngestError, Poll};
 use crate::store::{Letter, LetterKind, Shared};
+use serinus_core::report::Report;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -77,7 +78,7 @@ impl Follower {
     ///
     /// # Errors
     /// A database that does not take them now.
-    pub async fn report(&self, session: &str, body: Vec<u8>) -> Result<(), IngestError> {
+    pub async fn report(&self, report: &Report, body: Vec<u8>) -> Result<(), IngestError> {
         let (done, answer) = oneshot::channel();
         self.reports
             .try_send(Taken { body, done })
@@ -87,9 +88,11 @@ impl Follower {
             Ok(false) | Err(_) => return Err(IngestError::Store),
         }
         let now = (self.clock)();
-        self.delivery.serves(session, now);
+        self.delivery
+            .reported(&report.session, report.revision, now);
         self.hear(Heard::Serves {
-            session: session.to_owned(),
+            session: report.session.clone(),
+            revision: report.revision,
             at_ms: now,
         });
         Ok(())

@@ -47,10 +47,10 @@ impl Member {
     pub fn join(
         settings: Settings,
         shared: Arc<dyn Shared>,
+        delivery: Arc<Delivery>,
         address: String,
         clock: fn() -> Millis,
     ) -> Arc<Self> {
-        let delivery = Arc::new(Delivery::empty());
         let follower = Follower::start(Arc::clone(&shared), Arc::clone(&delivery), clock);
         Arc::new(Self {
             settings,
@@ -78,7 +78,9 @@ impl Member {
             };
             self.follow(&follower).await;
             match self.judge().await {
-                Ok(()) => tracing::warn!("another judge has taken over, or may have: this one follows"),
+                Ok(()) => {
+                    tracing::warn!("another judge has taken over, or may have: this one follows")
+                }
                 Err(error) => {
                     tracing::error!(%error, "failed to begin to judge");
                     self.give_up().await;
@@ -109,10 +111,12 @@ impl Member {
                 Ok(false) => {}
                 Err(error) => {
                     tracing::warn!(%error, "the database does not answer");
+                    self.delivery.set_cut_off(!self.sure.stands());
                     tokio::time::sleep(PAUSE).await;
                     continue;
                 }
             }
+            self.delivery.set_cut_off(false);
             if let Err(error) = self.shared.news().await {
                 tracing::debug!(%error, "no news from the database");
                 tokio::time::sleep(PAUSE).await;

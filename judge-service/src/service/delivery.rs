@@ -1,7 +1,8 @@
 //! The plan that is out, and which worker has it.
 
-use crate::domain::Millis;
 use super::Poll;
+use super::proxies::Proxies;
+use crate::domain::Millis;
 use crate::domain::evidence::Workers;
 use bytes::Bytes;
 use serde::Serialize;
@@ -18,7 +19,7 @@ const SILENT_MS: Millis = 30_000;
 const MISSED_MS: Millis = 120_000;
 
 /// A session that has not called for this long is gone, with its Envoy.
-const GONE_MS: Millis = 600_000;
+pub(super) const GONE_MS: Millis = 600_000;
 
 /// Sessions kept at most; the longest silent go first.
 const MAX_SESSIONS: usize = 50_000;
@@ -37,6 +38,10 @@ pub struct Published {
 pub struct Delivery {
     plan: watch::Sender<Arc<Published>>,
     state: Mutex<State>,
+    /// Who takes both takes `state` first.
+    proxies: Mutex<Proxies>,
+    /// Whether this judge cannot know what the plan is now.
+    cut_off: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -93,12 +98,25 @@ impl Delivery {
         Self {
             plan: watch::Sender::new(Arc::new(none)),
             state: Mutex::new(State::default()),
+            proxies: Mutex::default(),
+            cut_off: watch::Sender::new(false),
         }
     }
 
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Arc<Published>> {
         self.plan.subscribe()
+    }
+
+    /// Whether the plan is not to be given out for now; for streams, which last.
+    #[must_use]
+    pub fn cut_off(&self) -> watch::Receiver<bool> {
+        self.cut_off.subscribe()
+    }
+
+    pub fn set_cut_off(&self, cut_off: bool) {
+        self.cut_off
+            .send_if_modified(|was| core::mem::replace(was, cut_off) != cut_off);
     }
 
     #[must_use]
@@ -144,10 +162,34 @@ impl Delivery {
         state.session(session, now).serves = true;
     }
 
+    /// A worker sent a report, made while it routed by `revision`. One that is sent
+    /// again may be older than what the worker said since.
+    pub fn reported(&self, session: &str, revision: Option<Revision>, now: Millis) {
+        let mut state = self.state();
+        state.make_room(now);
+        let entry = state.session(session, now);
+        entry.serves = true;
+        if let Some(revision) = revision
+            && entry.revision < Some(revision)
+        {
+            entry.revision = Some(revision);
+            if let Some(round) = state.rounds.get_mut(&revision) {
+                round.last_arrival_ms = Some(now);
+            }
+        }
+    }
+
+    /// What proxies on ECDS say, and said.
+    #[must_use]
+    pub fn proxies(&self) -> MutexGuard<'_, Proxies> {
+        self.proxies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     #[must_use]
     pub fn workers(&self, now: Millis) -> Vec<WorkerState> {
         let current = self.revision();
         let state = self.state();
+        let proxies = self.proxies();
         let mut workers: Vec<WorkerState> = state
             .sessions
             .iter()
@@ -155,12 +197,26 @@ impl Delivery {
                 session: id.clone(),
                 node: session.node.clone(),
                 revision: session.revision.map(|revision| revision.to_string()),
-                state: session.state(current, now),
+                state: session.state(current, now, &proxies),
                 serves_traffic: session.serves,
                 last_seen_ms: session.seen_ms,
-                refused: session.refused.clone(),
+                refused: session.refusal(current, &proxies).map(str::to_owned),
             })
             .collect();
+        // A proxy whose filter never came to be has no worker that could say so.
+        for (node, revision, last_seen_ms, why) in proxies.refusing(current) {
+            if !state.sessions.values().any(|session| session.node == node) {
+                workers.push(WorkerState {
+                    session: String::new(),
+                    node: node.to_owned(),
+                    revision: revision.map(|revision| revision.to_string()),
+                    state: "refused",
+                    serves_traffic: false,
+                    last_seen_ms,
+                    refused: Some(why.to_owned()),
+                });
+            }
+        }
         workers
             .sort_by(|left, right| (&left.node, &left.session).cmp(&(&right.node, &right.session)));
         workers
@@ -171,12 +227,13 @@ impl Delivery {
     pub fn heard_of(&self, now: Millis) -> Workers {
         let current = self.revision();
         let state = self.state();
+        let proxies = self.proxies();
         let mut workers = Workers::default();
         let recent = |session: &&Session| now.saturating_sub(session.seen_ms) <= MISSED_MS;
         let serving = state.sessions.values().filter(|session| session.serves);
         for session in serving.filter(recent) {
             workers.serving += 1;
-            match session.state(current, now) {
+            match session.state(current, now, &proxies) {
                 "silent" => workers.silent += 1,
                 "refused" => workers.refused += 1,
                 "lagging" => workers.lagging += 1,
@@ -190,11 +247,12 @@ impl Delivery {
     pub fn convergence(&self, now: Millis) -> Convergence {
         let current = self.revision();
         let state = self.state();
+        let proxies = self.proxies();
         let count = |wanted: &str| {
             state
                 .sessions
                 .values()
-                .filter(|session| session.serves && session.state(current, now) == wanted)
+                .filter(|session| session.serves && session.state(current, now, &proxies) == wanted)
                 .count()
         };
         let converged = count("converged");
@@ -254,10 +312,19 @@ impl State {
 }
 
 impl Session {
-    fn state(&self, current: Revision, now: Millis) -> &'static str {
+    /// Why it does not route by the current plan: in its own words, or in its proxy's,
+    /// whose Envoy tried the plan before any worker did.
+    fn refusal<'a>(&'a self, current: Revision, proxies: &'a Proxies) -> Option<&'a str> {
+        let by_proxy = || proxies.refusal(&self.node, current);
+        self.refused
+            .as_deref()
+            .or_else(|| by_proxy().filter(|_| self.revision != Some(current)))
+    }
+
+    fn state(&self, current: Revision, now: Millis, proxies: &Proxies) -> &'static str {
         if now.saturating_sub(self.seen_ms) > SILENT_MS {
             "silent"
-        } else if self.refused.is_some() {
+        } else if self.refusal(current, proxies).is_some() {
             "refused"
         } else if self.revision == Some(current) {
             "converged"
@@ -268,6 +335,12 @@ impl Session {
 }
 
 impl Published {
+    /// Before there was a plan.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     /// As another judge wrote it.
     #[must_use]
     pub fn stored(revision: Revision, bytes: Vec<u8>) -> Self {
@@ -304,19 +377,20 @@ mod tests {
         }
     }
 
+    fn poll(session: &str, counter: u64) -> Poll {
+        Poll {
+            session: session.to_owned(),
+            node: "envoy-1".to_owned(),
+            revision: plan(counter).revision,
+            refused: None,
+        }
+    }
+
     #[test]
     fn measures_arrival_at_workers_that_serve() {
         let delivery = Delivery::empty();
         delivery.give_out(Published::of(&plan(1)), 0);
-        let polled = |session: &str, counter, now| {
-            let poll = Poll {
-                session: session.to_owned(),
-                node: "node".to_owned(),
-                revision: plan(counter).revision,
-                refused: None,
-            };
-            delivery.polled(&poll, now);
-        };
+        let polled = |session, counter, now| delivery.polled(&poll(session, counter), now);
         for session in ["main", "worker-1", "worker-2"] {
             polled(session, 1, 10);
         }
@@ -334,5 +408,68 @@ mod tests {
             Some(7)
         );
         assert_eq!(delivery.convergence(200_000).silent, 2);
+    }
+
+    #[test]
+    fn a_report_says_which_plan_a_worker_has_and_never_an_older_one() {
+        let delivery = Delivery::empty();
+        delivery.give_out(Published::of(&plan(1)), 0);
+        delivery.reported("worker-1", Some(plan(1).revision), 10);
+        delivery.give_out(Published::of(&plan(2)), 100);
+        delivery.reported("worker-1", Some(plan(2).revision), 104);
+        // One that was on its way for long, and one from before any plan.
+        delivery.reported("worker-1", Some(plan(1).revision), 900);
+        delivery.reported("worker-1", None, 901);
+        let convergence = delivery.convergence(902);
+        assert_eq!((convergence.workers, convergence.converged), (1, 1));
+        assert_eq!(convergence.decided_to_last_worker_ms, Some(4));
+    }
+
+    #[test]
+    fn what_a_proxy_refuses_its_workers_refuse_until_one_of_them_has_it() {
+        let delivery = Delivery::empty();
+        delivery.give_out(Published::of(&plan(1)), 0);
+        let revision = |counter| plan(counter).revision;
+        let states = |now| -> Vec<(String, &'static str, Option<String>)> {
+            let workers = delivery.workers(now).into_iter();
+            workers
+                .map(|worker| (worker.session, worker.state, worker.refused))
+                .collect()
+        };
+        let no = || Some("no".to_owned());
+        // One without a worker is shown by itself.
+        let refuse = |counter: u64| {
+            let version = format!("1.{counter}-x");
+            let mut proxies = delivery.proxies();
+            proxies.refused("envoy-1", &version, Some(revision(counter)), "no", 1);
+        };
+        refuse(1);
+        assert_eq!(states(1), [(String::new(), "refused", no())]);
+        for session in ["worker-1", "worker-2"] {
+            delivery.polled(&poll(session, 1), 2);
+            delivery.serves(session, 2);
+        }
+        let worker = |number: u32, state, why| (format!("worker-{number}"), state, why);
+        assert_eq!(
+            states(2),
+            [worker(1, "converged", None), worker(2, "converged", None)]
+        );
+        delivery.give_out(Published::of(&plan(2)), 3);
+        assert_eq!(
+            states(3),
+            [worker(1, "lagging", None), worker(2, "lagging", None)]
+        );
+        refuse(2);
+        assert_eq!(
+            states(4),
+            [worker(1, "refused", no()), worker(2, "refused", no())]
+        );
+        assert_eq!(delivery.heard_of(4).refused, 2);
+        assert_eq!(delivery.convergence(4).refused, 2);
+        delivery.polled(&poll("worker-1", 2), 5);
+        assert_eq!(
+            states(5),
+            [worker(1, "converged", None), worker(2, "refused", no())]
+        );
     }
 }

@@ -19,16 +19,28 @@ pub struct Poll {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Heard {
-    Polled { poll: Poll, at_ms: Millis },
+    Polled {
+        poll: Poll,
+        at_ms: Millis,
+    },
     /// It sent a report or samples.
-    Serves { session: String, at_ms: Millis },
+    Serves {
+        session: String,
+        /// Of the plan that it routed by when it made the report.
+        revision: Option<Revision>,
+        at_ms: Millis,
+    },
 }
 
 impl Heard {
     pub(super) fn tell(&self, delivery: &Delivery) {
         match self {
             Self::Polled { poll, at_ms } => delivery.polled(poll, *at_ms),
-            Self::Serves { session, at_ms } => delivery.serves(session, *at_ms),
+            Self::Serves {
+                session,
+                revision,
+                at_ms,
+            } => delivery.reported(session, *revision, *at_ms),
         }
     }
 }

@@ -60,7 +60,7 @@ impl Service {
     /// # Errors
     /// A report that is refused for good, or a judge that cannot take it now.
     pub async fn report(&self, report: Report, place: Place) -> Result<Counted, IngestError> {
-        let session = report.session.clone();
+        let (session, revision) = (report.session.clone(), report.revision);
         let (done, answer) = oneshot::channel();
         let ingest = Ingest::Report {
             report: Box::new(report),
@@ -71,7 +71,7 @@ impl Service {
         let result = answer.await.map_err(|_| IngestError::Busy)?;
         // Who sends nonsense is no worker.
         if result.is_ok() {
-            self.delivery.serves(&session, self.now());
+            self.delivery.reported(&session, revision, self.now());
         }
         self.live().counters.counted(&result);
         result

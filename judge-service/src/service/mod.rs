@@ -12,6 +12,7 @@ mod live;
 pub mod models;
 mod notices;
 mod pace;
+mod proxies;
 mod readiness;
 mod reference;
 mod room;
@@ -23,6 +24,7 @@ pub use delivery::{Delivery, Published, WorkerState};
 pub use heard::{Heard, Poll};
 pub use ingest::{IngestError, wall_clock};
 pub use live::{Counters, Example, Point};
+pub use proxies::{Proxies, ProxyState};
 pub use reference::SampleRefusal;
 pub use room::Place;
 

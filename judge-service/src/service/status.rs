@@ -115,7 +115,15 @@ impl Service {
 
     #[must_use]
     pub fn counters(&self) -> Counters {
-        self.live().counters.clone()
+        let ecds = self.delivery.proxies().counts;
+        let mut counters = self.live().counters.clone();
+        counters.requests_malformed += ecds.malformed;
+        Counters {
+            ecds_sent: ecds.sent,
+            ecds_accepted: ecds.accepted,
+            ecds_refused: ecds.refused,
+            ..counters
+        }
     }
 
     pub fn malformed(&self) {
