@@ -92,6 +92,11 @@ impl Shared {
                     tracing::error!(%error, revision = %plan.revision, "the plan is no JSON");
                     Status::internal("the judge's plan is no JSON")
                 })?;
+                if newest.is_none()
+                    && let Some(objection) = &made.objection
+                {
+                    tracing::warn!(%objection, "a filter of this version would refuse --xds-plugin");
+                }
                 let resource = Arc::new(made);
                 *newest = Some((Arc::clone(plan), Arc::clone(&resource)));
                 Ok(resource)
@@ -99,7 +104,8 @@ impl Shared {
         }
     }
 
-    fn learned(&self, node: &str, learned: Learned) {
+    /// `of` is what is newest.
+    fn learned(&self, node: &str, learned: Learned, of: &Resource) {
         let now = self.service.now();
         match learned {
             Learned::Accepted { version } => {
@@ -108,7 +114,10 @@ impl Shared {
                 drop(proxies);
                 self.service.count(|counters| counters.ecds_accepted += 1);
             }
-            Learned::Refused { version, why } => {
+            Learned::Refused { version, mut why } => {
+                if let Some(objection) = of.objection.as_ref().filter(|_| version == of.version) {
+                    why += &format!("; a filter of this version says: {objection}");
+                }
                 tracing::warn!(
                     node,
                     version,
@@ -199,7 +208,7 @@ impl<V: Variant> Talk<V> {
                 self.shared.service.delivery().proxies().came(node, now);
             }
             if let Some(learned) = step.learned {
-                self.shared.learned(node, learned);
+                self.shared.learned(node, learned, &resource);
             }
         }
         self.respond(step.responses, &resource);
