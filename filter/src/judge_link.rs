@@ -7,10 +7,10 @@
 
 use crate::host;
 use crate::plans;
-use crate::settings::{Judge, Settings};
 use crate::worker::{self, Worker};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, LogLevel, MapType};
+use serinus_core::settings::{Judge, Settings};
 use std::rc::Rc;
 use std::time::Duration;
 

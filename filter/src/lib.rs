@@ -14,7 +14,6 @@ mod plans;
 mod request;
 mod root;
 mod sampler;
-mod settings;
 mod stream;
 mod worker;
 

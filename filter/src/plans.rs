@@ -2,11 +2,11 @@
 //! compiled, and only then swapped in.
 
 use crate::host;
-use crate::settings::Settings;
 use crate::worker::Worker;
 use proxy_wasm::types::LogLevel;
 use serinus_core::json;
 use serinus_core::plan::{self, CompiledPlan, Plan};
+use serinus_core::settings::Settings;
 use std::rc::Rc;
 
 /// What a poll brought.

@@ -3,14 +3,13 @@
 use crate::host;
 use crate::judge_link::{JudgeLink, Source};
 use crate::plans;
-use crate::settings::{self, Settings};
 use crate::stream::Stream;
 use crate::worker;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{ContextType, LogLevel};
 use serinus_core::json::FieldError;
-use serinus_core::plan;
+use serinus_core::settings::{self, Configuration, Settings};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -55,23 +54,21 @@ impl Drop for Root {
 
 impl Root {
     fn configure(&mut self) -> Result<(), FieldError> {
-        let (mut settings, ignored) = settings::read(self.get_plugin_configuration().as_deref())?;
-        let compiled = match settings.plan.take() {
-            None => None,
-            Some(plan) => Some(plan::compile(&plan).map_err(|error| {
-                FieldError::new(format!("plan.{}", error.field), error.problem)
-            })?),
-        };
+        let Configuration {
+            settings,
+            plan,
+            ignored,
+        } = settings::read(self.get_plugin_configuration().as_deref())?;
         let settings = Rc::new(settings);
         self.settings = Rc::clone(&settings);
         self.link = worker::with(|worker| {
             worker.roots = worker.roots.wrapping_add(1);
             self.number = worker.roots;
-            let source = match compiled {
+            let source = match plan {
                 None => Source::Poll,
                 Some(_) => Source::Configuration,
             };
-            let refused = compiled.and_then(|compiled| {
+            let refused = plan.and_then(|compiled| {
                 // As if the judge had said so: it did, to whoever configured this proxy.
                 if worker.heard_us == 0 {
                     worker.heard_us = host::now_us();

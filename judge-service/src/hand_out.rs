@@ -141,7 +141,7 @@ impl HandOut {
             .ok_or_else(|| failed("answered something that is no plan".to_owned()))?;
         Ok(Some(Published {
             revision,
-            bytes: bytes.to_vec(),
+            bytes,
         }))
     }
 }

@@ -18,7 +18,10 @@ const STATE_OF_THE_WORLD: Edit = ("api_type: DELTA_GRPC", "api_type: GRPC");
 
 /// Where Envoy counts the filter configurations that it took, and those that it did not.
 const RELOADS: &str = "extension_config_discovery.http_filter.serinus.config_reload";
-const REFUSALS: &str = "extension_config_discovery.http_filter.serinus.config_fail";
+const REFUSALS: &str = "extension_config_discovery.http_filter.serinus.update_rejected";
+
+const VMS: &str = "wasm.envoy.wasm.runtime.v8.active";
+const VMS_CREATED: &str = "wasm.envoy.wasm.runtime.v8.created";
 
 /// The name of the node in `envoy/ecds.yaml`.
 const NODE: &str = "envoy-1";
@@ -198,7 +201,7 @@ async fn a_refusal_is_shown_and_the_plan_before_goes_on() {
         (
             &(|plugin: &mut Value| plugin["configuration"]["colour"] = json!("red"))
                 as &dyn Fn(&mut Value),
-            "serinus",
+            "Unable to create Wasm plugin serinus; a filter of this version says: colour: unknown field",
         ),
         (
             &|plugin: &mut Value| plugin["wasm"] = json!("/nowhere/filter.wasm"),
@@ -212,7 +215,7 @@ async fn a_refusal_is_shown_and_the_plan_before_goes_on() {
         println!("refused: {why}");
         assert!(why.contains(words), "{why}");
         assert!(wire.envoy.statistic(REFUSALS).await.unwrap() > refusals);
-        wire.unharmed().await;
+        all_are_served(&wire, arm_at_half).await;
         let proxies = get(&wire, "/v1/proxies").await.unwrap();
         assert_eq!(proxies[0]["node"], NODE);
         assert_eq!(proxies[0]["connected"], true);
@@ -224,7 +227,10 @@ async fn a_refusal_is_shown_and_the_plan_before_goes_on() {
     settled_by(&wire.judge).await.unwrap();
     let proxies = get(&wire, "/v1/proxies").await.unwrap();
     assert_eq!(proxies[0]["refused"], Value::Null);
-    wire.unharmed().await;
+    all_are_served(&wire, arm_at_half).await;
+    // What was tried in vain left nothing behind.
+    let active = wire.envoy.statistic(VMS).await.unwrap();
+    assert_eq!(active, WORKERS + 2);
 }
 
 /// An Envoy that never had a filter says so too; its requests get the baseline.
@@ -244,7 +250,7 @@ async fn the_first_refusal_of_a_proxy_is_shown_without_any_worker() {
     all_are_served(&wire, |_| Arm::Control).await;
 }
 
-/// Steps a rollout of nobody's requests, so that a new plan goes out.
+/// Has a rollout of nobody's requests come and go, so that a new plan goes out.
 struct Pusher {
     pushes: u64,
 }
@@ -252,16 +258,23 @@ struct Pusher {
 impl Pusher {
     async fn push(&mut self, wire: &Wire) -> Result<()> {
         self.pushes += 1;
-        if self.pushes.is_multiple_of(2) {
-            let path = "/v1/rollouts/nobody";
-            let reply = wire.judge.call(Method::DELETE, path, None).await?;
-            assert!((200..300).contains(&reply.status), "{reply:?}");
-            return Ok(());
+        match self.pushes % 3 {
+            1 => {
+                let mut nobody = spec();
+                nobody["id"] = json!("nobody");
+                nobody["match"] = json!({"host": "nobody.example"});
+                wire.judge.create(&nobody).await?;
+            }
+            2 => {
+                wire.judge.act("nobody", "abort", "it was nobody's").await?;
+            }
+            _ => {
+                let path = "/v1/rollouts/nobody";
+                let reply = wire.judge.call(Method::DELETE, path, None).await?;
+                assert!((200..300).contains(&reply.status), "{reply:?}");
+            }
         }
-        let mut nobody = spec();
-        nobody["id"] = json!("nobody");
-        nobody["match"] = json!({"host": "nobody.example"});
-        wire.judge.create(&nobody).await.map(drop)
+        Ok(())
     }
 }
 
@@ -277,11 +290,7 @@ impl Storm {
         let _turn = turn().await;
         let wire = with_rollout(Ecds::default()).await;
         let reloads = wire.envoy.statistic(RELOADS).await.unwrap();
-        let created = wire
-            .envoy
-            .statistic("wasm.envoy.wasm.runtime.v8.created")
-            .await
-            .unwrap();
+        let created = wire.envoy.statistic(VMS_CREATED).await.unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let sent: Arc<[AtomicU64; 2]> = Arc::default();
         let client = tokio::spawn(ask_on_and_on(
@@ -326,13 +335,8 @@ impl Storm {
             "taken": wire.envoy.statistic(RELOADS).await.unwrap() - reloads,
             "refused": wire.envoy.statistic(REFUSALS).await.unwrap(),
             "requests": sent.iter().map(|sent| sent.load(Ordering::Relaxed)).sum::<u64>(),
-            "vms_active": wire.envoy.statistic("wasm.envoy.wasm.runtime.v8.active").await.unwrap(),
-            "vms_created": wire
-                .envoy
-                .statistic("wasm.envoy.wasm.runtime.v8.created")
-                .await
-                .unwrap()
-                - created,
+            "vms_active": wire.envoy.statistic(VMS).await.unwrap(),
+            "vms_created": wire.envoy.statistic(VMS_CREATED).await.unwrap() - created,
             "rss_start_mb": tenths(sizes[0]),
             "rss_middle_mb": tenths(middle),
             "rss_end_mb": tenths(end),

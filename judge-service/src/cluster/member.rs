@@ -106,17 +106,17 @@ impl Member {
     /// Until this judge has the lease.
     async fn follow(&self, follower: &Follower) {
         loop {
-            match self.look(follower).await {
+            let looked = self.look(follower).await;
+            self.delivery.set_cut_off(!self.sure.stands());
+            match looked {
                 Ok(true) => return,
                 Ok(false) => {}
                 Err(error) => {
                     tracing::warn!(%error, "the database does not answer");
-                    self.delivery.set_cut_off(!self.sure.stands());
                     tokio::time::sleep(PAUSE).await;
                     continue;
                 }
             }
-            self.delivery.set_cut_off(false);
             if let Err(error) = self.shared.news().await {
                 tracing::debug!(%error, "no news from the database");
                 tokio::time::sleep(PAUSE).await;

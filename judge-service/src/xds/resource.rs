@@ -12,7 +12,9 @@ use envoy_types::pb::envoy::extensions::wasm::v3::{
 };
 use envoy_types::pb::google::protobuf::{Any, BoolValue, StringValue};
 use envoy_types::util::pack_any;
+use serinus_core::json::FieldError;
 use serinus_core::plan::Revision;
+use serinus_core::settings;
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
 
@@ -22,6 +24,9 @@ pub struct Resource {
     pub version: String,
     /// A `TypedExtensionConfig`.
     pub body: Any,
+    /// What a filter of this judge's version would say against it: Envoy does not say
+    /// why a filter refuses. A proxy's may be of another version.
+    pub objection: Option<FieldError>,
 }
 
 impl Resource {
@@ -29,8 +34,10 @@ impl Resource {
     /// A plan that is no JSON.
     pub fn new(plugin: &Plugin, plan: &Published) -> Result<Self, serde_json::Error> {
         let configuration = configuration(&plugin.configuration, &plan.bytes)?;
+        let objection = settings::read(Some(configuration.as_bytes())).err();
         let body = typed(plugin, configuration);
         Ok(Self {
+            objection,
             name: plugin.filter.clone(),
             version: version(plan.revision, &body.value),
             body,

@@ -98,6 +98,11 @@ impl Shared {
                     tracing::error!(%error, revision = %plan.revision, "the plan is no JSON");
                     Status::internal("the judge's plan is no JSON")
                 })?;
+                if newest.is_none()
+                    && let Some(objection) = &made.objection
+                {
+                    tracing::warn!(%objection, "a filter of this version would refuse --xds-plugin");
+                }
                 let resource = Arc::new(made);
                 *newest = Some((Arc::clone(plan), Arc::clone(&resource)));
                 Ok(resource)
@@ -105,7 +110,8 @@ impl Shared {
         }
     }
 
-    fn learned(&self, node: &str, learned: Learned) {
+    /// `of` is what is newest.
+    fn learned(&self, node: &str, learned: Learned, of: &Resource) {
         let now = (self.clock)();
         match learned {
             Learned::Accepted { version } => {
@@ -113,7 +119,10 @@ impl Shared {
                 proxies.accepted(node, &version, revision_of(&version), now);
                 proxies.counts.accepted += 1;
             }
-            Learned::Refused { version, why } => {
+            Learned::Refused { version, mut why } => {
+                if let Some(objection) = of.objection.as_ref().filter(|_| version == of.version) {
+                    why += &format!("; a filter of this version says: {objection}");
+                }
                 tracing::warn!(
                     node,
                     version,
@@ -221,7 +230,7 @@ impl<V: Variant> Talk<V> {
                 self.shared.delivery.proxies().came(node, now);
             }
             if let Some(learned) = step.learned {
-                self.shared.learned(node, learned);
+                self.shared.learned(node, learned, &resource);
             }
         }
         self.respond(step.responses, &resource);

@@ -4,9 +4,9 @@
 //! One that stands in a file for good carries no plan, so that a proxy that starts
 //! while the judge is away serves the baseline.
 
-use serinus_core::json::{self, FieldError};
-use serinus_core::plan::Plan;
-use serinus_core::read_fields;
+use crate::json::{self, FieldError};
+use crate::plan::{self, CompiledPlan, Plan};
+use crate::read_fields;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
@@ -14,7 +14,7 @@ pub struct Settings {
     pub judge: Option<Judge>,
     /// With it the judge is not polled for plans: it, or whoever writes this
     /// configuration, puts each new plan here.
-    pub plan: Option<Plan>,
+    plan: Option<Plan>,
     /// The request header that routes match; what a client sent in it is replaced.
     pub arm_header: String,
     /// The request header in which `request_mirror_policies` find the cluster of a
@@ -66,14 +66,23 @@ impl Default for Settings {
     }
 }
 
-/// The settings, and the paths of what a newer judge's plan has that this filter does
-/// not know.
+/// A plugin configuration that is as it should be.
+#[derive(Debug, Default)]
+pub struct Configuration {
+    pub settings: Settings,
+    pub plan: Option<CompiledPlan>,
+    /// Paths of what a newer judge's plan has that this version does not know.
+    pub ignored: Vec<String>,
+}
+
+/// Strict in what people write, and tolerant of a newer judge's plan.
 ///
 /// # Errors
-/// A configuration that people wrote wrongly; the proxy keeps the one before.
-pub fn read(bytes: Option<&[u8]>) -> Result<(Settings, Vec<String>), FieldError> {
+/// A configuration that people wrote wrongly, or a plan that does not compile; the
+/// proxy keeps the one before.
+pub fn read(bytes: Option<&[u8]>) -> Result<Configuration, FieldError> {
     let Some(bytes) = bytes.filter(|bytes| !bytes.is_empty()) else {
-        return Ok((Settings::default(), Vec::new()));
+        return Ok(Configuration::default());
     };
     let (mut settings, ignored): (Settings, _) = json::read_tolerant(bytes)?;
     if let Some(field) = ignored.iter().find(|field| !field.starts_with("plan.")) {
@@ -111,7 +120,18 @@ pub fn read(bytes: Option<&[u8]>) -> Result<(Settings, Vec<String>), FieldError>
             "is missing; beside a plan name the judge that it is of",
         ));
     }
-    Ok((settings, ignored))
+    let plan = match settings.plan.take() {
+        None => None,
+        Some(plan) => Some(
+            plan::compile(&plan)
+                .map_err(|error| FieldError::new(format!("plan.{}", error.field), error.problem))?,
+        ),
+    };
+    Ok(Configuration {
+        settings,
+        plan,
+        ignored,
+    })
 }
 
 /// In lower case, as Envoy keeps them.
