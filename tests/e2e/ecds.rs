@@ -53,8 +53,9 @@ async fn revision(wire: &Wire) -> Result<String> {
 
 /// Waits until Envoy has taken the plan that is out.
 async fn taken(wire: &Wire) -> Result<()> {
-    let newest = revision(wire).await?;
     wait::until("Envoy to take the plan", LIMIT, async || {
+        // The judge has reasons of its own for a new one, such as the end of a warm-up.
+        let newest = revision(wire).await?;
         let proxies = get(wire, "/v1/proxies").await?;
         Ok((proxies[0]["accepted"] == json!(newest)).then_some(()))
     })
@@ -342,7 +343,10 @@ impl Storm {
             "rss_end_mb": tenths(end),
         });
         println!("ecds: {figures}");
-        assert_eq!(figures["taken"], self.pushes);
+        assert!(
+            figures["taken"].as_u64() >= Some(self.pushes),
+            "each was taken"
+        );
         assert_eq!(figures["refused"], 0);
         assert!(
             end <= middle + self.tolerated_mib,
