@@ -19,8 +19,10 @@ pub struct Worker {
     pub heard_us: u64,
     pub silent_us: u64,
     pub metrics: Metrics,
-    /// Root contexts that were configured; the last of them speaks for the worker.
-    pub roots: u32,
+    /// Root contexts that are alive, by number, in the order in which they were
+    /// configured; the last of them speaks for the worker.
+    pub roots: Vec<u32>,
+    pub last_root: u32,
 }
 
 thread_local! {
@@ -39,7 +41,8 @@ pub fn with<T>(use_it: impl FnOnce(&mut Worker) -> T) -> Option<T> {
             heard_us: 0,
             silent_us: 0,
             metrics: Metrics::default(),
-            roots: 0,
+            roots: Vec::new(),
+            last_root: 0,
         })))
     })
 }
