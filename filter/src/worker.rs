@@ -34,15 +34,22 @@ thread_local! {
 pub fn with<T>(use_it: impl FnOnce(&mut Worker) -> T) -> Option<T> {
     WORKER.with(|cell| {
         let mut worker = cell.try_borrow_mut().ok()?;
-        Some(use_it(worker.get_or_insert_with(|| Worker {
-            ledger: Ledger::new(host::random_id()),
-            samples: SampleQueue::default(),
-            plan: None,
-            heard_us: 0,
-            silent_us: 0,
-            metrics: Metrics::default(),
-            roots: Vec::new(),
-            last_root: 0,
-        })))
+        Some(use_it(worker.get_or_insert_with(new)))
     })
+}
+
+/// Out of line, since every use of a worker has a branch for it.
+#[cold]
+#[inline(never)]
+fn new() -> Worker {
+    Worker {
+        ledger: Ledger::new(host::random_id()),
+        samples: SampleQueue::default(),
+        plan: None,
+        heard_us: 0,
+        silent_us: 0,
+        metrics: Metrics::default(),
+        roots: Vec::new(),
+        last_root: 0,
+    }
 }

@@ -119,11 +119,12 @@ async fn follows_the_judge(edits: &[Edit]) {
     taken(&wire).await.unwrap();
     // Nobody asked for a plan: the workers say which one they have, and by the reports
     // of those that served something it is known that they serve.
-    let status = wire.judge.status(ID).await.unwrap();
+    let delivery = wire.judge.status(ID).await.unwrap().delivery;
     assert_eq!(
-        (status.delivery.workers, status.delivery.converged),
+        (delivery.workers, delivery.converged),
         (WORKERS as u32, WORKERS as u32)
     );
+    assert!(delivery.decided_to_last_worker_ms.is_some(), "{delivery:?}");
     wire.vms_live().await.unwrap();
 }
 

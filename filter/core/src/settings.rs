@@ -80,6 +80,8 @@ pub struct Configuration {
 /// # Errors
 /// A configuration that people wrote wrongly, or a plan that does not compile; the
 /// proxy keeps the one before.
+// Inlined into the filter's one call of it, which spares 1.7 KB there.
+#[inline(always)]
 pub fn read(bytes: Option<&[u8]>) -> Result<Configuration, FieldError> {
     let bytes = bytes.filter(|bytes| !bytes.is_empty()).unwrap_or(b"{}");
     let (mut settings, ignored): (Settings, _) = json::read_tolerant(bytes)?;
