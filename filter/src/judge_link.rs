@@ -160,7 +160,8 @@ impl JudgeLink {
         });
     }
 
-    pub fn on_answer(&mut self, token: u32, num_headers: usize, body_size: usize) {
+    /// `speaks` says whether there may be another call at once.
+    pub fn on_answer(&mut self, token: u32, num_headers: usize, body_size: usize, speaks: bool) {
         let now_us = host::now_us();
         let answer = read_answer(num_headers, body_size);
         worker::with(|worker| {
@@ -173,7 +174,7 @@ impl JudgeLink {
                 self.on_plan(worker, answer, now_us);
                 // A change must not wait for a tick: the next poll also tells the
                 // judge that this revision has arrived.
-                if self.poll.is_due(now_us) {
+                if speaks && self.poll.is_due(now_us) {
                     self.send_poll(worker, now_us);
                 }
             } else if self.report.token == Some(token) {

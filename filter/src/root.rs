@@ -38,8 +38,9 @@ impl Context for Root {
         body_size: usize,
         _num_trailers: usize,
     ) {
+        let speaks = self.speaks();
         if let Some(link) = &mut self.link {
-            link.on_answer(token, num_headers, body_size);
+            link.on_answer(token, num_headers, body_size, speaks);
         }
     }
 }
@@ -48,11 +49,20 @@ impl Context for Root {
 /// be the place, but every request would pay for its export.)
 impl Drop for Root {
     fn drop(&mut self) {
+        worker::with(|worker| worker.roots.retain(|root| *root != self.number));
         let _ = hostcalls::set_tick_period(Duration::ZERO);
     }
 }
 
 impl Root {
+    /// A root context lives as long as the last stream that began under it. While there
+    /// is a newer one it makes no calls: else a worker would make them as often as it has
+    /// old streams. It goes on to look: when its configuration comes back while it is
+    /// alive, Envoy takes it again and tells it nothing.
+    fn speaks(&self) -> bool {
+        worker::with(|worker| worker.roots.last() == Some(&self.number)) == Some(true)
+    }
+
     fn configure(&mut self) -> Result<(), FieldError> {
         let Configuration {
             settings,
@@ -62,8 +72,9 @@ impl Root {
         let settings = Rc::new(settings);
         self.settings = Rc::clone(&settings);
         self.link = worker::with(|worker| {
-            worker.roots = worker.roots.wrapping_add(1);
-            self.number = worker.roots;
+            worker.last_root = worker.last_root.wrapping_add(1);
+            self.number = worker.last_root;
+            worker.roots.push(self.number);
             let source = match plan {
                 None => Source::Poll,
                 Some(_) => Source::Configuration,
@@ -108,19 +119,13 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
-        // A root context lives as long as the last stream that began under it. From the
-        // next configuration on the newer one makes the calls: what waits for an answer
-        // here is sent again there.
-        if worker::with(|worker| worker.roots != self.number) == Some(true) {
-            self.link = None;
-            let _ = hostcalls::set_tick_period(Duration::ZERO);
-            return;
-        }
         if !self.ticked {
             self.ticked = true;
             let _ = hostcalls::set_tick_period(TICK);
         }
-        if let Some(link) = &mut self.link {
+        if self.speaks()
+            && let Some(link) = &mut self.link
+        {
             link.on_tick();
         }
     }

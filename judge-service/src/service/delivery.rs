@@ -180,7 +180,6 @@ impl Delivery {
     }
 
     /// What proxies on ECDS say, and said.
-    #[must_use]
     pub fn proxies(&self) -> MutexGuard<'_, Proxies> {
         self.proxies.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -98,8 +98,9 @@ fn check_settings(within: &str, settings: &Map<String, Value>) -> Result<(), Fie
             "stands there; the judge puts its own plan in this place",
         ));
     }
-    let cluster = settings.get("judge").and_then(|judge| judge.get("cluster"));
-    if !cluster.is_some_and(|cluster| cluster.as_str().is_some_and(|name| !name.is_empty())) {
+    let judge = settings.get("judge");
+    let cluster = judge.and_then(|judge| judge.get("cluster")?.as_str());
+    if cluster.is_none_or(str::is_empty) {
         return Err(FieldError::new(
             field("judge.cluster"),
             "is missing; name the cluster by which the proxy reaches this judge",

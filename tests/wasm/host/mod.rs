@@ -149,6 +149,25 @@ impl Host {
         Ok(true)
     }
 
+    /// The plugin configuration of an older root context, which a stream keeps alive,
+    /// comes back: Envoy takes that root again, and tells it nothing.
+    pub fn configure_back(&mut self, configuration: &str) -> Result<()> {
+        let mut retiring =
+            self.state().roots.iter().filter(|(_, root)| {
+                root.retiring && root.configuration == configuration.as_bytes()
+            });
+        let Some(id) = retiring.next().map(|(id, _)| *id) else {
+            bail!("no root context that is alive has this configuration");
+        };
+        let old = std::mem::replace(&mut self.root, id);
+        for (id, retiring) in [(id, false), (old, true)] {
+            if let Some(root) = self.state_mut().roots.get_mut(&id) {
+                root.retiring = retiring;
+            }
+        }
+        self.end_retired(old)
+    }
+
     fn new_context(&mut self) -> u32 {
         let state = self.state_mut();
         let id = state.next_context;
