@@ -1,10 +1,10 @@
 # Thin calls; what a step needs and how it gets it is said where it is done.
 CARGO ?= cargo
 # The filter is built for wasm by filter/build-wasm; natively it is only linted.
-# Envoy's protobufs, which only one peer of the benchmark needs, are built by it alone.
+# The benchmark's ext_proc peer is built by it alone, optimised.
 NATIVE := --workspace --exclude serinus-filter --exclude serinus-bench-ext-proc
 
-.PHONY: help bench-filter bench-rollback sim demo demo-keep fuzz soak soak-durability test build wasm envoy lint format train clean
+.PHONY: help bench-filter bench-judge bench-rollback postgres sim demo demo-keep fuzz soak soak-durability soak-ecds test build wasm envoy lint format train clean
 
 help:
 	@echo 'make demo       three releases of a real model in real Envoy, about a minute after the build'
@@ -13,11 +13,13 @@ help:
 	@echo 'make build      the filter (target/wasm), the judge (target/debug/serinus) and the demo'
 	@echo 'make lint       rustfmt and clippy'
 	@echo 'make bench-filter  what the filter adds to a request, beside Lua and ext_proc (target/bench)'
+	@echo 'make bench-judge   reports a second, memory, and how fast a plan is everywhere, some minutes (target/bench)'
 	@echo 'make sim        false alarms and detection, ours beside peers, some minutes (target/bench, stats/docs)'
 	@echo 'make fuzz       core fed with bytes for FUZZ_SECONDS (60), split over five targets'
 	@echo 'make soak       a million requests and a thousand plans in real Envoy, about ten minutes (target/bench)'
 	@echo 'make soak-durability  simulated workers, a faulty network and killed judges for SERINUS_SECONDS (300)'
 	@echo 'make bench-rollback   from a bad answer to the last request of its version, beside peers, half an hour (target/bench)'
+	@echo 'make soak-ecds  a thousand plans by ECDS into real Envoy, some minutes (target/bench)'
 	@echo 'make train      train the demo models again (needs scikit-learn)'
 
 demo: wasm envoy
@@ -28,7 +30,7 @@ demo: wasm envoy
 demo-keep:
 	$(MAKE) demo DEMO=--keep
 
-test: wasm envoy
+test: wasm envoy postgres
 	$(CARGO) build --locked -p serinus-judge -p serinus-tests --bins
 	$(CARGO) test --locked $(NATIVE)
 
@@ -41,9 +43,18 @@ wasm:
 envoy:
 	@echo "Envoy: $$(envoy/get-envoy)"
 
+postgres:
+	@echo "PostgreSQL: $$(tests/postgres-server --programs)"
+
 bench-filter: wasm envoy
 	$(CARGO) build --locked --release -p serinus-bench-ext-proc
 	$(CARGO) test --locked -p serinus-tests --bench filter
+
+bench-judge: wasm envoy postgres
+	@echo 'building the judge in the release profile (minutes, the first time)'
+	$(CARGO) build --locked --release -p serinus-judge
+	$(CARGO) build --locked -p serinus-tests --bin bench-judge
+	target/debug/bench-judge $(PART)
 
 sim:
 	$(CARGO) build --locked -p serinus-tests --bin sim
@@ -64,6 +75,11 @@ soak-durability:
 bench-rollback: wasm envoy
 	$(CARGO) build --locked -p serinus-judge -p serinus-tests --bins
 	target/debug/rollback $(ROLLBACK)
+
+soak-ecds: wasm envoy
+	$(CARGO) build --locked -p serinus-judge -p serinus-tests --bins
+	$(CARGO) test --locked -p serinus-tests --test e2e -- --ignored --nocapture --exact \
+		ecds::memory_settles_over_a_thousand_pushes
 
 lint:
 	$(CARGO) fmt --all --check

@@ -1,16 +1,16 @@
 //! The calls between a worker and the judge: a long poll for the plan, reports
-//! until each is acknowledged, samples once.
+//! until each is acknowledged, samples once. A worker whose plan comes with the plugin
+//! configuration asks for none, and says by the same call which one it has.
 //!
 //! At most one call of each kind is under way, so a judge that hangs costs three
 //! calls a worker.
 
 use crate::host;
-use crate::settings::{Judge, Settings};
+use crate::plans;
 use crate::worker::{self, Worker};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, LogLevel, MapType};
-use serinus_core::json;
-use serinus_core::plan::{self, Plan};
+use serinus_core::settings::{Judge, Settings};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -21,6 +21,9 @@ const POLL_TIMEOUT: Duration = Duration::from_secs(10);
 const POLL_WAIT: Duration = Duration::from_secs(8);
 /// Between two polls of which the first brought nothing.
 const POLL_PAUSE_US: u64 = 100_000;
+/// A worker that does not poll says so often which plan it has: the judge takes one
+/// that is silent for three times as long for gone.
+const PRESENCE_US: u64 = 10_000_000;
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Only an answer with this header is the judge's; Envoy's own 503 has none.
@@ -37,9 +40,18 @@ const LONGEST_RETRY_AFTER_S: u64 = 60;
 /// Reports go this often until a plan says how often.
 const DEFAULT_REPORT_INTERVAL_US: u64 = 1_000_000;
 
+/// Where plans come from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    Poll,
+    /// The plugin configuration.
+    Configuration,
+}
+
 pub struct JudgeLink {
     judge: Judge,
     settings: Rc<Settings>,
+    source: Source,
     poll: Call,
     report: Call,
     samples: Call,
@@ -103,15 +115,22 @@ enum Answer {
 }
 
 impl JudgeLink {
-    pub fn new(judge: Judge, settings: Rc<Settings>) -> Self {
+    /// `refused` says why the plan that came with the configuration does not serve.
+    pub fn new(
+        judge: Judge,
+        settings: Rc<Settings>,
+        source: Source,
+        refused: Option<String>,
+    ) -> Self {
         Self {
             judge,
             settings,
+            source,
             poll: Call::default(),
             report: Call::default(),
             samples: Call::default(),
             reported: 0,
-            refused: None,
+            refused,
             ticked_us: 0,
         }
     }
@@ -173,11 +192,16 @@ impl JudgeLink {
             .as_ref()
             .map(|plan| plan.revision)
             .unwrap_or_default();
-        let path = format!(
-            "/v1/plan?revision={revision}&wait={}&session={}",
-            POLL_WAIT.as_secs(),
-            worker.ledger.session(),
-        );
+        let session = worker.ledger.session();
+        let path = match self.source {
+            Source::Poll => format!(
+                "/v1/plan?revision={revision}&wait={}&session={session}",
+                POLL_WAIT.as_secs(),
+            ),
+            Source::Configuration => {
+                format!("/v1/plan?revision={revision}&source=config&session={session}")
+            }
+        };
         let mut headers = self.headers("GET", &path);
         let node = host::string_property(&["xds", "node", "id"]).unwrap_or_default();
         // Only what is plain text goes into a header.
@@ -204,20 +228,21 @@ impl JudgeLink {
 
     fn on_plan(&mut self, worker: &mut Worker, answer: Answer, now_us: u64) {
         match answer {
+            Answer::Judge {
+                status: 200 | 204, ..
+            } if self.source == Source::Configuration => {
+                self.poll.succeeded(now_us + PRESENCE_US);
+                self.report.retry_now(now_us);
+            }
             Answer::Judge { status: 200, body } => {
-                self.refused = install(worker, &self.settings, &body).err();
+                self.refused = plans::install(worker, &self.settings, &body).err();
                 match &self.refused {
                     None => {
                         self.poll.succeeded(now_us);
                         self.report.retry_now(now_us);
                     }
                     Some(problem) => {
-                        host::log(
-                            LogLevel::Error,
-                            &format!(
-                                "serinus: a plan is refused, and the one before goes on: {problem}"
-                            ),
-                        );
+                        plans::log_refusal(problem);
                         self.poll.failed(now_us, jitter(worker));
                     }
                 }
@@ -368,67 +393,6 @@ impl JudgeLink {
             ("content-type", "application/json"),
         ]
     }
-}
-
-/// Parses, compiles, and only then swaps in.
-fn install(worker: &mut Worker, settings: &Settings, body: &[u8]) -> Result<(), String> {
-    let (document, ignored) =
-        json::read_tolerant::<Plan>(body).map_err(|error| printable(&error.to_string()))?;
-    let compiled = plan::compile(&document).map_err(|error| printable(&error.to_string()))?;
-    if worker
-        .plan
-        .as_ref()
-        .is_some_and(|current| current.revision > compiled.revision)
-    {
-        return Err(format!(
-            "revision {} is older than the one that serves",
-            compiled.revision
-        ));
-    }
-    if !ignored.is_empty() {
-        host::log(
-            LogLevel::Warn,
-            &format!(
-                "serinus: plan {} has fields this filter does not know: {}",
-                compiled.revision,
-                ignored.join(", ")
-            ),
-        );
-    }
-    for rollout in &compiled.rollouts {
-        for (asked, able, setting) in [
-            (rollout.reads_bodies(), settings.hold_bodies, "hold_bodies"),
-            (
-                rollout.shadow.is_some(),
-                settings.shadow_header.is_some(),
-                "shadow_header",
-            ),
-        ] {
-            if asked && !able {
-                host::warn(&format!(
-                    "serinus: rollout {} needs `{setting}` in the plugin configuration, and goes on without",
-                    rollout.id
-                ));
-            }
-        }
-    }
-    worker.metrics.revision(compiled.revision);
-    worker.plan = Some(Rc::new(compiled));
-    Ok(())
-}
-
-/// Text fit for a header: what is not printable ASCII becomes `?`.
-fn printable(text: &str) -> String {
-    text.chars()
-        .take(512)
-        .map(|c| {
-            if c.is_ascii_graphic() || c == ' ' {
-                c
-            } else {
-                '?'
-            }
-        })
-        .collect()
 }
 
 /// No headers means that the answer was cut off; reading one would panic.

@@ -10,10 +10,10 @@ mod held;
 mod host;
 mod judge_link;
 mod metrics;
+mod plans;
 mod request;
 mod root;
 mod sampler;
-mod settings;
 mod stream;
 mod worker;
 

@@ -1,8 +1,8 @@
 //! A request as core reads it: headers from the host, the body from what was held.
 
 use crate::host;
-use crate::settings::Settings;
 use serinus_core::request::{self, Body};
+use serinus_core::settings::Settings;
 
 /// How much of a request is there when it is decided.
 #[derive(Debug, Clone, Copy)]

@@ -5,13 +5,13 @@ use crate::held::Held;
 use crate::host;
 use crate::request::{Request, Sent};
 use crate::sampler::Sampler;
-use crate::settings::Settings;
 use crate::worker;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType};
 use serinus_core::decision::{self, Around, Decision, Outcome};
 use serinus_core::ledger::FlightId;
 use serinus_core::plan::wire::LatencyUntil;
+use serinus_core::settings::Settings;
 use std::rc::Rc;
 
 pub struct Stream {

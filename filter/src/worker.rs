@@ -19,6 +19,8 @@ pub struct Worker {
     pub heard_us: u64,
     pub silent_us: u64,
     pub metrics: Metrics,
+    /// Root contexts that were configured; the last of them speaks for the worker.
+    pub roots: u32,
 }
 
 thread_local! {
@@ -37,6 +39,7 @@ pub fn with<T>(use_it: impl FnOnce(&mut Worker) -> T) -> Option<T> {
             heard_us: 0,
             silent_us: 0,
             metrics: Metrics::default(),
+            roots: 0,
         })))
     })
 }

@@ -9,6 +9,7 @@ mod entry;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use check::check;
 pub use entry::Entry;
 
 use crate::domain::decision::{By, Decision, Deed, Evidence, NO_HASH, Sealed};
@@ -225,8 +226,13 @@ impl Books {
                 entry.add(part, &arms);
             }
         }
-        self.sessions
-            .insert(report.session.clone(), report.sequence);
+        match self.sessions.get_mut(&report.session) {
+            Some(last) => *last = report.sequence,
+            None => {
+                self.sessions
+                    .insert(report.session.clone(), report.sequence);
+            }
+        }
         self.change
             .sessions
             .push((report.session.clone(), report.sequence));
@@ -237,10 +243,32 @@ impl Books {
         })
     }
 
+    /// Whether it is the next report of its session, or one of before.
+    #[must_use]
+    pub fn follows(&self, report: &Report) -> bool {
+        let last = self.sessions.get(&report.session).copied();
+        report.sequence <= last.unwrap_or_default().saturating_add(1)
+    }
+
+    /// The next commit has the plan of its revision, as workers get it: other judges give
+    /// it out too.
+    pub fn give_out(&mut self, plan: Vec<u8>) {
+        self.change.published = Some(plan);
+    }
+
+    /// A letter of another judge was taken in: the next commit deletes it.
+    pub fn read_letter(&mut self, position: i64) {
+        self.change.letters_read.push(position);
+    }
+
     /// Takes what the store has yet to write.
     pub fn take_change(&mut self, now: Millis) -> Change {
         let mut change = core::mem::take(&mut self.change);
         change.now_ms = now;
+        // Each session once, with its last number, which came last.
+        change.sessions.reverse();
+        change.sessions.sort_by(|left, right| left.0.cmp(&right.0));
+        change.sessions.dedup_by(|left, right| left.0 == right.0);
         for entry in &mut self.rollouts {
             entry.take_change(&mut change);
         }

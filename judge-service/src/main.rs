@@ -1,14 +1,18 @@
 //! `serinus`: the judge, and the tools around it.
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
+use serinus_core::json::FieldError;
+use serinus_judge::cluster::Member;
 use serinus_judge::domain::plan::Terms;
+use serinus_judge::hand_out::{Form, HandOut};
 use serinus_judge::replay::{self, Replayed};
-use serinus_judge::service::{Service, Settings, wall_clock};
-use serinus_judge::store::Sqlite;
+use serinus_judge::service::{Delivery, Service, Settings, wall_clock};
+use serinus_judge::store::{Location, Postgres, Shared, Sqlite, Store};
+use serinus_judge::xds::{self, Plugin};
 use serinus_judge::{api, simulate};
 use std::io::{IsTerminal, Read, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +41,39 @@ enum Command {
     },
     /// Say how long each step of a rollout will take, and what will be caught
     Simulate(Simulate),
+    /// Write the plan that is out for an Envoy that gets its configuration by hand
+    Plan(PlanCommand),
+}
+
+#[derive(clap::Args)]
+struct PlanCommand {
+    /// Where the judge is
+    #[arg(long, default_value = "http://127.0.0.1:8090")]
+    judge: String,
+    /// What to write
+    #[arg(long = "as", value_enum)]
+    form: PlanForm,
+    /// For plugin-configuration: the filter's settings, to which the plan is added. JSON
+    /// as in envoy/serinus.yaml [default: {"judge": {"cluster": "judge"}}]
+    #[arg(long)]
+    settings: Option<PathBuf>,
+    /// For ecds: what proxies have where, JSON as for serve --xds-plugin
+    #[arg(long)]
+    plugin: Option<PathBuf>,
+    /// The file to replace, by renaming a new one over it [default: standard output]
+    #[arg(long)]
+    output: Option<PathBuf>,
+    /// Go on with each new plan; a judge that is away leaves the file as it is
+    #[arg(long)]
+    watch: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum PlanForm {
+    /// The filter's plugin configuration
+    PluginConfiguration,
+    /// A file for Envoy's path_config_source
+    Ecds,
 }
 
 #[derive(clap::Args)]
@@ -70,19 +107,29 @@ struct Serve {
     /// Where to listen; port 0 picks a free one
     #[arg(long, default_value = "127.0.0.1:8090")]
     listen: SocketAddr,
-    /// The database file; it is made when missing
+    /// The database: a file, which is made when missing, or
+    /// postgres://user:password@host:port/database
+    // Text, because an error of clap's repeats the value, and with it the password.
     #[arg(long, default_value = "serinus.sqlite")]
-    store: PathBuf,
+    store: String,
+    /// Where the other judges of the same PostgreSQL reach this one, as a URL
+    /// [default: the address it listens on]
+    #[arg(long)]
+    advertise: Option<String>,
     /// The folder of the model descriptions that rollouts name
     #[arg(long, default_value = ".")]
     models: PathBuf,
-    /// How often each worker reports
+    /// How often each worker reports; thousands of workers are asked to do it less often
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(100..=600_000))]
     report_interval_ms: u32,
     /// Percent of users that stay out of every rollout: they get the baseline, so
     /// that all that was released can be compared with nothing released
     #[arg(long, default_value_t = 0.0, value_parser = percent)]
     holdout_percent: f64,
+    /// Give plans out by ECDS too, on the same port: what proxies have where, as JSON
+    /// {"wasm": "/path/of/serinus_filter.wasm", "configuration": {"judge": {"cluster": "judge"}}}
+    #[arg(long)]
+    xds_plugin: Option<PathBuf>,
     /// Listen on an address that other machines reach, though the API has no
     /// authentication yet
     #[arg(long)]
@@ -107,6 +154,7 @@ fn main() -> ExitCode {
         }
         Command::Replay { bundle } => replayed(&bundle),
         Command::Simulate(simulate) => simulated(&simulate),
+        Command::Plan(plan) => handed_out(plan),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -142,6 +190,59 @@ fn simulated(asked: &Simulate) -> Result<(), String> {
         print!("{found}");
     }
     Ok(())
+}
+
+fn handed_out(asked: PlanCommand) -> Result<(), String> {
+    if asked.watch && asked.output.is_none() {
+        return Err("--watch: needs --output, the file to replace".to_owned());
+    }
+    let form = match (asked.form, asked.settings, asked.plugin) {
+        (PlanForm::PluginConfiguration, settings, None) => {
+            let settings = match settings {
+                None => xds::settings(br#"{"judge": {"cluster": "judge"}}"#)
+                    .map_err(|error| error.to_string())?,
+                Some(path) => xds::settings(&read("--settings", &path)?)
+                    .map_err(|error| within("--settings", &path, error))?,
+            };
+            Form::PluginConfiguration(settings)
+        }
+        (PlanForm::Ecds, None, Some(path)) => Form::Ecds(plugin("--plugin", &path)?),
+        (PlanForm::Ecds, None, None) => {
+            return Err("--plugin: is missing; --as ecds needs it".to_owned());
+        }
+        (PlanForm::PluginConfiguration, _, Some(_)) => {
+            return Err("--plugin: is for --as ecds; --settings is right here".to_owned());
+        }
+        (PlanForm::Ecds, Some(_), _) => {
+            return Err(
+                "--settings: is for --as plugin-configuration; --plugin has them here".to_owned(),
+            );
+        }
+    };
+    let hand_out = HandOut {
+        judge: asked.judge,
+        form,
+        output: asked.output,
+        watch: asked.watch,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("failed to start: {error}"))?;
+    runtime.block_on(hand_out.run())
+}
+
+fn plugin(option: &str, path: &Path) -> Result<Plugin, String> {
+    Plugin::read(&read(option, path)?).map_err(|error| within(option, path, error))
+}
+
+fn read(option: &str, path: &Path) -> Result<Vec<u8>, String> {
+    std::fs::read(path)
+        .map_err(|error| format!("{option}: failed to read {}: {error}", path.display()))
+}
+
+fn within(option: &str, path: &Path, error: FieldError) -> String {
+    format!("{option}: {}: {error}", path.display())
 }
 
 /// candle otherwise reads /proc/cpuinfo at every matrix product, which costs more
@@ -184,9 +285,15 @@ async fn judge(serve: Serve) -> Result<(), String> {
             serve.models.display()
         ));
     }
-    let store = Sqlite::open(&serve.store)
-        .await
-        .map_err(|error| format!("failed to open {}: {error}", serve.store.display()))?;
+    let plugin = match &serve.xds_plugin {
+        None => None,
+        Some(path) => Some(plugin("--xds-plugin", path)?),
+    };
+    let location: Location = serve
+        .store
+        .parse()
+        .map_err(|problem| format!("--store: {problem}"))?;
+    let opened = open(&location).await?;
     let settings = Settings {
         models: serve.models,
         terms: Terms {
@@ -196,22 +303,61 @@ async fn judge(serve: Serve) -> Result<(), String> {
         },
         evaluation_interval: Duration::from_millis(250),
     };
-    let service = Service::start(settings, Arc::new(store), wall_clock)
-        .await
-        .map_err(|error| format!("failed to read {}: {error}", serve.store.display()))?;
     let listener = TcpListener::bind(serve.listen)
         .await
         .map_err(|error| format!("failed to listen on {}: {error}", serve.listen))?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
+    let delivery = Arc::new(Delivery::empty());
+    let plans = Arc::clone(&delivery);
+    let (mut router, member) = match opened {
+        Opened::Alone(store) => {
+            let service = Service::start(settings, store, None, delivery, wall_clock)
+                .await
+                .map_err(|error| format!("failed to read {location}: {error}"))?;
+            (api::router(service), None)
+        }
+        Opened::Shared(shared) => {
+            let own = serve
+                .advertise
+                .unwrap_or_else(|| format!("http://{address}"));
+            let member = Member::join(settings, shared, delivery, own, wall_clock);
+            tokio::spawn(Arc::clone(&member).run());
+            (api::member_router(Arc::clone(&member)), Some(member))
+        }
+    };
+    if let Some(plugin) = plugin {
+        tracing::info!(filter = plugin.filter, "plans go out by ECDS too");
+        router = router.merge(xds::server::router(plans, wall_clock, plugin));
+    }
     println!("serinus judge listening on http://{address}");
     // A pipe that nobody reads is no reason to stop.
     let _ = std::io::stdout().flush();
     // Nothing to drain: whatever was acknowledged is on disk, and workers resend
     // the rest. So a signal ends the judge at once, long polls and all.
-    tokio::select! {
-        served = axum::serve(listener, api::router(service)) => served.map_err(|error| format!("failed to serve: {error}")),
+    let served = tokio::select! {
+        served = axum::serve(listener, router) => served.map_err(|error| format!("failed to serve: {error}")),
         () = asked_to_stop() => Ok(()),
+    };
+    if let Some(member) = member {
+        member.give_up().await;
     }
+    served
+}
+
+enum Opened {
+    /// A file is for one judge.
+    Alone(Arc<dyn Store>),
+    Shared(Arc<dyn Shared>),
+}
+
+async fn open(location: &Location) -> Result<Opened, String> {
+    let failed = |error| format!("failed to open {location}: {error}");
+    Ok(match location {
+        Location::File(path) => Opened::Alone(Arc::new(Sqlite::open(path).await.map_err(failed)?)),
+        Location::Postgres(url) => {
+            Opened::Shared(Arc::new(Postgres::open(url).await.map_err(failed)?))
+        }
+    })
 }
 
 async fn asked_to_stop() {

@@ -21,8 +21,10 @@ async fn all_get_control(lab: &Lab) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn envoy_validates_the_configuration() {
-    Envoy::validate().await.unwrap();
+async fn envoy_validates_the_configurations() {
+    for file in ["envoy/envoy.yaml", "envoy/ecds.yaml"] {
+        Envoy::validate(file).await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,7 +14,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hyper::Method;
 use serde_json::{Value, json};
 use serinus_tests::artefacts;
-use serinus_tests::envoy::Edit;
+use serinus_tests::envoy::{Edit, Envoy};
 use serinus_tests::failure::{During, Result};
 use serinus_tests::load::USER_HEADER;
 use serinus_tests::random::Random;
@@ -119,7 +119,7 @@ impl Soak {
         let counts = Arc::new(Counts::default());
         let started = Instant::now();
         let mut clients = self.clients(&wire, &counts);
-        let mut sizes = vec![size_mib(&wire).unwrap()];
+        let mut sizes = vec![size_mib(&wire.envoy).unwrap()];
         let mut configuration_changes = 0;
         for change in 1..=self.plan_changes {
             let due = self.requests * change / self.plan_changes;
@@ -138,7 +138,7 @@ impl Soak {
             // The heads of requests are kept for tests that look at them.
             wire.control.take_seen();
             wire.canary.take_seen();
-            sizes.push(size_mib(&wire).unwrap());
+            sizes.push(size_mib(&wire.envoy).unwrap());
             if change % self.plan_changes.div_ceil(20) == 0 {
                 let failed = counts.failed.load(Ordering::Relaxed);
                 let size = sizes[sizes.len() - 1];
@@ -221,8 +221,8 @@ async fn all_end(judge: &FakeJudge) -> u64 {
 }
 
 /// All of Envoy: its heap, V8, and the linear memories of the VMs.
-fn size_mib(wire: &Wire) -> Result<f64> {
-    let id = wire.envoy.process().id().ok_or("Envoy has ended")?;
+pub fn size_mib(envoy: &Envoy) -> Result<f64> {
+    let id = envoy.process().id().ok_or("Envoy has ended")?;
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).during("read a size")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib = line.and_then(|line| line.split_whitespace().next());
@@ -230,13 +230,13 @@ fn size_mib(wire: &Wire) -> Result<f64> {
     Ok(kib / 1024.0)
 }
 
-fn median(numbers: &[f64]) -> f64 {
+pub fn median(numbers: &[f64]) -> f64 {
     let mut sorted = numbers.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted[sorted.len() / 2]
 }
 
-fn tenths(number: f64) -> f64 {
+pub fn tenths(number: f64) -> f64 {
     (number * 10.0).round() / 10.0
 }
 

@@ -7,10 +7,12 @@ pub mod fake_judge;
 pub mod http1;
 pub mod http2;
 pub mod options;
+pub mod relay;
 pub mod websocket;
 
 use crate::world::{LIMIT, arm_of, canary_after, keys, settled_by};
 use echo::Echo;
+use relay::Relay;
 use reqwest::Method;
 use serde_json::{Value, json};
 use serinus_tests::artefacts;
@@ -33,7 +35,19 @@ pub struct Wire {
     pub canary: Echo,
     pub envoy: Envoy,
     pub judge: Judge,
+    /// What Envoy reaches the judge through, where that can be cut.
+    pub relay: Option<Relay>,
     folder: TempDir,
+}
+
+/// How Envoy gets its filter by ECDS.
+#[derive(Default)]
+pub struct Ecds<'a> {
+    pub edits: &'a [Edit],
+    /// The judge runs from the start.
+    pub judge_runs: bool,
+    /// The connection between them can be cut.
+    pub relayed: bool,
 }
 
 /// What is counted of an arm.
@@ -108,6 +122,49 @@ impl Wire {
         wire.unwrap()
     }
 
+    pub async fn by_ecds(asked: Ecds<'_>) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("serinus-wire-").tempdir()?;
+        let control = Echo::start(Arm::Control).await?;
+        let canary = Echo::start(Arm::Canary).await?;
+        let mut judge = Judge::new(folder.path())?;
+        let wasm = artefacts::wasm()?;
+        let plugin = folder.path().join("xds-plugin.json");
+        std::fs::write(&plugin, envoy::xds_plugin(&wasm)?)?;
+        judge.option("--xds-plugin", &plugin.display().to_string());
+        if asked.judge_runs {
+            judge.start().await?;
+        }
+        let relay = match asked.relayed {
+            true => Some(Relay::to(judge.port()).await?),
+            false => None,
+        };
+        let settings = envoy::Settings {
+            upstreams: Upstreams {
+                control: control.port(),
+                canary: canary.port(),
+                shadow: canary.port(),
+                judge: relay.as_ref().map_or(judge.port(), Relay::port),
+            },
+            wasm: &wasm,
+            concurrency: WORKERS as u8,
+            edits: asked.edits,
+        };
+        let envoy = Envoy::start_ecds(folder.path(), &settings).await?;
+        Ok(Self {
+            control,
+            canary,
+            envoy,
+            judge,
+            relay,
+            folder,
+        })
+    }
+
+    /// Logs, the judge's store and, by ECDS, its `xds-plugin.json`.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     pub async fn launch(wasm: &Path, edits: &[Edit], judge_runs: bool) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("serinus-wire-").tempdir()?;
         let control = Echo::start(Arm::Control).await?;
@@ -134,6 +191,7 @@ impl Wire {
             canary,
             envoy,
             judge,
+            relay: None,
             folder,
         })
     }

@@ -1,4 +1,4 @@
-//! A real Envoy that runs `envoy/envoy.yaml`, on ports of its own.
+//! A real Envoy that runs `envoy/envoy.yaml` or `envoy/ecds.yaml`, on ports of its own.
 
 mod config;
 
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::process::Command;
 
-pub use config::{Edit, Upstreams};
+pub use config::{Edit, Upstreams, filter as filter_file, xds_plugin};
 
 /// V8 compiles the filter once for each worker before the listener opens.
 const READY_LIMIT: Duration = Duration::from_secs(60);
@@ -40,6 +40,16 @@ impl Envoy {
         let filter = folder.join("serinus.yaml");
         write(&filter, &config::filter(settings.wasm, false)?)?;
         let bootstrap = config::bootstrap(settings.upstreams, &filter, settings.edits)?;
+        Self::with(folder, &bootstrap, settings.concurrency).await
+    }
+
+    /// An Envoy that gets its filter from the judge, who then has the module's path
+    /// ([`xds_plugin`]).
+    ///
+    /// # Errors
+    /// When it does not come up, with the end of its log.
+    pub async fn start_ecds(folder: &Path, settings: &Settings<'_>) -> Result<Self> {
+        let bootstrap = config::ecds_bootstrap(settings.upstreams, settings.edits)?;
         Self::with(folder, &bootstrap, settings.concurrency).await
     }
 
@@ -142,14 +152,14 @@ impl Envoy {
         Ok(self.http.get(url).send().await?.text().await?)
     }
 
-    /// Runs `envoy --mode validate` on the configuration as it is in the repository.
+    /// Runs `envoy --mode validate` on a configuration as it is in the repository.
     ///
     /// # Errors
     /// What Envoy says is wrong.
-    pub async fn validate() -> Result<()> {
+    pub async fn validate(file: &str) -> Result<()> {
         let output = Command::new(artefacts::envoy()?)
             .current_dir(artefacts::root())
-            .args(["--mode", "validate", "--config-path", "envoy/envoy.yaml"])
+            .args(["--mode", "validate", "--config-path", file])
             .output()
             .await
             .during("run envoy --mode validate")?;

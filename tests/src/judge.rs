@@ -8,6 +8,7 @@ use crate::{artefacts, ports, wait};
 use reqwest::Method;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::process::Command;
@@ -22,6 +23,7 @@ pub struct Judge {
     folder: PathBuf,
     port: u16,
     store: String,
+    command: Option<Vec<OsString>>,
     options: Vec<String>,
     environment: Vec<(&'static str, String)>,
     process: Option<Process>,
@@ -46,6 +48,7 @@ impl Judge {
             folder: folder.to_owned(),
             port: ports::free()?,
             store: folder.join("judge.sqlite").display().to_string(),
+            command: None,
             options: Vec::new(),
             environment: Vec::new(),
             process: None,
@@ -88,6 +91,11 @@ impl Judge {
         self.options.extend([name.to_owned(), value.to_owned()]);
     }
 
+    /// What runs `serinus`, such as `taskset -c 0 .../serinus`, from its next start on.
+    pub fn command(&mut self, words: impl IntoIterator<Item = impl Into<OsString>>) {
+        self.command = Some(words.into_iter().map(Into::into).collect());
+    }
+
     /// A variable of its environment, from its next start on.
     pub fn environment(&mut self, name: &'static str, value: &str) {
         self.environment.push((name, value.to_owned()));
@@ -98,8 +106,14 @@ impl Judge {
     /// # Errors
     /// When it does not come up.
     pub async fn start(&mut self) -> Result<()> {
-        let mut command = Command::new(artefacts::program("serinus")?);
+        let words = match &self.command {
+            Some(words) => words.clone(),
+            None => vec![artefacts::program("serinus")?.into()],
+        };
+        let (program, first) = words.split_first().ok_or("the judge has no command")?;
+        let mut command = Command::new(program);
         command
+            .args(first)
             .args(["serve", "--listen", &format!("127.0.0.1:{}", self.port)])
             .args(["--store", &self.store])
             .arg("--models")

@@ -20,6 +20,7 @@ mod judge;
 mod backpressure;
 mod breaker;
 mod clock;
+mod config_source;
 mod cost;
 mod link;
 mod orders;

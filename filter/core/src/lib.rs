@@ -29,4 +29,5 @@ pub mod plan;
 pub mod report;
 pub mod request;
 pub mod sample;
+pub mod settings;
 pub mod shadow;

@@ -3,9 +3,14 @@
 
 mod body;
 mod filter;
+mod following;
+mod member;
 mod page;
+mod poll;
 mod problem;
 mod rollouts;
+
+pub use member::member_router;
 
 use crate::service::Service;
 use axum::Router;
@@ -35,12 +40,13 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/{id}/chain", get(rollouts::chain))
         .route("/{id}/decisions", get(rollouts::decisions))
         .route("/{id}/decisions/{sequence}", get(rollouts::decision));
-    Router::new()
+    let router = Router::new()
         .nest("/v1/rollouts", rollouts)
         .route("/v1/plan", get(filter::plan))
         .route("/v1/reports", post(filter::report))
         .route("/v1/samples", post(filter::samples))
         .route("/v1/workers", get(filter::workers))
+        .route("/v1/proxies", get(filter::proxies))
         .route("/v1/counters", get(filter::counters))
         .route("/health/live", get(alive))
         .route("/health/ready", get(alive))
@@ -52,9 +58,15 @@ pub fn router(service: Arc<Service>) -> Router {
                 "this path does not take this method",
             )
         })
-        .layer(middleware::from_fn(sign))
+        .with_state(service);
+    guard(router)
+}
+
+/// What holds for every answer, whichever role the judge has.
+fn guard(router: Router) -> Router {
+    router
         .layer(middleware::from_fn(same_site))
-        .with_state(service)
+        .layer(middleware::from_fn(sign))
 }
 
 /// The judge answers only with its store loaded, so that both are the same.

@@ -32,7 +32,8 @@ impl Problem {
         }
     }
 
-    fn retry(mut self, seconds: u32) -> Self {
+    /// Worth another attempt after so long.
+    pub fn retry(mut self, seconds: u32) -> Self {
         self.retry_after_seconds = Some(seconds);
         self
     }
@@ -110,6 +111,9 @@ impl From<IngestError> for Problem {
 impl From<SampleRefusal> for Problem {
     fn from(error: SampleRefusal) -> Self {
         let status = match error {
+            SampleRefusal::Busy => {
+                return Self::new(StatusCode::TOO_MANY_REQUESTS, error.to_string()).retry(1);
+            }
             SampleRefusal::UnknownRollout { .. } => StatusCode::NOT_FOUND,
             SampleRefusal::Version(_)
             | SampleRefusal::Session

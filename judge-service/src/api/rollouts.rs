@@ -40,8 +40,8 @@ pub struct DecisionSummary {
     has_evidence: bool,
 }
 
-pub async fn list(State(service): Service_) -> Json<Vec<Status>> {
-    Json(service.statuses().await)
+pub async fn list(State(service): Service_) -> Result<Json<Vec<Status>>, Problem> {
+    Ok(Json(service.statuses().await?))
 }
 
 pub async fn create(State(service): Service_, body: Body) -> Result<Response, Problem> {
@@ -60,11 +60,7 @@ pub async fn read(
     State(service): Service_,
     Path(id): Path<String>,
 ) -> Result<Json<Status>, Problem> {
-    service
-        .status(&id)
-        .await
-        .map(Json)
-        .ok_or_else(|| Problem::no_rollout(&id))
+    Ok(Json(service.status(&id).await?))
 }
 
 pub async fn delete(
@@ -185,11 +181,8 @@ pub async fn decision(
 }
 
 async fn known(service: &Service, id: &str) -> Result<(), Problem> {
-    service
-        .status(id)
-        .await
-        .map(drop)
-        .ok_or_else(|| Problem::no_rollout(id))
+    service.status(id).await?;
+    Ok(())
 }
 
 impl From<Sealed> for DecisionSummary {

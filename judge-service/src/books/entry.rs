@@ -2,12 +2,13 @@
 
 use crate::domain::evidence::{NewUsers, Workers};
 use crate::domain::sums::{Firsts, Trip};
-use crate::domain::units::{UnitRecord, mark};
+use crate::domain::units::{Units, mark, pack};
 use crate::domain::{Bundle, EpochSums, Millis, Rollout, evidence};
-use crate::store::{Change, LoadedRollout};
+use crate::store::{Change, LoadedRollout, SumsChange, UnitsChange};
 use serinus_core::identity::UnitHash;
+use serinus_core::plan::compiled::MAX_EDGES;
 use serinus_core::report::RolloutReport;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// No sum grows over this, so that sums of sums (256 slots, 16 arms, thousands of
 /// epochs) never overflow: 2^44 x 2^8 x 2^4 x 2^7 = 2^63.
@@ -16,8 +17,11 @@ pub(super) const MAX_SUM: u64 = 1 << 44;
 /// Clusters of one arm that are remembered: a mesh may have one for each zone.
 const MAX_CLUSTERS: usize = 16;
 
-/// An epoch, and a segment or the rest.
-type SumsKey = (u64, Option<String>);
+/// The store has lists of users, of which later ones replace earlier ones: when these
+/// have so many times as many entries as there are users, and so many more, all users
+/// are written anew.
+const LISTED_TIMES: usize = 4;
+const LISTED_MORE: usize = 10_000;
 
 #[derive(Debug)]
 pub struct Entry {
@@ -26,10 +30,14 @@ pub struct Entry {
     /// Number and hash.
     pub(super) last_decision: Option<(u64, String)>,
     sums: Vec<EpochSums>,
-    units: HashMap<UnitHash, UnitRecord>,
-    /// What the pending change must take of this entry.
-    dirty_sums: BTreeSet<SumsKey>,
-    dirty_units: BTreeSet<UnitHash>,
+    units: Units,
+    /// Entries of the store's lists of users.
+    units_stored: usize,
+    /// What the pending change must take of this entry: indices of `sums`,
+    dirty_sums: BTreeSet<usize>,
+    /// users, some more than once,
+    dirty_units: Vec<UnitHash>,
+    /// and the rollout.
     dirty: bool,
 }
 
@@ -40,10 +48,11 @@ impl Entry {
             rollout,
             identity_key,
             sums: Vec::new(),
-            units: HashMap::new(),
+            units: Units::default(),
+            units_stored: 0,
             last_decision: None,
             dirty_sums: BTreeSet::new(),
-            dirty_units: BTreeSet::new(),
+            dirty_units: Vec::new(),
             dirty: true,
         };
         entry.open_epochs();
@@ -56,10 +65,11 @@ impl Entry {
             rollout: loaded.rollout,
             identity_key: loaded.identity_key,
             sums: loaded.sums,
-            units: loaded.units.into_iter().collect(),
+            units: loaded.units,
+            units_stored: loaded.units_stored,
             last_decision: loaded.last_decision,
             dirty_sums: BTreeSet::new(),
-            dirty_units: BTreeSet::new(),
+            dirty_units: Vec::new(),
             dirty: false,
         }
     }
@@ -124,12 +134,15 @@ impl Entry {
         if !self.knows(epoch, segment) {
             return;
         }
-        let record = self.units.entry(unit).or_default();
-        let sampled = mark(&mut record.sampled, epoch);
-        let mismatched = (!agrees)
-            .then(|| mark(&mut record.mismatched, epoch))
-            .flatten();
-        let sums = sums_mut(&mut self.sums, epoch, segment, self.rollout.spec.arms.len());
+        let (sampled, mismatched) = self.units.update(unit, |record| {
+            let sampled = mark(&mut record.sampled, epoch);
+            let mismatched = (!agrees)
+                .then(|| mark(&mut record.mismatched, epoch))
+                .flatten();
+            (sampled, mismatched)
+        });
+        let arms = self.rollout.spec.arms.len();
+        let (index, sums) = sums_mut(&mut self.sums, epoch, segment, arms);
         let Some(arm) = sums.arms.get_mut(arm) else {
             return;
         };
@@ -142,8 +155,8 @@ impl Entry {
             *arm.firsts.mismatches.entry(before).or_default() += 1;
         }
         if sampled.is_some() || mismatched.is_some() {
-            self.dirty_units.insert(unit);
-            self.dirty_sums.insert((epoch, segment.map(str::to_owned)));
+            self.dirty_units.push(unit);
+            self.dirty_sums.insert(index);
         }
     }
 
@@ -158,7 +171,9 @@ impl Entry {
     pub(super) fn add(&mut self, part: &RolloutReport, arms: &[usize]) {
         let epoch = part.epoch;
         let segment = part.segment.as_deref();
-        let sums = sums_mut(&mut self.sums, epoch, segment, self.rollout.spec.arms.len());
+        let all_arms = self.rollout.spec.arms.len();
+        let (index, sums) = sums_mut(&mut self.sums, epoch, segment, all_arms);
+        self.dirty_sums.insert(index);
         for (report, &arm) in part.arms.iter().zip(arms) {
             let Some(arm) = sums.arms.get_mut(arm) else {
                 continue;
@@ -204,19 +219,22 @@ impl Entry {
             });
         }
         for unit in &part.new_units {
-            let record = self.units.entry(unit.0).or_default();
-            let never = record.exposed == 0;
-            if mark(&mut record.exposed, epoch).is_some() {
-                self.dirty_units.insert(unit.0);
+            let (never, marked) = self.units.update(unit.0, |record| {
+                (record.exposed == 0, mark(&mut record.exposed, epoch))
+            });
+            if marked.is_some() {
+                self.dirty_units.push(unit.0);
                 if never && let Some(firsts) = firsts(sums, arms, unit.1) {
                     firsts.new_users += 1;
                 }
             }
         }
         for unit in &part.first_outcomes {
-            let record = self.units.entry(unit.0).or_default();
-            if let Some(before) = mark(&mut record.outcome, epoch) {
-                self.dirty_units.insert(unit.0);
+            let marked = self
+                .units
+                .update(unit.0, |record| mark(&mut record.outcome, epoch));
+            if let Some(before) = marked {
+                self.dirty_units.push(unit.0);
                 if let Some(firsts) = firsts(sums, arms, unit.1) {
                     let outcomes = firsts.outcomes.entry(before).or_default();
                     outcomes.users += 1;
@@ -225,29 +243,38 @@ impl Entry {
             }
         }
         for unit in &part.first_errors {
-            let record = self.units.entry(unit.0).or_default();
-            if let Some(before) = mark(&mut record.failed, epoch) {
-                self.dirty_units.insert(unit.0);
+            let marked = self
+                .units
+                .update(unit.0, |record| mark(&mut record.failed, epoch));
+            if let Some(before) = marked {
+                self.dirty_units.push(unit.0);
                 if let Some(firsts) = firsts(sums, arms, unit.1) {
                     *firsts.errors.entry(before).or_default() += 1;
                 }
             }
         }
         for unit in &part.first_slow {
-            let record = self.units.entry(unit.0).or_default();
-            // An answer above a level is above all below it.
-            for (edge, last) in record.slow.iter_mut().enumerate().take(usize::from(unit.2)) {
-                if let Some(before) = mark(last, epoch) {
-                    self.dirty_units.insert(unit.0);
-                    if let Some(map) =
+            let marked = self.units.update(unit.0, |record| {
+                let mut marked = [None; MAX_EDGES];
+                // An answer above a level is above all below it.
+                let levels = record.slow.iter_mut().zip(&mut marked);
+                for (last, marked) in levels.take(usize::from(unit.2)) {
+                    *marked = mark(last, epoch);
+                }
+                marked
+            });
+            if marked.iter().any(Option::is_some) {
+                self.dirty_units.push(unit.0);
+            }
+            for (edge, before) in marked.into_iter().enumerate() {
+                if let Some(before) = before
+                    && let Some(map) =
                         firsts(sums, arms, unit.1).and_then(|firsts| firsts.slow.get_mut(edge))
-                    {
-                        *map.entry(before).or_default() += 1;
-                    }
+                {
+                    *map.entry(before).or_default() += 1;
                 }
             }
         }
-        self.dirty_sums.insert((epoch, part.segment.clone()));
     }
 
     /// Every epoch has its sums from its start on; its segments', when they have any.
@@ -255,8 +282,8 @@ impl Entry {
         let arms = self.rollout.spec.arms.len();
         for epoch in &self.rollout.epochs {
             if !self.sums.iter().any(|sums| sums.epoch == epoch.epoch) {
+                self.dirty_sums.insert(self.sums.len());
                 self.sums.push(EpochSums::new(epoch.epoch, arms));
-                self.dirty_sums.insert((epoch.epoch, None));
             }
         }
     }
@@ -268,28 +295,55 @@ impl Entry {
                 .rollouts
                 .push((self.rollout.clone(), self.identity_key.clone()));
         }
-        for (epoch, segment) in core::mem::take(&mut self.dirty_sums) {
-            let mut sums = self.sums.iter();
-            if let Some(sums) = sums.find(|sums| sums.is_of(epoch, segment.as_deref())) {
-                change.sums.push((id.clone(), sums.clone()));
+        for index in core::mem::take(&mut self.dirty_sums) {
+            if let Some(sums) = self.sums.get(index) {
+                change.sums.push(SumsChange {
+                    rollout: id.clone(),
+                    epoch: sums.epoch,
+                    segment: sums.segment.clone(),
+                    bytes: sums.to_bytes(),
+                });
             }
         }
-        for unit in core::mem::take(&mut self.dirty_units) {
-            if let Some(record) = self.units.get(&unit) {
-                change.units.push((id.clone(), unit, *record));
-            }
+        if let Some(units) = self.take_units() {
+            change.units.push(units);
         }
+    }
+
+    fn take_units(&mut self) -> Option<UnitsChange> {
+        if self.dirty_units.is_empty() {
+            return None;
+        }
+        let mut dirty = core::mem::take(&mut self.dirty_units);
+        dirty.sort_unstable();
+        dirty.dedup();
+        self.units_stored += dirty.len();
+        let all = self.units_stored > LISTED_TIMES * self.units.len() + LISTED_MORE;
+        let bytes = if all {
+            self.units_stored = self.units.len();
+            pack(self.units.iter())
+        } else {
+            let units = dirty.iter();
+            pack(units.filter_map(|&unit| Some((unit, self.units.get(unit)?))))
+        };
+        Some(UnitsChange {
+            rollout: self.rollout.spec.id.clone(),
+            all,
+            bytes,
+        })
     }
 }
 
-/// The sums of a segment in an epoch; they are made when they are not there.
+/// The sums of a segment in an epoch, with their index; they are made when they are not
+/// there.
 fn sums_mut<'sums>(
     sums: &'sums mut Vec<EpochSums>,
     epoch: u64,
     segment: Option<&str>,
     arms: usize,
-) -> &'sums mut EpochSums {
-    let found = sums.iter().position(|sums| sums.is_of(epoch, segment));
+) -> (usize, &'sums mut EpochSums) {
+    // From the end, where the epochs are that reports are of.
+    let found = sums.iter().rposition(|sums| sums.is_of(epoch, segment));
     let index = found.unwrap_or(sums.len());
     if found.is_none() {
         sums.push(EpochSums {
@@ -299,7 +353,7 @@ fn sums_mut<'sums>(
     }
     // The index is that of an element just found or pushed.
     #[allow(clippy::indexing_slicing)]
-    &mut sums[index]
+    (index, &mut sums[index])
 }
 
 /// The first events of the arm that a report's list names.

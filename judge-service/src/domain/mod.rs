@@ -6,6 +6,7 @@ pub mod check;
 pub mod decision;
 pub mod evidence;
 pub mod layers;
+mod packed;
 pub mod plan;
 pub mod rollout;
 pub mod spec;

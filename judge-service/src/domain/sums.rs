@@ -1,5 +1,7 @@
 //! Everything counted in one epoch and segment of a rollout.
 
+mod stored;
+
 use serde::{Deserialize, Serialize};
 use serinus_core::bucket::SLOTS;
 use serinus_core::histogram;
@@ -170,4 +172,43 @@ pub fn dense(histogram: &BTreeMap<u16, u64>) -> Vec<u64> {
         }
     }
     counts
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Sums with something in each field, and the largest numbers.
+    pub(crate) fn everything() -> EpochSums {
+        let mut sums = EpochSums {
+            segment: Some("gold".to_owned()),
+            trips: vec![Trip {
+                arm: "canary".to_owned(),
+                finished: u32::MAX,
+                errors: 3,
+            }],
+            fallbacks: BTreeMap::from([("no_unit".to_owned(), 9), (String::new(), u64::MAX)]),
+            ..EpochSums::new(u64::MAX, 2)
+        };
+        let arm = &mut sums.arms[1];
+        for (slot, count) in (0u64..).zip(&mut arm.exposures) {
+            *count = slot * slot * slot;
+        }
+        arm.finished[255] = u64::MAX;
+        arm.errors[0] = 1;
+        arm.latency_sum_us[7] = 1 << 44;
+        arm.over[3][128] = 300;
+        arm.histogram = BTreeMap::from([(0, 1), (239, 1 << 40)]);
+        (arm.local_replies, arm.disconnects) = (1, 2);
+        (arm.samples_sent, arm.samples_dropped) = (3, 4);
+        arm.clusters = BTreeSet::from(["v2".to_owned(), "münchen".to_owned()]);
+        let firsts = &mut arm.firsts;
+        firsts.new_users = 5;
+        firsts.errors = BTreeMap::from([(0, 6), (9, 7)]);
+        firsts.slow[11] = BTreeMap::from([(1, 8)]);
+        firsts.mismatches = BTreeMap::from([(2, 9)]);
+        firsts.outcomes = BTreeMap::from([(0, Outcomes { users: 10, bad: 1 })]);
+        firsts.samples = BTreeMap::from([(3, Outcomes { users: 11, bad: 0 })]);
+        sums
+    }
 }

@@ -4,14 +4,22 @@ use super::Service;
 use super::live::PointTraffic;
 use crate::books::{Books, Entry, Made};
 use crate::domain::decision::{By, Deed, Evidence};
+use crate::domain::evidence::Workers;
 use crate::domain::{Action, Bundle, Phase, Rollout};
 use crate::policy::{self, thresholds};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Two looks are at least this far apart, however many reports come in.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Reports wait for the books no longer than this, and for one look at a rollout.
+const HELD: Duration = Duration::from_millis(5);
+
+/// And at least so many times as far as a look takes: a judge of hundreds of rollouts
+/// has a fifth of a core for them, and the rest for reports and plans.
+const PAUSE_TIMES: u32 = 4;
 
 /// The last look at each rollout that changed nothing: a decision keeps it too. With
 /// eight segments, three arms and five epochs one has about 4 MB.
@@ -26,33 +34,58 @@ impl Service {
             let _ =
                 tokio::time::timeout(self.settings.evaluation_interval, self.changed.notified())
                     .await;
-            self.look(&mut looks).await;
-            tokio::time::sleep(SHORTEST_INTERVAL).await;
+            let busy = self.look(&mut looks).await;
+            tokio::time::sleep(SHORTEST_INTERVAL.max(busy * PAUSE_TIMES)).await;
         }
     }
 
-    /// One look at every rollout.
-    async fn look(&self, looks: &mut Looks) {
-        let mut books = self.books.lock().await;
+    /// One look at every rollout; how long it took without the waiting.
+    async fn look(&self, looks: &mut Looks) -> Duration {
+        let mut busy = Duration::ZERO;
+        // A store that fails is said where it is asked; the next look tries again.
+        let Ok(mut books) = self.books().await else {
+            return busy;
+        };
         let ids: Vec<String> = books
             .entries()
             .iter()
             .filter(|entry| !entry.rollout.phase.is_over())
             .map(|entry| entry.rollout.spec.id.clone())
             .collect();
-        let mut changed = false;
         looks.retain(|id, _| ids.contains(id));
-        for id in ids {
-            changed |= self.look_at(&mut books, &id, looks);
+        let workers = self.delivery.heard_of(self.now());
+        if self.pace.heed(workers.serving) {
+            self.put_in_force(&mut books).await;
         }
+        let mut held = Instant::now();
+        for id in ids {
+            if held.elapsed() > HELD {
+                drop(books);
+                let Ok(again) = self.books().await else {
+                    return busy;
+                };
+                books = again;
+                held = Instant::now();
+            }
+            let began = Instant::now();
+            let changed = self.look_at(&mut books, &id, looks, &workers);
+            busy += began.elapsed();
+            if changed {
+                self.put_in_force(&mut books).await;
+            }
+        }
+        busy
+    }
+
+    async fn put_in_force(&self, books: &mut Books) {
         // A failure is logged where it is handled; the next look tries again.
-        if changed && self.publish(&mut books).await.is_err() {
+        if self.publish(books).await.is_err() {
             tracing::warn!("the verdict is not in force; the next look judges anew");
         }
     }
 
     /// Judges one rollout; whether the plan must change.
-    fn look_at(&self, books: &mut Books, id: &str, looks: &mut Looks) -> bool {
+    fn look_at(&self, books: &mut Books, id: &str, looks: &mut Looks, workers: &Workers) -> bool {
         let now = self.now();
         let Some(entry) = books.entry_mut(id) else {
             return false;
@@ -63,7 +96,7 @@ impl Service {
         }
         let bundle = Bundle {
             not_ready: self.readiness.lacking(&entry.rollout.spec),
-            workers: self.delivery.heard_of(now),
+            workers: workers.clone(),
             ..entry.bundle(now)
         };
         let verdict = policy::judge(&bundle);

@@ -46,7 +46,7 @@ impl Service {
         check(&spec)?;
         forecast::check(&spec)?;
         let id = spec.id.clone();
-        let mut books = self.books.lock().await;
+        let mut books = self.books().await?;
         if books.entry(&id).is_some() {
             return Err(DeedError::Exists(id));
         }
@@ -135,7 +135,7 @@ impl Service {
         deed: Deed,
         reason: Option<String>,
     ) -> Result<Status, DeedError> {
-        let mut books = self.books.lock().await;
+        let mut books = self.books().await?;
         let now = self.now();
         let entry = books
             .entry_mut(id)
@@ -184,7 +184,7 @@ impl Service {
     }
 
     async fn delete_now(&self, id: &str) -> Result<(), DeedError> {
-        let mut books = self.books.lock().await;
+        let mut books = self.books().await?;
         let entry = books
             .entry(id)
             .ok_or_else(|| DeedError::Unknown(id.to_owned()))?;
@@ -205,7 +205,7 @@ impl Service {
     /// # Errors
     /// No such rollout, or a store that cannot be read.
     pub async fn decisions(&self, id: &str) -> Result<Vec<Sealed>, DeedError> {
-        if self.books.lock().await.entry(id).is_none() {
+        if self.books().await?.entry(id).is_none() {
             return Err(DeedError::Unknown(id.to_owned()));
         }
         Ok(self.store.decisions(id).await?)
@@ -230,11 +230,17 @@ impl Service {
     }
 
     async fn overtake_now(&self, seen: Revision) {
-        let mut books = self.books.lock().await;
+        let Ok(mut books) = self.books().await else {
+            return;
+        };
+        self.overtake_in(&mut books, seen).await;
+    }
+
+    pub(super) async fn overtake_in(&self, books: &mut Books, seen: Revision) {
         if seen > books.revision() {
             tracing::warn!(%seen, ours = %books.revision(), "a worker knows a later plan: starting a new generation");
             books.overtake(seen, self.now());
-            if self.publish(&mut books).await.is_err() {
+            if self.publish(books).await.is_err() {
                 tracing::warn!("the new generation is not in force; the next poll tries again");
             }
         }

@@ -1,7 +1,10 @@
 //! The plan that is out, and which worker has it.
 
+use super::Poll;
+use super::proxies::Proxies;
 use crate::domain::Millis;
 use crate::domain::evidence::Workers;
+use bytes::Bytes;
 use serde::Serialize;
 use serinus_core::plan::{Plan, Revision};
 use std::collections::{BTreeMap, HashMap};
@@ -16,7 +19,7 @@ const SILENT_MS: Millis = 30_000;
 const MISSED_MS: Millis = 120_000;
 
 /// A session that has not called for this long is gone, with its Envoy.
-const GONE_MS: Millis = 600_000;
+pub(super) const GONE_MS: Millis = 600_000;
 
 /// Sessions kept at most; the longest silent go first.
 const MAX_SESSIONS: usize = 50_000;
@@ -28,12 +31,17 @@ const MAX_ROUNDS: usize = 256;
 #[derive(Debug)]
 pub struct Published {
     pub revision: Revision,
-    pub bytes: Vec<u8>,
+    /// Shared by all who get it.
+    pub bytes: Bytes,
 }
 
 pub struct Delivery {
     plan: watch::Sender<Arc<Published>>,
     state: Mutex<State>,
+    /// Who takes both takes `state` first.
+    proxies: Mutex<Proxies>,
+    /// Whether this judge cannot know what the plan is now.
+    cut_off: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -80,11 +88,18 @@ pub struct Convergence {
 }
 
 impl Delivery {
+    /// No plan yet.
     #[must_use]
-    pub fn new(plan: &Plan) -> Self {
+    pub fn empty() -> Self {
+        let none = Published {
+            revision: Revision::default(),
+            bytes: Bytes::new(),
+        };
         Self {
-            plan: watch::Sender::new(Arc::new(Published::of(plan))),
+            plan: watch::Sender::new(Arc::new(none)),
             state: Mutex::new(State::default()),
+            proxies: Mutex::default(),
+            cut_off: watch::Sender::new(false),
         }
     }
 
@@ -93,12 +108,24 @@ impl Delivery {
         self.plan.subscribe()
     }
 
+    /// Whether the plan is not to be given out for now; for streams, which last.
+    #[must_use]
+    pub fn cut_off(&self) -> watch::Receiver<bool> {
+        self.cut_off.subscribe()
+    }
+
+    pub fn set_cut_off(&self, cut_off: bool) {
+        self.cut_off
+            .send_if_modified(|was| core::mem::replace(was, cut_off) != cut_off);
+    }
+
     #[must_use]
     pub fn revision(&self) -> Revision {
         self.plan.borrow().revision
     }
 
-    pub fn publish(&self, plan: &Plan, now: Millis) {
+    /// From now on this is the plan.
+    pub fn give_out(&self, plan: Published, now: Millis) {
         let mut state = self.state();
         state.rounds.insert(
             plan.revision,
@@ -111,26 +138,19 @@ impl Delivery {
             state.rounds.pop_first();
         }
         drop(state);
-        self.plan.send_replace(Arc::new(Published::of(plan)));
+        self.plan.send_replace(Arc::new(plan));
     }
 
     /// A worker asks for what comes after `revision`.
-    pub fn polled(
-        &self,
-        session: &str,
-        node: &str,
-        revision: Revision,
-        refused: Option<String>,
-        now: Millis,
-    ) {
+    pub fn polled(&self, poll: &Poll, now: Millis) {
         let mut state = self.state();
         state.make_room(now);
-        let entry = state.session(session, now);
-        entry.node = node.to_owned();
-        let arrived = entry.revision != Some(revision) && entry.serves;
-        entry.revision = Some(revision);
-        entry.refused = refused;
-        if arrived && let Some(round) = state.rounds.get_mut(&revision) {
+        let entry = state.session(&poll.session, now);
+        entry.node.clone_from(&poll.node);
+        let arrived = entry.revision != Some(poll.revision) && entry.serves;
+        entry.revision = Some(poll.revision);
+        entry.refused.clone_from(&poll.refused);
+        if arrived && let Some(round) = state.rounds.get_mut(&poll.revision) {
             round.last_arrival_ms = Some(now);
         }
     }
@@ -142,10 +162,34 @@ impl Delivery {
         state.session(session, now).serves = true;
     }
 
+    /// A worker sent a report, made while it routed by `revision`. One that is sent
+    /// again may be older than what the worker said since.
+    pub fn reported(&self, session: &str, revision: Option<Revision>, now: Millis) {
+        let mut state = self.state();
+        state.make_room(now);
+        let entry = state.session(session, now);
+        entry.serves = true;
+        if let Some(revision) = revision
+            && entry.revision < Some(revision)
+        {
+            entry.revision = Some(revision);
+            if let Some(round) = state.rounds.get_mut(&revision) {
+                round.last_arrival_ms = Some(now);
+            }
+        }
+    }
+
+    /// What proxies on ECDS say, and said.
+    #[must_use]
+    pub fn proxies(&self) -> MutexGuard<'_, Proxies> {
+        self.proxies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     #[must_use]
     pub fn workers(&self, now: Millis) -> Vec<WorkerState> {
         let current = self.revision();
         let state = self.state();
+        let proxies = self.proxies();
         let mut workers: Vec<WorkerState> = state
             .sessions
             .iter()
@@ -153,12 +197,26 @@ impl Delivery {
                 session: id.clone(),
                 node: session.node.clone(),
                 revision: session.revision.map(|revision| revision.to_string()),
-                state: session.state(current, now),
+                state: session.state(current, now, &proxies),
                 serves_traffic: session.serves,
                 last_seen_ms: session.seen_ms,
-                refused: session.refused.clone(),
+                refused: session.refusal(current, &proxies).map(str::to_owned),
             })
             .collect();
+        // A proxy whose filter never came to be has no worker that could say so.
+        for (node, revision, last_seen_ms, why) in proxies.refusing(current) {
+            if !state.sessions.values().any(|session| session.node == node) {
+                workers.push(WorkerState {
+                    session: String::new(),
+                    node: node.to_owned(),
+                    revision: revision.map(|revision| revision.to_string()),
+                    state: "refused",
+                    serves_traffic: false,
+                    last_seen_ms,
+                    refused: Some(why.to_owned()),
+                });
+            }
+        }
         workers
             .sort_by(|left, right| (&left.node, &left.session).cmp(&(&right.node, &right.session)));
         workers
@@ -169,12 +227,13 @@ impl Delivery {
     pub fn heard_of(&self, now: Millis) -> Workers {
         let current = self.revision();
         let state = self.state();
+        let proxies = self.proxies();
         let mut workers = Workers::default();
         let recent = |session: &&Session| now.saturating_sub(session.seen_ms) <= MISSED_MS;
         let serving = state.sessions.values().filter(|session| session.serves);
         for session in serving.filter(recent) {
             workers.serving += 1;
-            match session.state(current, now) {
+            match session.state(current, now, &proxies) {
                 "silent" => workers.silent += 1,
                 "refused" => workers.refused += 1,
                 "lagging" => workers.lagging += 1,
@@ -188,11 +247,12 @@ impl Delivery {
     pub fn convergence(&self, now: Millis) -> Convergence {
         let current = self.revision();
         let state = self.state();
+        let proxies = self.proxies();
         let count = |wanted: &str| {
             state
                 .sessions
                 .values()
-                .filter(|session| session.serves && session.state(current, now) == wanted)
+                .filter(|session| session.serves && session.state(current, now, &proxies) == wanted)
                 .count()
         };
         let converged = count("converged");
@@ -227,7 +287,8 @@ impl State {
                 refused: None,
                 serves: false,
             });
-        session.seen_ms = now;
+        // What another judge heard comes later than what this one did.
+        session.seen_ms = session.seen_ms.max(now);
         session
     }
 
@@ -251,10 +312,19 @@ impl State {
 }
 
 impl Session {
-    fn state(&self, current: Revision, now: Millis) -> &'static str {
+    /// Why it does not route by the current plan: in its own words, or in its proxy's,
+    /// whose Envoy tried the plan before any worker did.
+    fn refusal<'a>(&'a self, current: Revision, proxies: &'a Proxies) -> Option<&'a str> {
+        let by_proxy = || proxies.refusal(&self.node, current);
+        self.refused
+            .as_deref()
+            .or_else(|| by_proxy().filter(|_| self.revision != Some(current)))
+    }
+
+    fn state(&self, current: Revision, now: Millis, proxies: &Proxies) -> &'static str {
         if now.saturating_sub(self.seen_ms) > SILENT_MS {
             "silent"
-        } else if self.refused.is_some() {
+        } else if self.refusal(current, proxies).is_some() {
             "refused"
         } else if self.revision == Some(current) {
             "converged"
@@ -265,11 +335,27 @@ impl Session {
 }
 
 impl Published {
-    fn of(plan: &Plan) -> Self {
+    /// Before there was a plan.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// As another judge wrote it.
+    #[must_use]
+    pub fn stored(revision: Revision, bytes: Vec<u8>) -> Self {
+        Self {
+            revision,
+            bytes: bytes.into(),
+        }
+    }
+
+    #[must_use]
+    pub fn of(plan: &Plan) -> Self {
         Self {
             revision: plan.revision,
             // Numbers, strings and lists: serialisation cannot fail.
-            bytes: serde_json::to_vec(plan).unwrap_or_default(),
+            bytes: serde_json::to_vec(plan).unwrap_or_default().into(),
         }
     }
 }
@@ -291,25 +377,99 @@ mod tests {
         }
     }
 
+    fn poll(session: &str, counter: u64) -> Poll {
+        Poll {
+            session: session.to_owned(),
+            node: "envoy-1".to_owned(),
+            revision: plan(counter).revision,
+            refused: None,
+        }
+    }
+
     #[test]
     fn measures_arrival_at_workers_that_serve() {
-        let delivery = Delivery::new(&plan(1));
+        let delivery = Delivery::empty();
+        delivery.give_out(Published::of(&plan(1)), 0);
+        let polled = |session, counter, now| delivery.polled(&poll(session, counter), now);
         for session in ["main", "worker-1", "worker-2"] {
-            delivery.polled(session, "node", plan(1).revision, None, 10);
+            polled(session, 1, 10);
         }
         delivery.serves("worker-1", 20);
         delivery.serves("worker-2", 20);
-        delivery.publish(&plan(2), 100);
-        delivery.polled("worker-1", "node", plan(2).revision, None, 103);
+        delivery.give_out(Published::of(&plan(2)), 100);
+        polled("worker-1", 2, 103);
         let convergence = delivery.convergence(104);
         assert_eq!((convergence.workers, convergence.converged), (2, 1));
         assert_eq!(convergence.decided_to_last_worker_ms, None);
-        delivery.polled("worker-2", "node", plan(2).revision, None, 107);
-        delivery.polled("worker-1", "node", plan(2).revision, None, 5_000);
+        polled("worker-2", 2, 107);
+        polled("worker-1", 2, 5_000);
         assert_eq!(
             delivery.convergence(5_000).decided_to_last_worker_ms,
             Some(7)
         );
         assert_eq!(delivery.convergence(200_000).silent, 2);
+    }
+
+    #[test]
+    fn a_report_says_which_plan_a_worker_has_and_never_an_older_one() {
+        let delivery = Delivery::empty();
+        delivery.give_out(Published::of(&plan(1)), 0);
+        delivery.reported("worker-1", Some(plan(1).revision), 10);
+        delivery.give_out(Published::of(&plan(2)), 100);
+        delivery.reported("worker-1", Some(plan(2).revision), 104);
+        // One that was on its way for long, and one from before any plan.
+        delivery.reported("worker-1", Some(plan(1).revision), 900);
+        delivery.reported("worker-1", None, 901);
+        let convergence = delivery.convergence(902);
+        assert_eq!((convergence.workers, convergence.converged), (1, 1));
+        assert_eq!(convergence.decided_to_last_worker_ms, Some(4));
+    }
+
+    #[test]
+    fn what_a_proxy_refuses_its_workers_refuse_until_one_of_them_has_it() {
+        let delivery = Delivery::empty();
+        delivery.give_out(Published::of(&plan(1)), 0);
+        let revision = |counter| plan(counter).revision;
+        let states = |now| -> Vec<(String, &'static str, Option<String>)> {
+            let workers = delivery.workers(now).into_iter();
+            workers
+                .map(|worker| (worker.session, worker.state, worker.refused))
+                .collect()
+        };
+        let no = || Some("no".to_owned());
+        // One without a worker is shown by itself.
+        let refuse = |counter: u64| {
+            let version = format!("1.{counter}-x");
+            let mut proxies = delivery.proxies();
+            proxies.refused("envoy-1", &version, Some(revision(counter)), "no", 1);
+        };
+        refuse(1);
+        assert_eq!(states(1), [(String::new(), "refused", no())]);
+        for session in ["worker-1", "worker-2"] {
+            delivery.polled(&poll(session, 1), 2);
+            delivery.serves(session, 2);
+        }
+        let worker = |number: u32, state, why| (format!("worker-{number}"), state, why);
+        assert_eq!(
+            states(2),
+            [worker(1, "converged", None), worker(2, "converged", None)]
+        );
+        delivery.give_out(Published::of(&plan(2)), 3);
+        assert_eq!(
+            states(3),
+            [worker(1, "lagging", None), worker(2, "lagging", None)]
+        );
+        refuse(2);
+        assert_eq!(
+            states(4),
+            [worker(1, "refused", no()), worker(2, "refused", no())]
+        );
+        assert_eq!(delivery.heard_of(4).refused, 2);
+        assert_eq!(delivery.convergence(4).refused, 2);
+        delivery.polled(&poll("worker-1", 2), 5);
+        assert_eq!(
+            states(5),
+            [worker(1, "converged", None), worker(2, "refused", no())]
+        );
     }
 }

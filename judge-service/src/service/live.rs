@@ -41,6 +41,10 @@ pub struct Counters {
     pub samples_compared: u64,
     pub samples_unreadable: u64,
     pub samples_shed: u64,
+    /// Filter configurations that went out by ECDS, and what proxies said of them.
+    pub ecds_sent: u64,
+    pub ecds_accepted: u64,
+    pub ecds_refused: u64,
 }
 
 /// A disagreement between a served answer and the model file.

@@ -3,74 +3,99 @@
 mod control;
 mod deeds;
 mod delivery;
+mod heard;
 mod incident;
 mod ingest;
+mod keep;
+mod letters;
 mod live;
 pub mod models;
 mod notices;
+mod pace;
+mod proxies;
 mod readiness;
 mod reference;
+mod room;
 mod scale_down;
 pub mod status;
 
 pub use deeds::DeedError;
-pub use delivery::{Published, WorkerState};
+pub use delivery::{Delivery, Published, WorkerState};
+pub use heard::{Heard, Poll};
 pub use ingest::{IngestError, wall_clock};
 pub use live::{Counters, Example, Point};
+pub use proxies::{Proxies, ProxyState};
 pub use reference::SampleRefusal;
+pub use room::Place;
 
 use crate::books::Books;
 use crate::domain::Millis;
 use crate::domain::plan::Terms;
-use crate::store::{Store, StoreError};
-use delivery::Delivery;
+use crate::store::{Shared, Store, StoreError};
 use ingest::Ingest;
+use keep::Trouble;
 use live::Live;
 use models::Models;
+use pace::Pace;
 use readiness::Readiness;
+use room::Room;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Model descriptions that specs name lie below this folder.
     pub models: PathBuf,
-    /// What holds for all rollouts.
+    /// What holds for all rollouts; the report interval is the shortest.
     pub terms: Terms,
     /// The longest time between two looks at a rollout.
     pub evaluation_interval: Duration,
 }
 
-/// Reports that wait for the next commit; past that, workers are asked to wait.
-const INGEST_QUEUE: usize = 1_024;
-
 pub struct Service {
     settings: Settings,
     clock: fn() -> Millis,
     store: Arc<dyn Store>,
+    /// What it shares with other judges, if there may be any.
+    shared: Option<Arc<dyn Shared>>,
     /// Held while a change is committed: nobody sees what might not last.
     books: tokio::sync::Mutex<Books>,
-    delivery: Delivery,
+    delivery: Arc<Delivery>,
     live: Mutex<Live>,
     models: Models,
-    ingest: mpsc::Sender<Ingest>,
+    trouble: Trouble,
+    pace: Pace,
+    /// Of reports the room bounds how many wait.
+    ingest: mpsc::UnboundedSender<Ingest>,
+    room: Room,
     samples: std::sync::mpsc::SyncSender<reference::Work>,
     readiness: Readiness,
     /// Something was counted or done: time for a look.
     changed: Notify,
     /// A rollout was created, whose versions may not be ready.
     created: Notify,
+    /// Another judge has taken over.
+    overruled: Notify,
+    stopped: watch::Sender<bool>,
 }
 
 /// Runs what a judge cannot be without. Should it panic all the same, the judge ends
 /// rather than look alive: whoever started it starts it again, from its disk.
-fn never_ends(what: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+fn never_ends(
+    what: &'static str,
+    mut stopped: watch::Receiver<bool>,
+    work: impl Future<Output = ()> + Send + 'static,
+) {
+    let mut work = tokio::spawn(work);
     tokio::spawn(async move {
-        if let Err(error) = tokio::spawn(work).await {
-            tracing::error!(%error, "{what} has died: the judge ends");
-            std::process::exit(70);
+        tokio::select! {
+            ended = &mut work => if let Err(error) = ended {
+                tracing::error!(%error, "{what} has died: the judge ends");
+                std::process::exit(70);
+            },
+            _ = stopped.wait_for(|stopped| *stopped) => work.abort(),
         }
     });
 }
@@ -85,34 +110,65 @@ impl Service {
     pub async fn start(
         settings: Settings,
         store: Arc<dyn Store>,
+        shared: Option<Arc<dyn Shared>>,
+        delivery: Arc<Delivery>,
         clock: fn() -> Millis,
     ) -> Result<Arc<Self>, StoreError> {
         let mut books = Books::from_loaded(store.load().await?);
         let models = Models::new(settings.models.clone());
         models.load_all(books.entries().iter().map(|entry| &entry.rollout));
-        let plan = books.next_plan(&settings.terms);
+        let plan = Published::of(&books.next_plan(&settings.terms));
+        if shared.is_some() {
+            books.give_out(plan.bytes.to_vec());
+        }
         store.commit(books.take_change(clock())).await?;
-        let (ingest, reports) = mpsc::channel(INGEST_QUEUE);
+        delivery.give_out(plan, clock());
+        let (ingest, reports) = mpsc::unbounded_channel();
         let (samples, work) = reference::queue();
         let service = Arc::new(Self {
+            pace: Pace::new(settings.terms.report_interval_ms),
             settings,
             clock,
             store,
+            shared,
             books: tokio::sync::Mutex::new(books),
-            delivery: Delivery::new(&plan),
+            delivery,
             live: Mutex::new(Live::default()),
             models,
+            trouble: Trouble::default(),
             ingest,
+            room: Room::new(),
             samples,
             readiness: Readiness::new(),
             changed: Notify::new(),
             created: Notify::new(),
+            overruled: Notify::new(),
+            stopped: watch::Sender::new(false),
         });
-        never_ends("ingestion", Arc::clone(&service).take_reports(reports));
-        never_ends("the control loop", Arc::clone(&service).control());
-        never_ends("readiness", Arc::clone(&service).watch_readiness());
+        service.runs("ingestion", Arc::clone(&service).take_reports(reports));
+        service.runs("the control loop", Arc::clone(&service).control());
+        service.runs("readiness", Arc::clone(&service).watch_readiness());
+        if let Some(shared) = &service.shared {
+            let letters = Arc::clone(&service).read_letters(Arc::clone(shared));
+            service.runs("reading of letters", letters);
+        }
         reference::spawn(&service, work);
         Ok(service)
+    }
+
+    fn runs(&self, what: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+        never_ends(what, self.stopped.subscribe(), work);
+    }
+
+    /// Ends what it does by itself. Who still holds it is told that nothing can be
+    /// stored.
+    pub fn stop(&self) {
+        self.stopped.send_replace(true);
+    }
+
+    /// Returns when another judge has taken over.
+    pub async fn overruled(&self) {
+        self.overruled.notified().await;
     }
 
     #[must_use]
@@ -129,39 +185,5 @@ impl Service {
     /// passed over.
     fn live(&self) -> MutexGuard<'_, Live> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Writes what the books changed; if that fails, the books are read again
-    /// from the store, so that memory never knows more than the disk.
-    ///
-    /// # Errors
-    /// The store's; nothing of the change remains.
-    async fn commit(&self, books: &mut Books) -> Result<(), StoreError> {
-        let change = books.take_change(self.now());
-        if change.is_empty() {
-            return Ok(());
-        }
-        let Err(error) = self.store.commit(change).await else {
-            return Ok(());
-        };
-        tracing::error!(%error, "a change could not be stored and is taken back");
-        match self.store.load().await {
-            Ok(loaded) => *books = Books::from_loaded(loaded),
-            Err(error) => {
-                // Without its store the judge knows nothing for sure; a restart
-                // begins from what is on disk, and workers resend meanwhile.
-                tracing::error!(%error, "the store cannot be read either: the judge ends");
-                std::process::exit(70);
-            }
-        }
-        Err(error)
-    }
-
-    /// Commits the books under a new revision and gives the plan out.
-    async fn publish(&self, books: &mut Books) -> Result<(), StoreError> {
-        let plan = books.next_plan(&self.settings.terms);
-        self.commit(books).await?;
-        self.delivery.publish(&plan, self.now());
-        Ok(())
     }
 }

@@ -70,7 +70,9 @@ impl Service {
                 _ = tick.tick() => {}
                 () = self.created.notified() => {}
             }
-            let books = self.books.lock().await;
+            let Ok(books) = self.books().await else {
+                continue;
+            };
             let rollouts = books.entries().iter().map(|entry| &entry.rollout);
             let waiting = rollouts.filter(|rollout| !rollout.phase.is_over());
             let arms = waiting.flat_map(|rollout| &rollout.spec.arms);

@@ -28,6 +28,8 @@ pub enum SampleRefusal {
     Version(u32),
     #[error("session: is not 32 hex digits")]
     Session,
+    #[error("the judge is busy, and does without these samples")]
+    Busy,
     #[error("samples[{index}].rollout: there is no rollout `{rollout}`")]
     UnknownRollout { index: usize, rollout: String },
     #[error("samples[{index}].arm: rollout `{rollout}` has no arm `{arm}`")]
@@ -74,9 +76,13 @@ impl Service {
         if !serinus_core::report::is_session(&batch.session) {
             return Err(SampleRefusal::Session);
         }
+        if self.room.is_scarce() {
+            self.live().counters.samples_shed += batch.samples.len() as u64;
+            return Err(SampleRefusal::Busy);
+        }
         let mut work = Vec::new();
         let mut taken = Taken::default();
-        let books = self.books.lock().await;
+        let books = self.books().await.map_err(|_| SampleRefusal::Busy)?;
         for (index, sample) in batch.samples.into_iter().enumerate() {
             let Some(entry) = books.entry(&sample.rollout) else {
                 return Err(SampleRefusal::UnknownRollout {
@@ -151,8 +157,8 @@ fn run(service: &Weak<Service>, work: &Receiver<Work>) {
                     unit: work.sample.unit,
                     agrees: comparison.agrees,
                 });
-                // This thread may wait: its own queue sheds when it is full.
-                if service.ingest.blocking_send(found).is_err() {
+                // As many as this thread makes: its own queue sheds when it is full.
+                if service.ingest.send(found).is_err() {
                     return;
                 }
             }

@@ -1,10 +1,10 @@
 //! What is told of a rollout.
 
-use super::Service;
 use super::delivery::Convergence;
 use super::live::{Counters, Example, Point};
 use super::notices;
 use super::scale_down::{self, ScaleDown};
+use super::{DeedError, Service};
 use crate::books::Entry;
 use crate::domain::spec::{RolloutSpec, Step};
 use crate::domain::sums::{ArmSums, Firsts, dense};
@@ -82,18 +82,25 @@ pub struct Traffic {
 }
 
 impl Service {
-    pub async fn statuses(&self) -> Vec<Status> {
-        let books = self.books.lock().await;
-        books
+    /// # Errors
+    /// A store that fails.
+    pub async fn statuses(&self) -> Result<Vec<Status>, DeedError> {
+        let books = self.books().await?;
+        Ok(books
             .entries()
             .iter()
             .map(|entry| self.status_of(entry))
-            .collect()
+            .collect())
     }
 
-    pub async fn status(&self, id: &str) -> Option<Status> {
-        let books = self.books.lock().await;
-        books.entry(id).map(|entry| self.status_of(entry))
+    /// # Errors
+    /// No such rollout, or a store that fails.
+    pub async fn status(&self, id: &str) -> Result<Status, DeedError> {
+        let books = self.books().await?;
+        books
+            .entry(id)
+            .map(|entry| self.status_of(entry))
+            .ok_or_else(|| DeedError::Unknown(id.to_owned()))
     }
 
     #[must_use]
@@ -108,7 +115,15 @@ impl Service {
 
     #[must_use]
     pub fn counters(&self) -> Counters {
-        self.live().counters.clone()
+        let ecds = self.delivery.proxies().counts;
+        let mut counters = self.live().counters.clone();
+        counters.requests_malformed += ecds.malformed;
+        Counters {
+            ecds_sent: ecds.sent,
+            ecds_accepted: ecds.accepted,
+            ecds_refused: ecds.refused,
+            ..counters
+        }
     }
 
     pub fn malformed(&self) {

@@ -2,15 +2,23 @@
 //!
 //! The store knows values and bytes; it knows no statistics and no HTTP.
 
+mod change;
+mod convert;
+mod location;
+mod postgres;
+mod shared;
 mod sqlite;
 
+pub use change::{Change, SumsChange, UnitsChange};
+pub use location::{Location, PostgresUrl};
+pub use postgres::Postgres;
+pub use shared::{LEASE, Letter, LetterKind, Outlook, Shared};
 pub use sqlite::Sqlite;
 
 use crate::domain::decision::Sealed;
-use crate::domain::units::UnitRecord;
+use crate::domain::units::Units;
 use crate::domain::{EpochSums, Millis, Rollout};
 use async_trait::async_trait;
-use serinus_core::identity::UnitHash;
 use serinus_core::plan::Revision;
 
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +31,18 @@ pub enum StoreError {
     Lock(String),
     #[error("{what} in the database is damaged: {problem}")]
     Damaged { what: String, problem: String },
+    /// This judge is not, or no longer, the one that judges.
+    #[error("another judge has taken over")]
+    Fenced,
+    #[error("the database did not answer within {0:?}")]
+    Silent(std::time::Duration),
+    /// It failed just now, and is not asked again yet.
+    #[error("the database fails")]
+    Failing,
 }
+
+/// A worker session that was silent this long will not resend anything.
+const SESSION_KEPT_MS: Millis = 7 * 24 * 3_600 * 1_000;
 
 /// Everything that a judge knows, to begin with.
 #[derive(Debug, Default)]
@@ -39,44 +58,22 @@ pub struct Loaded {
 pub struct LoadedRollout {
     pub rollout: Rollout,
     pub identity_key: String,
+    /// By epoch, the rest before the segments.
     pub sums: Vec<EpochSums>,
-    pub units: Vec<(UnitHash, UnitRecord)>,
+    pub units: Units,
+    /// Users in the lists of which `units` were read: each as often as it is there.
+    pub units_stored: usize,
     /// Sequence number and hash of the last decision.
     pub last_decision: Option<(u64, String)>,
-}
-
-/// What changes together: all of it or nothing.
-#[derive(Debug, Default)]
-pub struct Change {
-    pub now_ms: Millis,
-    pub revision: Option<Revision>,
-    pub deleted: Vec<String>,
-    /// With the secret of their pseudonyms.
-    pub rollouts: Vec<(Rollout, String)>,
-    pub sums: Vec<(String, EpochSums)>,
-    pub units: Vec<(String, UnitHash, UnitRecord)>,
-    pub sessions: Vec<(String, u64)>,
-    pub decisions: Vec<Sealed>,
-}
-
-impl Change {
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.revision.is_none()
-            && self.deleted.is_empty()
-            && self.rollouts.is_empty()
-            && self.sums.is_empty()
-            && self.units.is_empty()
-            && self.sessions.is_empty()
-            && self.decisions.is_empty()
-    }
 }
 
 #[async_trait]
 pub trait Store: Send + Sync {
     async fn load(&self) -> Result<Loaded, StoreError>;
 
-    /// When this returns, the change is on disk.
+    /// When this returns, the change is on disk. When it fails, the change may be there
+    /// all the same if the connection was lost at the end: what is there is known only
+    /// after another [`Store::load`].
     async fn commit(&self, change: Change) -> Result<(), StoreError>;
 
     /// A rollout's decisions, oldest first.

@@ -1,20 +1,28 @@
 //! The embedded store.
 
-use super::{Change, Loaded, LoadedRollout, Store, StoreError};
+use super::convert::{add_sums, add_units, document, json, migrations, rollout, signed, unsigned};
+use super::{Change, Loaded, LoadedRollout, SESSION_KEPT_MS, Store, StoreError};
 use crate::domain::decision::Sealed;
-use crate::domain::units::UnitRecord;
 use async_trait::async_trait;
-use serde::de::DeserializeOwned;
+use futures_util::TryStreamExt;
 use serinus_core::plan::Revision;
-use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Row, SqlSafeStr, SqlitePool};
+use sqlx::{Row, Sqlite as Database, SqlitePool, Transaction};
 use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::time::Duration;
 
-/// A worker session that was silent this long will not resend anything.
-const SESSION_KEPT_MS: u64 = 7 * 24 * 3_600 * 1_000;
+const MIGRATIONS: [(&str, &str); 2] = [
+    ("judge", include_str!("../../migrations/sqlite/1_judge.sql")),
+    (
+        "lists of units",
+        include_str!("../../migrations/sqlite/2_lists_of_units.sql"),
+    ),
+];
+
+/// Pages of the log before they are copied into the database: 64 MB. Under load each
+/// commit writes the same pages again, and a copy takes the last of each.
+const LOG_PAGES: &str = "16384";
 
 pub struct Sqlite {
     pool: SqlitePool,
@@ -36,13 +44,14 @@ impl Sqlite {
             // A commit is on disk when it returns, also if the power fails.
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
+            .pragma("wal_autocheckpoint", LOG_PAGES)
             .busy_timeout(Duration::from_secs(5));
         // One writer, and a few readers for the decisions that people look at.
         let pool = SqlitePoolOptions::new()
             .max_connections(4)
             .connect_with(options)
             .await?;
-        migrations().run(&pool).await?;
+        migrations(&MIGRATIONS).run(&pool).await?;
         Ok(Self { pool, _lock: lock })
     }
 }
@@ -60,19 +69,6 @@ fn lock(path: &Path) -> Result<File, StoreError> {
         )),
         Err(TryLockError::Error(error)) => Err(StoreError::Lock(error.to_string())),
     }
-}
-
-/// Embedded by hand: the macro for it would bring sqlx's whole compile-time
-/// checker with it.
-fn migrations() -> Migrator {
-    let first = include_str!("../../migrations/sqlite/1_judge.sql");
-    Migrator::with_migrations(vec![Migration::new(
-        1,
-        "judge".into(),
-        MigrationType::Simple,
-        first.into_sql_str(),
-        false,
-    )])
 }
 
 #[async_trait]
@@ -93,13 +89,9 @@ impl Store for Sqlite {
             .await?;
         for row in rows {
             let id: String = row.try_get("id")?;
-            loaded.rollouts.push(LoadedRollout {
-                rollout: document(&format!("rollout {id}"), row.try_get("document")?)?,
-                identity_key: row.try_get("identity_key")?,
-                sums: self.sums(&id).await?,
-                units: self.units(&id).await?,
-                last_decision: self.last_decision(&id).await?,
-            });
+            let mut rollout = rollout(&id, row.try_get("document")?, row.try_get("identity_key")?)?;
+            self.load_rest(&id, &mut rollout).await?;
+            loaded.rollouts.push(rollout);
         }
         let rows = sqlx::query("SELECT session, sequence FROM sessions")
             .fetch_all(&self.pool)
@@ -114,88 +106,7 @@ impl Store for Sqlite {
 
     async fn commit(&self, change: Change) -> Result<(), StoreError> {
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        if let Some(Revision {
-            generation,
-            counter,
-        }) = change.revision
-        {
-            sqlx::query(
-                "INSERT INTO revision (one, generation, counter) VALUES (1, ?, ?)
-                 ON CONFLICT (one) DO UPDATE SET generation = excluded.generation, counter = excluded.counter",
-            )
-            .bind(signed(generation))
-            .bind(signed(counter))
-            .execute(&mut *transaction)
-            .await?;
-        }
-        for id in &change.deleted {
-            sqlx::query("DELETE FROM rollouts WHERE id = ?")
-                .bind(id)
-                .execute(&mut *transaction)
-                .await?;
-        }
-        for (rollout, identity_key) in &change.rollouts {
-            sqlx::query(
-                "INSERT INTO rollouts (id, document, identity_key) VALUES (?, ?, ?)
-                 ON CONFLICT (id) DO UPDATE SET document = excluded.document",
-            )
-            .bind(&rollout.spec.id)
-            .bind(json("a rollout", rollout)?)
-            .bind(identity_key)
-            .execute(&mut *transaction)
-            .await?;
-        }
-        for (rollout, sums) in &change.sums {
-            sqlx::query(
-                "INSERT INTO sums (rollout, epoch, segment, document) VALUES (?, ?, ?, ?)
-                 ON CONFLICT (rollout, epoch, segment) DO UPDATE SET document = excluded.document",
-            )
-            .bind(rollout)
-            .bind(signed(sums.epoch))
-            .bind(sums.segment.as_deref().unwrap_or_default())
-            .bind(json("sums", sums)?)
-            .execute(&mut *transaction)
-            .await?;
-        }
-        for (rollout, unit, record) in &change.units {
-            sqlx::query(
-                "INSERT INTO units (rollout, unit, record) VALUES (?, ?, ?)
-                 ON CONFLICT (rollout, unit) DO UPDATE SET record = excluded.record",
-            )
-            .bind(rollout)
-            .bind(unit.cast_signed())
-            .bind(record.to_bytes())
-            .execute(&mut *transaction)
-            .await?;
-        }
-        for (session, sequence) in &change.sessions {
-            sqlx::query(
-                "INSERT INTO sessions (session, sequence, seen_ms) VALUES (?, ?, ?)
-                 ON CONFLICT (session) DO UPDATE SET sequence = excluded.sequence, seen_ms = excluded.seen_ms",
-            )
-            .bind(session)
-            .bind(signed(*sequence))
-            .bind(signed(change.now_ms))
-            .execute(&mut *transaction)
-            .await?;
-        }
-        for sealed in &change.decisions {
-            sqlx::query(
-                "INSERT INTO decisions (rollout, sequence, hash, document) VALUES (?, ?, ?, ?)",
-            )
-            .bind(&sealed.decision.rollout)
-            .bind(signed(sealed.decision.sequence))
-            .bind(&sealed.hash)
-            .bind(json("a decision", &sealed)?)
-            .execute(&mut *transaction)
-            .await?;
-        }
-        if !change.rollouts.is_empty() {
-            sqlx::query("DELETE FROM sessions WHERE seen_ms < ?")
-                .bind(signed(change.now_ms.saturating_sub(SESSION_KEPT_MS)))
-                .execute(&mut *transaction)
-                .await?;
-        }
+        write(&mut transaction, change).await?;
         transaction.commit().await?;
         Ok(())
     }
@@ -233,171 +144,247 @@ impl Store for Sqlite {
 }
 
 impl Sqlite {
-    async fn sums(&self, rollout: &str) -> Result<Vec<crate::domain::EpochSums>, StoreError> {
+    async fn load_rest(&self, id: &str, loaded: &mut LoadedRollout) -> Result<(), StoreError> {
         let rows =
             sqlx::query("SELECT document FROM sums WHERE rollout = ? ORDER BY epoch, segment")
-                .bind(rollout)
+                .bind(id)
                 .fetch_all(&self.pool)
                 .await?;
-        rows.iter()
-            .map(|row| document(&format!("sums of {rollout}"), row.try_get("document")?))
-            .collect()
-    }
-
-    async fn units(&self, rollout: &str) -> Result<Vec<(u64, UnitRecord)>, StoreError> {
-        let rows = sqlx::query("SELECT unit, record FROM units WHERE rollout = ?")
-            .bind(rollout)
-            .fetch_all(&self.pool)
-            .await?;
-        rows.iter()
-            .map(|row| {
-                let unit: i64 = row.try_get("unit")?;
-                let record = UnitRecord::from_bytes(row.try_get("record")?).ok_or_else(|| {
-                    StoreError::Damaged {
-                        what: format!("a unit of {rollout}"),
-                        problem: "its record has another length".to_owned(),
-                    }
-                })?;
-                Ok((unit.cast_unsigned(), record))
-            })
-            .collect()
-    }
-
-    async fn last_decision(&self, rollout: &str) -> Result<Option<(u64, String)>, StoreError> {
+        for row in rows {
+            add_sums(loaded, row.try_get("document")?)?;
+        }
+        let mut rows =
+            sqlx::query("SELECT list FROM unit_lists WHERE rollout = ? ORDER BY position")
+                .bind(id)
+                .fetch(&self.pool);
+        while let Some(row) = rows.try_next().await? {
+            add_units(loaded, row.try_get("list")?)?;
+        }
         let row = sqlx::query(
             "SELECT sequence, hash FROM decisions WHERE rollout = ? ORDER BY sequence DESC LIMIT 1",
         )
-        .bind(rollout)
+        .bind(id)
         .fetch_optional(&self.pool)
         .await?;
-        row.map(|row| Ok((unsigned(row.try_get("sequence")?), row.try_get("hash")?)))
-            .transpose()
+        if let Some(row) = row {
+            loaded.last_decision = Some((unsigned(row.try_get("sequence")?), row.try_get("hash")?));
+        }
+        Ok(())
     }
 }
 
-/// SQLite's numbers are signed; ours that are counted stay far below 2^63.
-fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
+/// One statement for each table: a statement for each row would cost more than the
+/// rows. Rows come as JSON; bytes lie behind each other in one value, of which each row
+/// has its part.
+async fn write(
+    transaction: &mut Transaction<'_, Database>,
+    change: Change,
+) -> Result<(), StoreError> {
+    if let Some(Revision {
+        generation,
+        counter,
+    }) = change.revision
+    {
+        sqlx::query(
+            "INSERT INTO revision (one, generation, counter) VALUES (1, ?, ?)
+             ON CONFLICT (one) DO UPDATE SET generation = excluded.generation, counter = excluded.counter",
+        )
+        .bind(signed(generation))
+        .bind(signed(counter))
+        .execute(&mut **transaction)
+        .await?;
+    }
+    for id in &change.deleted {
+        sqlx::query("DELETE FROM rollouts WHERE id = ?")
+            .bind(id)
+            .execute(&mut **transaction)
+            .await?;
+    }
+    for (rollout, identity_key) in &change.rollouts {
+        sqlx::query(
+            "INSERT INTO rollouts (id, document, identity_key) VALUES (?, ?, ?)
+             ON CONFLICT (id) DO UPDATE SET document = excluded.document",
+        )
+        .bind(&rollout.spec.id)
+        .bind(json("a rollout", rollout)?)
+        .bind(identity_key)
+        .execute(&mut **transaction)
+        .await?;
+    }
+    if !change.sums.is_empty() {
+        let mut bytes = Parts::default();
+        let rows: Vec<_> = change
+            .sums
+            .iter()
+            .map(|sums| {
+                let segment = sums.segment.as_deref().unwrap_or_default();
+                let (from, length) = bytes.add(&sums.bytes);
+                (&sums.rollout, signed(sums.epoch), segment, from, length)
+            })
+            .collect();
+        sqlx::query(
+            "INSERT INTO sums (rollout, epoch, segment, document)
+             SELECT value->>0, value->>1, value->>2, substr(?2, value->>3, value->>4)
+             FROM json_each(?1) WHERE true
+             ON CONFLICT (rollout, epoch, segment) DO UPDATE SET document = excluded.document",
+        )
+        .bind(json("sums", &rows)?)
+        .bind(bytes.all)
+        .execute(&mut **transaction)
+        .await?;
+    }
+    for units in change.units.iter().filter(|units| units.all) {
+        sqlx::query("DELETE FROM unit_lists WHERE rollout = ?")
+            .bind(&units.rollout)
+            .execute(&mut **transaction)
+            .await?;
+    }
+    if !change.units.is_empty() {
+        let mut bytes = Parts::default();
+        let rows: Vec<_> = change
+            .units
+            .iter()
+            .map(|units| (&units.rollout, bytes.add(&units.bytes)))
+            .collect();
+        sqlx::query(
+            "INSERT INTO unit_lists (rollout, list)
+             SELECT value->>0, substr(?2, value->>'$[1][0]', value->>'$[1][1]')
+             FROM json_each(?1) ORDER BY key",
+        )
+        .bind(json("users", &rows)?)
+        .bind(bytes.all)
+        .execute(&mut **transaction)
+        .await?;
+    }
+    if !change.sessions.is_empty() {
+        let rows: Vec<_> = change
+            .sessions
+            .iter()
+            .map(|(session, sequence)| (session, signed(*sequence)))
+            .collect();
+        sqlx::query(
+            "INSERT INTO sessions (session, sequence, seen_ms)
+             SELECT value->>0, value->>1, ?2 FROM json_each(?1) WHERE true
+             ON CONFLICT (session) DO UPDATE SET sequence = excluded.sequence, seen_ms = excluded.seen_ms",
+        )
+        .bind(json("sessions", &rows)?)
+        .bind(signed(change.now_ms))
+        .execute(&mut **transaction)
+        .await?;
+    }
+    for sealed in &change.decisions {
+        sqlx::query(
+            "INSERT INTO decisions (rollout, sequence, hash, document) VALUES (?, ?, ?, ?)",
+        )
+        .bind(&sealed.decision.rollout)
+        .bind(signed(sealed.decision.sequence))
+        .bind(&sealed.hash)
+        .bind(json("a decision", &sealed)?)
+        .execute(&mut **transaction)
+        .await?;
+    }
+    if !change.rollouts.is_empty() {
+        sqlx::query("DELETE FROM sessions WHERE seen_ms < ?")
+            .bind(signed(change.now_ms.saturating_sub(SESSION_KEPT_MS)))
+            .execute(&mut **transaction)
+            .await?;
+    }
+    Ok(())
 }
 
-fn unsigned(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or_default()
+/// Bytes of several rows in one value.
+#[derive(Default)]
+struct Parts {
+    all: Vec<u8>,
 }
 
-fn document<T: DeserializeOwned>(what: &str, text: &str) -> Result<T, StoreError> {
-    serde_json::from_str(text).map_err(|error| StoreError::Damaged {
-        what: what.to_owned(),
-        problem: error.to_string(),
-    })
-}
-
-fn json<T: serde::Serialize>(what: &str, value: &T) -> Result<String, StoreError> {
-    serde_json::to_string(value).map_err(|error| StoreError::Damaged {
-        what: what.to_owned(),
-        problem: error.to_string(),
-    })
+impl Parts {
+    /// Where they begin, counted from 1 as SQLite does, and how many they are.
+    fn add(&mut self, bytes: &[u8]) -> (usize, usize) {
+        let from = self.all.len() + 1;
+        self.all.extend_from_slice(bytes);
+        (from, bytes.len())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::books::{Books, Made};
-    use crate::domain::decision::{By, Deed};
-    use crate::domain::rollout::tests::rollout;
-
-    fn made(reason: &str) -> Made {
-        Made {
-            at_ms: 1,
-            deed: Deed::Create,
-            by: By::Person,
-            from_step: 0,
-            reasons: vec![reason.to_owned()],
-            evidence: None,
-            evidence_before: None,
-        }
-    }
+    use crate::domain::EpochSums;
+    use crate::domain::rollout::tests::rollout as digits;
+    use crate::domain::units::UnitRecord;
 
     #[tokio::test]
-    async fn what_is_committed_is_loaded() {
+    async fn a_file_is_for_one_judge() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("judge.sqlite");
-        let mut books = Books::default();
-        books.create(rollout(), "0a".repeat(16));
-        let first = books.decide("digits", made("first")).unwrap();
-        let plan = books.next_plan(&crate::domain::plan::tests::terms());
-        let mut change = books.take_change(5);
-        change.sessions.push(("5e".repeat(16), 3));
-        let record = UnitRecord {
-            exposed: 1,
-            ..UnitRecord::default()
-        };
-        change.units.push(("digits".to_owned(), u64::MAX, record));
-        let store = Sqlite::open(&path).await.unwrap();
-        store.commit(change).await.unwrap();
+        let first = Sqlite::open(&path).await.unwrap();
         let second = Sqlite::open(&path).await.map(drop).unwrap_err();
         assert!(second.to_string().contains("another judge"), "{second}");
-        drop(store);
-
-        let store = Sqlite::open(&path).await.unwrap();
-        let loaded = store.load().await.unwrap();
-        assert_eq!(loaded.revision, plan.revision);
-        assert_eq!(loaded.sessions, [("5e".repeat(16), 3)]);
-        let entry = &loaded.rollouts[0];
-        assert_eq!(
-            (&entry.rollout, entry.identity_key.as_str()),
-            (&rollout(), "0a".repeat(16).as_str())
-        );
-        assert_eq!(entry.sums, [crate::domain::EpochSums::new(1, 2)]);
-        assert_eq!(entry.units, [(u64::MAX, record)]);
-        assert_eq!(entry.last_decision, Some((1, first.hash.clone())));
-
-        let mut books = Books::from_loaded(loaded);
-        let second = books.decide("digits", made("second")).unwrap();
-        assert_eq!(
-            (second.decision.sequence, &second.decision.previous_hash),
-            (2, &first.hash)
-        );
-        store.commit(books.take_change(6)).await.unwrap();
-        assert_eq!(
-            store.decisions("digits").await.unwrap(),
-            [first.clone(), second]
-        );
-        assert_eq!(store.decision("digits", 1).await.unwrap(), Some(first));
-        assert_eq!(store.decision("digits", 9).await.unwrap(), None);
-
-        books.delete("digits");
-        store.commit(books.take_change(7)).await.unwrap();
-        assert!(store.load().await.unwrap().rollouts.is_empty());
-        assert!(store.decisions("digits").await.unwrap().is_empty());
-    }
-
-    #[tokio::test]
-    async fn a_change_is_all_or_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Sqlite::open(&folder.path().join("judge.sqlite"))
-            .await
-            .unwrap();
-        let mut change = Change {
-            sessions: vec![("5e".repeat(16), 1)],
-            ..Change::default()
-        };
-        // Sums of a rollout that does not exist.
-        change
-            .sums
-            .push(("nobody".to_owned(), crate::domain::EpochSums::new(1, 2)));
-        assert!(store.commit(change).await.is_err());
-        assert!(store.load().await.unwrap().sessions.is_empty());
+        drop(first);
+        Sqlite::open(&path).await.unwrap();
     }
 
     #[tokio::test]
     async fn a_file_that_is_no_database_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("judge.sqlite");
-        std::fs::write(
-            &path,
-            "this is not a database, and long enough to be looked at",
-        )
-        .unwrap();
+        let text = "this is not a database, and long enough to be looked at";
+        std::fs::write(&path, text).unwrap();
         assert!(Sqlite::open(&path).await.is_err());
+    }
+
+    /// As the first version wrote it: sums as JSON, a row for each user.
+    #[tokio::test]
+    async fn a_database_of_the_first_version_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("judge.sqlite");
+        let options = SqliteConnectOptions::new()
+            .filename(&path)
+            .create_if_missing(true);
+        let old = SqlitePool::connect_with(options).await.unwrap();
+        migrations(&MIGRATIONS[..1]).run(&old).await.unwrap();
+        let document = serde_json::to_string(&digits()).unwrap();
+        sqlx::query(
+            "INSERT INTO rollouts (id, document, identity_key) VALUES ('digits', ?, 'key')",
+        )
+        .bind(document)
+        .execute(&old)
+        .await
+        .unwrap();
+        let sums = crate::domain::sums::tests::everything();
+        let sums = EpochSums { epoch: 1, ..sums };
+        sqlx::query("INSERT INTO sums VALUES ('digits', 1, 'gold', ?)")
+            .bind(serde_json::to_string(&sums).unwrap())
+            .execute(&old)
+            .await
+            .unwrap();
+        let record = UnitRecord {
+            exposed: 1,
+            slow: [0x0102_0304; 12],
+            ..UnitRecord::default()
+        };
+        for unit in [u64::MAX, 7] {
+            let bytes = [1u32, 0, 0, 0, 0]
+                .iter()
+                .chain(&record.slow)
+                .flat_map(|number| number.to_le_bytes())
+                .collect::<Vec<u8>>();
+            sqlx::query("INSERT INTO units VALUES ('digits', ?, ?)")
+                .bind(u64::cast_signed(unit))
+                .bind(bytes)
+                .execute(&old)
+                .await
+                .unwrap();
+        }
+        old.close().await;
+
+        let store = Sqlite::open(&path).await.unwrap();
+        let loaded = store.load().await.unwrap();
+        let entry = &loaded.rollouts[0];
+        assert_eq!(entry.sums, [sums]);
+        assert_eq!(entry.units.len(), 2);
+        assert_eq!(entry.units.get(u64::MAX), Some(record));
+        assert_eq!(entry.units.get(7), Some(record));
     }
 }

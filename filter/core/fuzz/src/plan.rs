@@ -3,10 +3,14 @@
 use serinus_core::json::{read_strict, read_tolerant};
 use serinus_core::plan::compiled::{MAX_ARMS, MAX_EDGES, MAX_ROLLOUTS, MAX_SUMS, sums_of};
 use serinus_core::plan::{CompiledPlan, Plan, compile};
+use serinus_core::settings;
 
 /// A plan that is read is read back from what it is written as, and one that compiles
 /// has what the request path relies on.
 pub fn plan(data: &[u8]) {
+    if let Err(error) = settings::read(Some(data)) {
+        assert!(!error.field.is_empty() && !error.problem.is_empty());
+    }
     let Ok((plan, ignored)) = read_tolerant::<Plan>(data) else {
         let error = read_strict::<Plan>(data).unwrap_err();
         assert!(!error.field.is_empty() && !error.problem.is_empty());
@@ -19,12 +23,27 @@ pub fn plan(data: &[u8]) {
     let written = serde_json::to_vec(&plan).unwrap();
     let again = read_strict::<Plan>(&written).unwrap();
     assert_eq!(again, plan);
+    within_a_configuration(&plan, &written);
     match compile(&plan) {
         Ok(compiled) => {
             check(&compiled);
             assert_eq!(compile(&again), Ok(compiled));
         }
         Err(error) => assert!(!error.field.is_empty() && !error.problem.is_empty()),
+    }
+}
+
+/// There it is as good as by itself.
+fn within_a_configuration(plan: &Plan, written: &[u8]) {
+    let before = br#"{"judge": {"cluster": "judge"}, "plan": "#;
+    let configuration = [before, written, b"}"].concat();
+    match (settings::read(Some(&configuration)), compile(plan)) {
+        (Ok(read), Ok(compiled)) => assert_eq!(read.plan, Some(compiled)),
+        (Err(within), Err(alone)) => {
+            assert_eq!(within.field, format!("plan.{}", alone.field));
+            assert_eq!(within.problem, alone.problem);
+        }
+        (within, alone) => panic!("{within:?} within, and {alone:?} alone"),
     }
 }
 

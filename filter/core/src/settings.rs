@@ -1,14 +1,20 @@
-//! The plugin configuration: where the judge is, and the operator's kill switch.
-//! It carries no rollout, so that a proxy that starts while the judge is away
-//! serves the baseline.
+//! The plugin configuration: where the judge is, the operator's kill switch, and the
+//! plan where it does not come by poll.
+//!
+//! One that stands in a file for good carries no plan, so that a proxy that starts
+//! while the judge is away serves the baseline.
 
-use serinus_core::json::{self, FieldError};
-use serinus_core::read_fields;
+use crate::json::{self, FieldError};
+use crate::plan::{self, CompiledPlan, Plan};
+use crate::read_fields;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// The cluster that calls to the judge go to; without one no plan ever comes.
     pub judge: Option<Judge>,
+    /// With it the judge is not polled for plans: it, or whoever writes this
+    /// configuration, puts each new plan here.
+    plan: Option<Plan>,
     /// The request header that routes match; what a client sent in it is replaced.
     pub arm_header: String,
     /// The request header in which `request_mirror_policies` find the cluster of a
@@ -26,6 +32,7 @@ pub struct Settings {
 
 read_fields!(Settings {
     judge,
+    plan,
     arm_header,
     shadow_header,
     response_header,
@@ -49,6 +56,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             judge: None,
+            plan: None,
             arm_header: "x-serinus-arm".to_owned(),
             shadow_header: None,
             response_header: None,
@@ -58,13 +66,28 @@ impl Default for Settings {
     }
 }
 
+/// A plugin configuration that is as it should be.
+#[derive(Debug, Default)]
+pub struct Configuration {
+    pub settings: Settings,
+    pub plan: Option<CompiledPlan>,
+    /// Paths of what a newer judge's plan has that this version does not know.
+    pub ignored: Vec<String>,
+}
+
+/// Strict in what people write, and tolerant of a newer judge's plan.
+///
 /// # Errors
-/// A configuration that people wrote wrongly; the proxy keeps the one before.
-pub fn read(bytes: Option<&[u8]>) -> Result<Settings, FieldError> {
+/// A configuration that people wrote wrongly, or a plan that does not compile; the
+/// proxy keeps the one before.
+pub fn read(bytes: Option<&[u8]>) -> Result<Configuration, FieldError> {
     let Some(bytes) = bytes.filter(|bytes| !bytes.is_empty()) else {
-        return Ok(Settings::default());
+        return Ok(Configuration::default());
     };
-    let mut settings: Settings = json::read_strict(bytes)?;
+    let (mut settings, ignored): (Settings, _) = json::read_tolerant(bytes)?;
+    if let Some(field) = ignored.iter().find(|field| !field.starts_with("plan.")) {
+        return Err(FieldError::new(field.as_str(), "unknown field"));
+    }
     header_name("arm_header", &mut settings.arm_header)?;
     for (field, name) in [
         ("shadow_header", &mut settings.shadow_header),
@@ -90,7 +113,25 @@ pub fn read(bytes: Option<&[u8]>) -> Result<Settings, FieldError> {
             "is empty; name the judge's cluster",
         ));
     }
-    Ok(settings)
+    // What is counted under a plan must be taken by somebody.
+    if settings.plan.is_some() && settings.judge.is_none() {
+        return Err(FieldError::new(
+            "judge",
+            "is missing; beside a plan name the judge that it is of",
+        ));
+    }
+    let plan = match settings.plan.take() {
+        None => None,
+        Some(plan) => Some(
+            plan::compile(&plan)
+                .map_err(|error| FieldError::new(format!("plan.{}", error.field), error.problem))?,
+        ),
+    };
+    Ok(Configuration {
+        settings,
+        plan,
+        ignored,
+    })
 }
 
 /// In lower case, as Envoy keeps them.

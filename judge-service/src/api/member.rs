@@ -1,0 +1,77 @@
+//! The HTTP side of one of several judges: what its role answers.
+
+use super::problem::Problem;
+use super::{following, guard, router};
+use crate::cluster::{Member, Role};
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::json;
+use std::sync::{Arc, Mutex, PoisonError};
+use tower::ServiceExt;
+
+struct Switch {
+    member: Arc<Member>,
+    /// The role that the router is of. A router is dear to make and cheap to clone.
+    made: Mutex<Option<(Role, Router)>>,
+}
+
+pub fn member_router(member: Arc<Member>) -> Router {
+    let switch = Arc::new(Switch {
+        member,
+        made: Mutex::new(None),
+    });
+    let router = Router::new()
+        .route("/health/live", get(super::alive))
+        .route("/health/ready", get(ready))
+        .fallback(answer)
+        .with_state(switch);
+    guard(router)
+}
+
+async fn ready(State(switch): State<Arc<Switch>>) -> Response {
+    let role = match switch.member.role() {
+        None => return cut_off(),
+        Some(Role::Leader(_)) => "leader",
+        Some(Role::Follower(_)) => "follower",
+    };
+    Json(json!({"status": "ok", "role": role})).into_response()
+}
+
+fn cut_off() -> Response {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "this judge does not reach its database; ask another, or later",
+    )
+    .retry(1)
+    .into_response()
+}
+
+async fn answer(State(switch): State<Arc<Switch>>, request: Request) -> Response {
+    let Some(role) = switch.member.role() else {
+        return cut_off();
+    };
+    match switch.router_of(&role).oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+impl Switch {
+    fn router_of(&self, role: &Role) -> Router {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, router)) = &*made
+            && of.is(role)
+        {
+            return router.clone();
+        }
+        let router = match role {
+            Role::Leader(service) => router(Arc::clone(service)),
+            Role::Follower(follower) => following::router(Arc::clone(follower)),
+        };
+        *made = Some((role.clone(), router.clone()));
+        router
+    }
+}

@@ -1,0 +1,92 @@
+//! A worker's long poll for the plan.
+
+use super::problem::Problem;
+use crate::service::{Delivery, Poll};
+use axum::extract::Query;
+use axum::extract::rejection::QueryRejection;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serinus_core::plan::Revision;
+use serinus_core::report;
+use std::time::Duration;
+
+const LONGEST_WAIT: u64 = 30;
+
+/// What a worker says of itself is cut at this length.
+const LONGEST_WORD: usize = 512;
+
+/// A generation beyond this was never given out: a poll that claims one lies.
+const LAST_GENERATION: u64 = 1 << 40;
+
+#[derive(Debug, Deserialize)]
+pub struct Asked {
+    revision: Option<String>,
+    wait: Option<u64>,
+    session: Option<String>,
+    /// `config` for a worker whose plan comes with its configuration.
+    source: Option<String>,
+}
+
+/// A poll that makes sense.
+pub struct Read {
+    /// The revision that the caller has.
+    pub known: Revision,
+    pub wait: Duration,
+    /// `None` for a caller that names no session, and is somebody who looks.
+    pub by_worker: Option<Poll>,
+    /// Its plan comes another way, and it only says which one it has.
+    pub by_config: bool,
+    /// Whether to believe that a revision beyond ours was given out.
+    pub may_overtake: bool,
+}
+
+pub fn read(
+    query: Result<Query<Asked>, QueryRejection>,
+    headers: &HeaderMap,
+) -> Result<Read, Problem> {
+    let Query(asked) =
+        query.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.body_text()))?;
+    let known: Revision = match asked.revision.as_deref() {
+        None => Revision::default(),
+        Some(text) => text.parse().map_err(|problem| {
+            Problem::new(StatusCode::BAD_REQUEST, format!("revision: {problem}"))
+        })?,
+    };
+    let word = |name: &str| {
+        let value = headers.get(name).and_then(|value| value.to_str().ok())?;
+        Some(value.chars().take(LONGEST_WORD).collect::<String>())
+    };
+    let session = asked.session.filter(|session| report::is_session(session));
+    // A browser says so with each request, and no browser is a worker: a page that
+    // somebody visits must not change what the workers are given.
+    let by_browser = headers.contains_key("sec-fetch-site");
+    Ok(Read {
+        known,
+        wait: Duration::from_secs(asked.wait.unwrap_or_default().min(LONGEST_WAIT)),
+        by_worker: session.map(|session| Poll {
+            session,
+            node: word("x-serinus-node").unwrap_or_default(),
+            revision: known,
+            refused: word("x-serinus-refused"),
+        }),
+        by_config: asked.source.as_deref() == Some("config"),
+        may_overtake: known.generation < LAST_GENERATION && !by_browser,
+    })
+}
+
+/// The plan, as soon as `is_news` says so of its revision and the caller's; 204 when
+/// that takes longer than the caller waits.
+pub async fn answer(
+    delivery: &Delivery,
+    poll: &Read,
+    is_news: impl Fn(Revision, Revision) -> bool,
+) -> Response {
+    let mut plan = delivery.subscribe();
+    let news = plan.wait_for(|plan| is_news(plan.revision, poll.known));
+    let Ok(Ok(published)) = tokio::time::timeout(poll.wait, news).await else {
+        return StatusCode::NO_CONTENT.into_response();
+    };
+    let json = HeaderValue::from_static("application/json");
+    ([(header::CONTENT_TYPE, json)], published.bytes.clone()).into_response()
+}

@@ -1,0 +1,258 @@
+//! Sums as they are stored: packed, since JSON of them would cost more than counting.
+//!
+//! The first byte is the version. Version 1 is the fields in order, each number packed,
+//! each list behind its length. JSON, which the first databases have, begins with `{`.
+
+use super::{ArmSums, EpochSums, Firsts, Outcomes, Trip};
+use crate::domain::packed::{Packed, put, put_text};
+use std::collections::BTreeMap;
+
+const VERSION: u8 = 1;
+
+impl EpochSums {
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let Self {
+            epoch,
+            segment,
+            arms,
+            trips,
+            fallbacks,
+        } = self;
+        // Most lists of 256 counts take one to three bytes each.
+        let mut bytes = Vec::with_capacity(1_024 + arms.len() * 8_192);
+        bytes.push(VERSION);
+        put(&mut bytes, *epoch);
+        match segment {
+            None => bytes.push(0),
+            Some(name) => {
+                bytes.push(1);
+                put_text(&mut bytes, name);
+            }
+        }
+        put(&mut bytes, arms.len() as u64);
+        for arm in arms {
+            put_arm(&mut bytes, arm);
+        }
+        put(&mut bytes, trips.len() as u64);
+        for trip in trips {
+            put_text(&mut bytes, &trip.arm);
+            put(&mut bytes, trip.finished.into());
+            put(&mut bytes, trip.errors.into());
+        }
+        put(&mut bytes, fallbacks.len() as u64);
+        for (cause, &count) in fallbacks {
+            put_text(&mut bytes, cause);
+            put(&mut bytes, count);
+        }
+        bytes
+    }
+
+    /// # Errors
+    /// Bytes that no version wrote, and why they are none.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+        match bytes.first() {
+            Some(&VERSION) => {
+                let mut packed = Packed::new(bytes);
+                let sums = packed.byte().and_then(|_| epoch(&mut packed));
+                let sums = sums.and_then(|sums| packed.end().map(|()| sums));
+                sums.map_err(str::to_owned)
+            }
+            Some(b'{') => serde_json::from_slice(bytes).map_err(|error| error.to_string()),
+            _ => Err("sums of a version that this judge does not read".to_owned()),
+        }
+    }
+}
+
+fn put_arm(bytes: &mut Vec<u8>, arm: &ArmSums) {
+    let ArmSums {
+        exposures,
+        finished,
+        errors,
+        latency_sum_us,
+        over,
+        histogram,
+        local_replies,
+        disconnects,
+        samples_sent,
+        samples_dropped,
+        clusters,
+        firsts,
+    } = arm;
+    for slots in [exposures, finished, errors, latency_sum_us] {
+        put_slots(bytes, slots);
+    }
+    put(bytes, over.len() as u64);
+    for slots in over {
+        put_slots(bytes, slots);
+    }
+    put(bytes, histogram.len() as u64);
+    for (&bucket, &count) in histogram {
+        put(bytes, bucket.into());
+        put(bytes, count);
+    }
+    for count in [local_replies, disconnects, samples_sent, samples_dropped] {
+        put(bytes, *count);
+    }
+    put(bytes, clusters.len() as u64);
+    for cluster in clusters {
+        put_text(bytes, cluster);
+    }
+    let Firsts {
+        new_users,
+        errors,
+        slow,
+        mismatches,
+        outcomes,
+        samples,
+    } = firsts;
+    put(bytes, *new_users);
+    put_map(bytes, errors);
+    put(bytes, slow.len() as u64);
+    for map in slow {
+        put_map(bytes, map);
+    }
+    put_map(bytes, mismatches);
+    put_outcomes(bytes, outcomes);
+    put_outcomes(bytes, samples);
+}
+
+/// Zeros at the end are left out: thresholds that are not in use have nothing else.
+fn put_slots(bytes: &mut Vec<u8>, slots: &[u64]) {
+    let used = slots
+        .iter()
+        .rposition(|&count| count != 0)
+        .map_or(0, |last| last + 1);
+    put(bytes, slots.len() as u64);
+    put(bytes, used as u64);
+    for &count in slots.iter().take(used) {
+        put(bytes, count);
+    }
+}
+
+fn put_map(bytes: &mut Vec<u8>, map: &BTreeMap<u64, u64>) {
+    put(bytes, map.len() as u64);
+    for (&epoch, &count) in map {
+        put(bytes, epoch);
+        put(bytes, count);
+    }
+}
+
+fn put_outcomes(bytes: &mut Vec<u8>, map: &BTreeMap<u64, Outcomes>) {
+    put(bytes, map.len() as u64);
+    for (&epoch, outcomes) in map {
+        put(bytes, epoch);
+        put(bytes, outcomes.users);
+        put(bytes, outcomes.bad);
+    }
+}
+
+type Read<T> = Result<T, crate::domain::packed::Damage>;
+
+fn epoch(packed: &mut Packed<'_>) -> Read<EpochSums> {
+    Ok(EpochSums {
+        epoch: packed.number()?,
+        segment: match packed.byte()? {
+            0 => None,
+            1 => Some(packed.text()?),
+            _ => return Err("a segment is neither there nor not"),
+        },
+        arms: list(packed, arm)?,
+        trips: list(packed, |packed| {
+            Ok(Trip {
+                arm: packed.text()?,
+                finished: packed.small()?,
+                errors: packed.small()?,
+            })
+        })?,
+        fallbacks: list(packed, |packed| Ok((packed.text()?, packed.number()?)))?,
+    })
+}
+
+fn arm(packed: &mut Packed<'_>) -> Read<ArmSums> {
+    Ok(ArmSums {
+        exposures: slots(packed)?,
+        finished: slots(packed)?,
+        errors: slots(packed)?,
+        latency_sum_us: slots(packed)?,
+        over: list(packed, slots)?,
+        histogram: list(packed, |packed| Ok((packed.small()?, packed.number()?)))?,
+        local_replies: packed.number()?,
+        disconnects: packed.number()?,
+        samples_sent: packed.number()?,
+        samples_dropped: packed.number()?,
+        clusters: list(packed, |packed| packed.text())?,
+        firsts: Firsts {
+            new_users: packed.number()?,
+            errors: map(packed)?,
+            slow: list(packed, map)?,
+            mismatches: map(packed)?,
+            outcomes: list(packed, outcomes)?,
+            samples: list(packed, outcomes)?,
+        },
+    })
+}
+
+fn slots(packed: &mut Packed<'_>) -> Read<Vec<u64>> {
+    let length = packed.length()?;
+    let used = packed.length()?;
+    if used > length {
+        return Err("a list has more counts than slots");
+    }
+    let mut slots = Vec::with_capacity(length);
+    for _ in 0..used {
+        slots.push(packed.number()?);
+    }
+    slots.resize(length, 0);
+    Ok(slots)
+}
+
+fn map(packed: &mut Packed<'_>) -> Read<BTreeMap<u64, u64>> {
+    list(packed, |packed| Ok((packed.number()?, packed.number()?)))
+}
+
+fn outcomes(packed: &mut Packed<'_>) -> Read<(u64, Outcomes)> {
+    let epoch = packed.number()?;
+    let users = packed.number()?;
+    let bad = packed.number()?;
+    Ok((epoch, Outcomes { users, bad }))
+}
+
+fn list<T, L: FromIterator<T>>(
+    packed: &mut Packed<'_>,
+    mut next: impl FnMut(&mut Packed<'_>) -> Read<T>,
+) -> Read<L> {
+    let length = packed.length()?;
+    (0..length).map(|_| next(packed)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::sums::tests::everything;
+
+    #[test]
+    fn survives_storing() {
+        for sums in [EpochSums::new(1, 2), everything()] {
+            assert_eq!(EpochSums::from_bytes(&sums.to_bytes()), Ok(sums));
+        }
+    }
+
+    #[test]
+    fn sums_of_the_first_databases_are_read() {
+        let json = serde_json::to_vec(&everything()).unwrap();
+        assert_eq!(EpochSums::from_bytes(&json), Ok(everything()));
+    }
+
+    #[test]
+    fn what_no_version_wrote_is_an_error() {
+        let good = everything().to_bytes();
+        for end in 0..good.len() {
+            assert!(EpochSums::from_bytes(&good[..end]).is_err(), "cut at {end}");
+        }
+        let longer = [good.as_slice(), &[0]].concat();
+        assert!(EpochSums::from_bytes(&longer).is_err());
+        assert!(EpochSums::from_bytes(b"\x02").is_err());
+        assert!(EpochSums::from_bytes(b"{}").is_err());
+    }
+}

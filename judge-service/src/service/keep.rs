@@ -1,0 +1,129 @@
+//! The books and the store behind them: memory never knows more than the disk.
+
+use super::{Published, Service};
+use crate::books::Books;
+use crate::domain::plan::Terms;
+use crate::store::StoreError;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// While the store fails, it is asked this often. Who comes between is told at once
+/// that it fails, and may ask again.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// While it fails, the log says so this often.
+const SAY_AGAIN: Duration = Duration::from_secs(30);
+
+/// How the store does. The books' lock is held whenever this changes.
+#[derive(Debug, Default)]
+pub(super) struct Trouble(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// The last commit failed: the books may say what is not on disk, or not say what is.
+    unknown: bool,
+    asked: Option<Instant>,
+    said: Option<Instant>,
+}
+
+impl Service {
+    /// The books, which nobody else has meanwhile. After a commit that failed they are
+    /// read again first.
+    ///
+    /// # Errors
+    /// A store that fails: what is so, nobody knows until it can be read.
+    pub(super) async fn books(&self) -> Result<tokio::sync::MutexGuard<'_, Books>, StoreError> {
+        let mut books = self.books.lock().await;
+        if self.trouble.may_ask()? {
+            let loaded = self.store.load().await;
+            *books = Books::from_loaded(loaded.inspect_err(|error| self.trouble.say(error))?);
+            self.trouble.state().unknown = false;
+            // The commit that failed may have arrived all the same, and its plan with it.
+            if books.revision() != self.delivery.revision() {
+                self.publish(&mut books).await?;
+            }
+        }
+        Ok(books)
+    }
+
+    /// Writes what the books changed. If that fails, the books are not known until they
+    /// are read again, which [`Self::books`] does.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(super) async fn commit(&self, books: &mut Books) -> Result<(), StoreError> {
+        let change = books.take_change(self.now());
+        if change.is_empty() {
+            return Ok(());
+        }
+        let stored = self.store.commit(change).await;
+        match &stored {
+            Ok(()) => self.trouble.is_over(),
+            Err(error) => {
+                self.trouble.state().unknown = true;
+                if matches!(error, StoreError::Fenced) {
+                    self.overruled.notify_one();
+                }
+                self.trouble.say(error);
+            }
+        }
+        stored
+    }
+
+    /// Commits the books under a new revision and gives the plan out.
+    pub(super) async fn publish(&self, books: &mut Books) -> Result<(), StoreError> {
+        // What workers take is measured from here.
+        let decided = self.now();
+        let terms = Terms {
+            report_interval_ms: self.pace.interval_ms(),
+            ..self.settings.terms.clone()
+        };
+        let plan = Published::of(&books.next_plan(&terms));
+        if self.shared.is_some() {
+            books.give_out(plan.bytes.to_vec());
+        }
+        self.commit(books).await?;
+        self.delivery.give_out(plan, decided);
+        self.pace.given(terms.report_interval_ms);
+        Ok(())
+    }
+}
+
+// === impl Trouble ===
+
+impl Trouble {
+    /// Whether the books have to be read again.
+    ///
+    /// # Errors
+    /// They would have to, but the store was asked just now.
+    fn may_ask(&self) -> Result<bool, StoreError> {
+        let mut state = self.state();
+        if !state.unknown {
+            return Ok(false);
+        }
+        let lately = state.asked.is_some_and(|asked| asked.elapsed() < ASK_AGAIN);
+        if lately {
+            return Err(StoreError::Failing);
+        }
+        state.asked = Some(Instant::now());
+        Ok(true)
+    }
+
+    fn say(&self, error: &StoreError) {
+        let mut state = self.state();
+        if state.said.is_none_or(|said| said.elapsed() >= SAY_AGAIN) {
+            tracing::error!(%error, "the store fails; what was not stored is taken back, and workers are asked to wait");
+            state.said = Some(Instant::now());
+        }
+    }
+
+    fn is_over(&self) {
+        if self.state().said.take().is_some() {
+            tracing::info!("the store keeps again");
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,58 @@
+//! What the books give the store to keep.
+
+use crate::domain::decision::Sealed;
+use crate::domain::{Millis, Rollout};
+use serinus_core::plan::Revision;
+
+/// What changes together: all of it or nothing.
+#[derive(Debug, Default)]
+pub struct Change {
+    pub now_ms: Millis,
+    pub revision: Option<Revision>,
+    /// The plan of `revision` as workers get it, for the judges that share the store.
+    pub published: Option<Vec<u8>>,
+    pub deleted: Vec<String>,
+    /// With the secret of their pseudonyms.
+    pub rollouts: Vec<(Rollout, String)>,
+    pub sums: Vec<SumsChange>,
+    pub units: Vec<UnitsChange>,
+    /// Each session once.
+    pub sessions: Vec<(String, u64)>,
+    pub decisions: Vec<Sealed>,
+    /// Positions of letters whose content this change has.
+    pub letters_read: Vec<i64>,
+}
+
+/// All that was counted in one epoch and segment, instead of what was there.
+#[derive(Debug, PartialEq, Eq)]
+pub struct SumsChange {
+    pub rollout: String,
+    pub epoch: u64,
+    pub segment: Option<String>,
+    /// As [`crate::domain::EpochSums::to_bytes`] writes them.
+    pub bytes: Vec<u8>,
+}
+
+/// Users of a rollout.
+#[derive(Debug, PartialEq, Eq)]
+pub struct UnitsChange {
+    pub rollout: String,
+    /// All that it has, instead of what was there; otherwise those that changed.
+    pub all: bool,
+    /// As [`crate::domain::units::pack`] writes them.
+    pub bytes: Vec<u8>,
+}
+
+impl Change {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.revision.is_none()
+            && self.deleted.is_empty()
+            && self.rollouts.is_empty()
+            && self.sums.is_empty()
+            && self.units.is_empty()
+            && self.sessions.is_empty()
+            && self.decisions.is_empty()
+            && self.letters_read.is_empty()
+    }
+}

@@ -1,0 +1,183 @@
+//! `make bench-judge`: reports a second that one core takes, what waiting workers and
+//! many rollouts cost in memory, and how fast a plan is everywhere.
+//!
+//! The judge is pinned to the first core; its load, and PostgreSQL where it is used, have
+//! the others. Writes `target/bench/judge.json`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a benchmark that cannot measure stops and says why"
+)]
+
+mod bench;
+mod cores;
+mod http;
+mod load;
+mod pollers;
+mod report;
+mod scenario;
+mod tap;
+mod verdict;
+
+use bench::Kind;
+use cores::Cores;
+use scenario::{Found, Scenario};
+use serde_json::{Value, json};
+use serinus_tests::artefacts;
+use serinus_tests::failure::{During, Result};
+use std::time::Duration;
+
+/// The load that the figures are of.
+const FULL: Scenario = Scenario {
+    kind: Kind::Sqlite,
+    workers: 10_000,
+    rollouts: 50,
+    users: 1_000_000,
+    length: Duration::from_secs(20),
+    changes: 5,
+};
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let tasks = tokio::task::LocalSet::new();
+    if let Err(error) = runtime.block_on(tasks.run_until(run())) {
+        eprintln!("bench-judge: {error}");
+        std::process::exit(1);
+    }
+}
+
+async fn run() -> Result<()> {
+    let cores = Cores::part()?;
+    // For who works on one of them.
+    let only = std::env::args().nth(1);
+    let wanted = |part: &str| only.as_deref().is_none_or(|only| only == part);
+    let mut figures = json!({});
+    let mut out = json!({"loads": loads()});
+    if wanted("full") {
+        let found = measured("SQLite", &FULL, &cores).await?;
+        figures["reports_per_second_sqlite"] = json!(found.reports_per_second.round());
+        figures["report_p99_ms"] = json!(found.p99_ms);
+        figures["memory_mb_10000_workers_50_rollouts"] = json!(found.memory_most_mb.round());
+        figures["change_to_last_of_10000_pollers_ms"] = json!(found.change_ms_worst);
+        out["sqlite"] = found.to_json();
+    }
+    if wanted("postgres") {
+        let scenario = Scenario {
+            kind: Kind::Postgres,
+            ..FULL
+        };
+        let found = measured("PostgreSQL", &scenario, &cores).await?;
+        figures["reports_per_second_postgres"] = json!(found.reports_per_second.round());
+        out["postgres"] = found.to_json();
+    }
+    if wanted("verdict") {
+        let sustained = figures["reports_per_second_sqlite"].as_f64();
+        let rate = sustained.unwrap_or(10_000.0).min(10_000.0) / 2.0;
+        println!(
+            "verdicts: {} of them, with {rate:.0} reports/s meanwhile",
+            verdict::VERDICTS
+        );
+        let found = verdict::measure(&cores, rate, |number| {
+            if number % 20 == 0 {
+                println!("  {number} of {}", verdict::VERDICTS);
+            }
+        })
+        .await?;
+        let at = |share: f64| {
+            found.times_ms[(share * (found.times_ms.len() - 1) as f64).round() as usize]
+        };
+        println!(
+            "  to the last worker: median {:.1} ms, p99 {:.1} ms",
+            at(0.5),
+            at(0.99)
+        );
+        figures["verdict_to_last_worker_p99_ms"] = json!(tenths(at(0.99)));
+        out["verdict_to_last_worker"] = json!({
+            "verdicts": found.times_ms.len(),
+            "envoy_workers": verdict::WORKERS,
+            "reports_per_second_meanwhile": found.reports_per_second.round(),
+            "median_ms": tenths(at(0.5)), "p99_ms": tenths(at(0.99)), "most_ms": tenths(at(1.0)),
+        });
+    }
+    if wanted("growth") {
+        let mut rows = Vec::new();
+        let grows = [
+            (100, 10),
+            (1_000, 10),
+            (10_000, 10),
+            (1_000, 1),
+            (1_000, 100),
+        ];
+        for (workers, rollouts) in grows {
+            let scenario = Scenario {
+                workers,
+                rollouts,
+                users: 100_000,
+                length: Duration::from_secs(8),
+                changes: 3,
+                ..FULL
+            };
+            let name = format!("{workers} workers, {rollouts} rollouts");
+            rows.push(measured(&name, &scenario, &cores).await?.to_json());
+        }
+        out["growth"] = json!(rows);
+    }
+    out["figures"] = figures;
+    let folder = artefacts::root().join("target/bench");
+    std::fs::create_dir_all(&folder).during("make target/bench")?;
+    let file = folder.join("judge.json");
+    std::fs::write(&file, serde_json::to_string_pretty(&out)?).during("write judge.json")?;
+    println!("{}", serde_json::to_string_pretty(&out["figures"])?);
+    println!("written: target/bench/judge.json");
+    Ok(())
+}
+
+async fn measured(name: &str, scenario: &Scenario, cores: &Cores) -> Result<Found> {
+    println!(
+        "{name}: {} workers, {} rollouts, {} users, {} s of reports",
+        scenario.workers,
+        scenario.rollouts,
+        scenario.users,
+        scenario.length.as_secs()
+    );
+    let found = scenario.measure(cores).await?;
+    println!(
+        "  {:.0} reports/s, p50 {} ms, p99 {} ms, {} postponed; {:.0} MB at most; a change is everywhere in {} to {} ms",
+        found.reports_per_second,
+        found.p50_ms,
+        found.p99_ms,
+        found.postponed,
+        found.memory_most_mb,
+        found.change_ms_best,
+        found.change_ms_worst,
+    );
+    Ok(found)
+}
+
+/// What the numbers are of, in words.
+fn loads() -> Value {
+    let template = report::Template::new("model-000", 1, false);
+    json!({
+        "report": {
+            "slots": report::SLOTS,
+            "unit_hashes": report::UNITS,
+            "bytes_of_json": template.body_bytes(),
+            "units": "10 new users, 6 first outcomes, 2 first errors, 2 first slow answers; drawn at random from the users of the rollout, so that at the start nearly all are new",
+        },
+        "reports": "256 keep-alive connections, each sends the next report when the last one is acknowledged, which is when it is on disk; sessions and rollouts in turn",
+        "workers": "as many connections on long poll, which stay through the reports, and as many sessions that report",
+        "cores": "the judge has core 0 to itself (release profile); the load, and PostgreSQL's server with its default settings, have the others",
+        "memory": "VmHWM of the judge, at the end of all that",
+        "change": "a person pauses or resumes a rollout, while everybody polls and nobody reports; from the sending of that to the last poller that has the whole plan",
+        "verdict": "a canary that fails every request is created, reported, judged and taken back; from the decision's time to the last of Envoy's threads that asks for the next plan",
+    })
+}
+
+pub fn tenths(number: f64) -> f64 {
+    (number * 10.0).round() / 10.0
+}

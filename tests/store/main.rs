@@ -1,0 +1,45 @@
+//! What a store promises, asked of each backend: SQLite's file and a real PostgreSQL.
+
+mod backend;
+mod change;
+mod contract;
+mod damaged;
+mod shared;
+
+/// One test for each promise and backend.
+macro_rules! promises {
+    ($($room:ident::$promise:ident,)*) => {
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $promise() {
+                let mut backend = crate::backend::Backend::sqlite().await;
+                crate::$room::$promise(&mut backend).await;
+            })*
+        }
+
+        mod postgres {
+            $(#[tokio::test]
+            async fn $promise() {
+                let mut backend = crate::backend::Backend::postgres().await;
+                crate::$room::$promise(&mut backend).await;
+            })*
+        }
+    };
+}
+
+promises! {
+    contract::at_first_nothing_is_known,
+    contract::what_is_committed_is_loaded,
+    contract::rollouts_keep_the_order_of_their_creation,
+    contract::sums_are_replaced_and_come_by_epoch,
+    contract::lists_of_users_add_up_until_all_come_anew,
+    contract::sessions_keep_their_last_number,
+    contract::sessions_that_were_silent_for_a_week_are_forgotten,
+    contract::a_deleted_rollout_takes_all_of_it_along,
+    contract::a_change_is_all_or_nothing,
+    contract::decisions_are_a_chain_that_stays,
+    contract::the_largest_numbers_and_the_oddest_texts_survive,
+    contract::a_change_may_be_large,
+    contract::what_is_acknowledged_is_there_for_others_at_once,
+    damaged::what_is_damaged_is_named,
+}
