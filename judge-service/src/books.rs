@@ -6,6 +6,7 @@
 
 mod check;
 mod entry;
+mod session;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -20,13 +21,14 @@ use crate::domain::{Millis, Phase, Rollout};
 use crate::store::{Change, Loaded};
 use serinus_core::plan::{Plan, Revision};
 use serinus_core::report::Report;
+use session::{Print, Session};
 use std::collections::HashMap;
 
 #[derive(Debug, Default)]
 pub struct Books {
     revision: Revision,
     rollouts: Vec<Entry>,
-    sessions: HashMap<String, u64>,
+    sessions: HashMap<String, Session>,
     change: Change,
 }
 
@@ -53,6 +55,11 @@ pub enum Refusal {
     Malformed { field: String, problem: String },
     #[error("{0}")]
     UnknownRollout(String),
+    /// Another report was counted under its name.
+    #[error(
+        "session: `{session}` has sent another report {sequence}: two workers say that they are one"
+    )]
+    Claimed { session: String, sequence: u64 },
 }
 
 // === impl Books ===
@@ -64,7 +71,11 @@ impl Books {
         Self {
             revision: loaded.revision,
             rollouts,
-            sessions: loaded.sessions.into_iter().collect(),
+            sessions: loaded
+                .sessions
+                .into_iter()
+                .map(|(session, sequence)| (session, Session::stored(sequence)))
+                .collect(),
             change: Change::default(),
         }
     }
@@ -171,11 +182,15 @@ impl Books {
     /// A report that is not one of a worker of this judge; nothing of it is counted.
     pub fn count(&mut self, report: &Report) -> Result<Counted, Refusal> {
         check::check(report)?;
-        let last = self
-            .sessions
-            .get(&report.session)
-            .copied()
-            .unwrap_or_default();
+        let print = Print::of(report);
+        let known = self.sessions.get(&report.session);
+        if known.is_some_and(|known| known.is_another(report.sequence, print)) {
+            return Err(Refusal::Claimed {
+                session: report.session.clone(),
+                sequence: report.sequence,
+            });
+        }
+        let last = known.map_or(0, |known| known.sequence);
         if report.sequence <= last {
             return Ok(Counted {
                 duplicate: true,
@@ -227,10 +242,10 @@ impl Books {
             }
         }
         match self.sessions.get_mut(&report.session) {
-            Some(last) => *last = report.sequence,
+            Some(last) => *last = Session::counted(report.sequence, print),
             None => {
-                self.sessions
-                    .insert(report.session.clone(), report.sequence);
+                let counted = Session::counted(report.sequence, print);
+                self.sessions.insert(report.session.clone(), counted);
             }
         }
         self.change
@@ -246,8 +261,8 @@ impl Books {
     /// Whether it is the next report of its session, or one of before.
     #[must_use]
     pub fn follows(&self, report: &Report) -> bool {
-        let last = self.sessions.get(&report.session).copied();
-        report.sequence <= last.unwrap_or_default().saturating_add(1)
+        let last = self.sessions.get(&report.session);
+        report.sequence <= last.map_or(0, |last| last.sequence).saturating_add(1)
     }
 
     /// The next commit has the plan of its revision, as workers get it: other judges give

@@ -2,15 +2,15 @@
 
 use crate::counts::Counts;
 use serinus_judge::domain::EpochSums;
-use serinus_judge::store::{Loaded, Sqlite, Store};
+use serinus_judge::store::{Loaded, Location, Postgres, Sqlite, Store};
 use serinus_tests::failure::{During, Result};
-use std::path::Path;
 
 /// Everything in a store. SQLite's is for one program at a time.
 pub async fn load(store: &str) -> Result<Loaded> {
-    let opened = Sqlite::open(Path::new(store))
-        .await
-        .during("open the store")?;
+    let opened: Box<dyn Store> = match store.parse()? {
+        Location::File(path) => Box::new(Sqlite::open(&path).await.during("open the store")?),
+        Location::Postgres(url) => Box::new(Postgres::open(&url).await.during("open the store")?),
+    };
     opened.load().await.during("read the store")
 }
 

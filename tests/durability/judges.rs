@@ -87,6 +87,11 @@ impl Judges {
             sleep(Duration::from_millis(lab.below(100))).await;
             let number = lab.below(self.judges.len() as u64) as usize;
             let judge = &mut self.judges[number];
+            if lab.several && lab.below(3) == 0 {
+                stand_still(judge, Duration::from_millis(lab.below(6_000))).await?;
+                lab.tally.borrow_mut().freezes += 1;
+                continue;
+            }
             judge.kill().await?;
             lab.tally.borrow_mut().kills += 1;
             if lab.below(3) == 0 {
@@ -111,6 +116,14 @@ impl Judges {
             .collect::<Vec<_>>()
             .join("\n")
     }
+}
+
+/// Longer than a lease, at times: another judges meanwhile, and it does not know.
+async fn stand_still(judge: &Judge, time: Duration) -> Result<()> {
+    let process = judge.process().ok_or("the judge does not run")?;
+    process.freeze().await?;
+    sleep(time).await;
+    process.thaw().await
 }
 
 /// One that was killed a moment ago may still hold its file.

@@ -37,6 +37,7 @@ pub struct Lab {
 #[derive(Debug, Default)]
 pub struct Tally {
     pub kills: u64,
+    pub freezes: u64,
     pub requests: u64,
     pub acknowledged: u64,
     pub duplicates: u64,

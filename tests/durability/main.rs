@@ -31,6 +31,7 @@ mod storm;
 mod worker;
 
 use judges::Judges;
+use serinus_tests::postgres::Postgres;
 use std::time::Duration;
 use storm::Storm;
 
@@ -43,6 +44,20 @@ async fn nothing_acknowledged_is_lost_or_counted_twice() {
         lasts: Duration::from_secs(10),
     };
     storm.run(Judges::alone().unwrap()).await.unwrap();
+}
+
+/// The same of three on one PostgreSQL, of which some stand still at times.
+#[tokio::test]
+async fn nothing_is_lost_between_three_judges() {
+    let server = Postgres::shared().await.unwrap();
+    let database = server.database().await.unwrap();
+    let storm = Storm {
+        seed: seed(),
+        workers: 8,
+        lasts: Duration::from_secs(12),
+    };
+    let judges = Judges::on(&database.url(), 3);
+    storm.run(judges.unwrap()).await.unwrap();
 }
 
 /// For `SERINUS_SECONDS` (300), by `SERINUS_JUDGES` (1) on `SERINUS_STORE` (a new file).

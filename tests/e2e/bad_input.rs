@@ -168,3 +168,44 @@ async fn old_numbers_count_once_through_restarts_and_are_counted() {
     }
     assert_eq!(counted(&judge).await, 50);
 }
+
+/// Nothing proves who a worker is (an installation keeps others away from the judge), but
+/// what does not fit is refused and counted, and says what is wrong.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_that_claims_to_be_another_is_noticed() {
+    let (_folder, judge, epoch) = judge().await;
+    let session = "c1".repeat(16);
+    let path = format!("/v1/plan?session={session}");
+    get(&judge, &path).await;
+    assert_eq!(
+        send(&judge, &report(&session, 1, epoch, 10)).await.status,
+        200
+    );
+    // The same number, and other sums.
+    let answer = send(&judge, &report(&session, 1, epoch, 70)).await;
+    assert_eq!(answer.status, 409, "{answer:?}");
+    let said = answer.body["detail"].as_str().unwrap();
+    assert!(said.contains("two workers say that they are one"), "{said}");
+    assert_eq!(counted(&judge).await, 10);
+    // The worker itself goes on.
+    let again = send(&judge, &report(&session, 1, epoch, 10)).await;
+    assert_eq!(again.body["duplicate"], true);
+    assert_eq!(
+        send(&judge, &report(&session, 2, epoch, 10)).await.status,
+        200
+    );
+    assert_eq!(counted(&judge).await, 20);
+    // Numbers that are ahead of it: what seems to be missing is counted, and so is what
+    // then seems to have been counted before.
+    send(&judge, &report(&session, 9, epoch, 10)).await;
+    send(&judge, &report(&session, 3, epoch, 10)).await;
+    let counters = get(&judge, "/v1/counters").await;
+    for (name, count) in [
+        ("reports_claimed", 1),
+        ("reports_refused", 1),
+        ("reports_missing", 6),
+        ("reports_duplicate", 2),
+    ] {
+        assert_eq!(counters[name], count, "{name} in {counters}");
+    }
+}

@@ -165,7 +165,7 @@ impl Bench {
             .count();
         let observed = Observed::new(
             peers::gone_on(
-                &seconds[before_first..],
+                seconds.get(before_first..).unwrap_or_default(),
                 then,
                 self.seed + u64::from(number),
             ),

@@ -205,19 +205,33 @@ pub async fn sessions_keep_their_last_number(backend: &mut Backend) {
     assert_eq!(loaded, [(session(1), 3), (session(2), 8)]);
 }
 
-pub async fn sessions_that_were_silent_for_a_week_are_forgotten(backend: &mut Backend) {
+/// Clocks are set, and judges are away for days: only their number makes old ones go.
+pub async fn sessions_are_forgotten_for_newer_ones_and_not_for_their_age(backend: &mut Backend) {
+    const KEPT: u64 = 200_000;
     let store = backend.store();
-    for (now_ms, number) in [(0, 1), (2 * DAY_MS, 2), (8 * DAY_MS, 3)] {
+    let remembered = async |numbers: std::ops::Range<u64>, now_ms: u64| {
         let change = Change {
             now_ms,
-            sessions: vec![(session(number), number)],
+            sessions: numbers
+                .map(|number| (session(number), number + 1))
+                .collect(),
             ..with_rollouts(&["digits"])
         };
         store.commit(change).await.unwrap();
+        store.load().await.unwrap().sessions
+    };
+    for (number, now_ms) in [(0, 0), (1, 8 * DAY_MS), (2, 3_000 * DAY_MS)] {
+        let found = remembered(number..number + 1, now_ms).await;
+        assert_eq!(found.len() as u64, number + 1);
     }
-    let mut loaded = store.load().await.unwrap().sessions;
-    loaded.sort();
-    assert_eq!(loaded, [(session(2), 2), (session(3), 3)]);
+    let found = remembered(3..KEPT + 3, 3_001 * DAY_MS).await;
+    assert!(!found.contains(&(session(0), 1)), "the oldest is gone");
+    assert!(found.contains(&(session(KEPT + 2), KEPT + 3)));
+    assert!(
+        (KEPT..KEPT + 2).contains(&(found.len() as u64)),
+        "{}",
+        found.len()
+    );
 }
 
 fn full(ids: &[&str]) -> Change {

@@ -34,7 +34,7 @@ promises! {
     contract::sums_are_replaced_and_come_by_epoch,
     contract::lists_of_users_add_up_until_all_come_anew,
     contract::sessions_keep_their_last_number,
-    contract::sessions_that_were_silent_for_a_week_are_forgotten,
+    contract::sessions_are_forgotten_for_newer_ones_and_not_for_their_age,
     contract::a_deleted_rollout_takes_all_of_it_along,
     contract::a_change_is_all_or_nothing,
     contract::decisions_are_a_chain_that_stays,

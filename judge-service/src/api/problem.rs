@@ -95,6 +95,9 @@ impl From<IngestError> for Problem {
             IngestError::Refused(Refusal::Malformed { field, problem }) => {
                 FieldError::new(field, problem).into()
             }
+            IngestError::Refused(refusal @ Refusal::Claimed { .. }) => {
+                Self::new(StatusCode::CONFLICT, refusal.to_string())
+            }
             IngestError::Refused(Refusal::UnknownRollout(detail)) => {
                 Self::new(StatusCode::NOT_FOUND, detail)
             }

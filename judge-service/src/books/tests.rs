@@ -92,6 +92,31 @@ fn a_user_counts_once_an_epoch_whatever_the_workers_say() {
 }
 
 #[test]
+fn two_workers_of_one_name_are_told_apart() {
+    let mut books = books();
+    let own = report(1, &json!({}));
+    books.count(&own).unwrap();
+    let other = report(
+        1,
+        &json!({"arms": [{"arm": "canary", "slots": [[3, 2, 2, 0, 9, []]]}]}),
+    );
+    let refused = books.count(&other).unwrap_err();
+    assert!(
+        matches!(refused, Refusal::Claimed { sequence: 1, .. }),
+        "{refused}"
+    );
+    assert!(books.count(&own).unwrap().duplicate, "it comes again");
+    assert!(!books.count(&report(2, &json!({}))).unwrap().duplicate);
+    // Older numbers are copies that were under way for long.
+    assert!(books.count(&other).unwrap().duplicate);
+    let sums = &books.entries()[0].sums()[0];
+    assert_eq!(
+        (sums.arms[0].exposures[3], sums.arms[1].exposures[3]),
+        (20, 4)
+    );
+}
+
+#[test]
 fn a_lost_epoch_is_no_epoch_of_the_restored_books() {
     let seen = |generation, counter| Revision {
         generation,

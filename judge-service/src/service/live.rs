@@ -2,7 +2,7 @@
 //! evaluations, series for plots, disagreements, counters.
 
 use super::{IngestError, incident};
-use crate::books::Counted;
+use crate::books::{Counted, Refusal};
 use crate::domain::{Metric, Millis, Phase, Verdict};
 use serde::Serialize;
 use std::collections::{HashMap, VecDeque};
@@ -34,6 +34,8 @@ pub struct Counters {
     pub reports_duplicate: u64,
     pub reports_missing: u64,
     pub reports_refused: u64,
+    /// Of those, the ones under a name that another report has.
+    pub reports_claimed: u64,
     pub reports_postponed: u64,
     /// Parts of reports for rollouts or epochs that are not known (any more).
     pub report_parts_unknown: u64,
@@ -183,7 +185,10 @@ impl Counters {
                 self.reports_missing = self.reports_missing.saturating_add(counted.missing);
                 self.report_parts_unknown += counted.unknown.len() as u64;
             }
-            Err(IngestError::Refused(_)) => self.reports_refused += 1,
+            Err(IngestError::Refused(refusal)) => {
+                self.reports_refused += 1;
+                self.reports_claimed += u64::from(matches!(refusal, Refusal::Claimed { .. }));
+            }
             Err(_) => self.reports_postponed += 1,
         }
     }

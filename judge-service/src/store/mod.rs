@@ -17,7 +17,7 @@ pub use sqlite::Sqlite;
 
 use crate::domain::decision::Sealed;
 use crate::domain::units::Units;
-use crate::domain::{EpochSums, Millis, Rollout};
+use crate::domain::{EpochSums, Rollout};
 use async_trait::async_trait;
 use serinus_core::plan::Revision;
 
@@ -41,8 +41,10 @@ pub enum StoreError {
     Failing,
 }
 
-/// A worker session that was silent this long will not resend anything.
-const SESSION_KEPT_MS: Millis = 7 * 24 * 3_600 * 1_000;
+/// Worker sessions whose last report is remembered, those that were heard last; what is
+/// older by the clock alone may still send again, since clocks are set and judges are
+/// away for days. A thousand workers that restart every day are as many in half a year.
+const SESSIONS_KEPT: i64 = 200_000;
 
 /// Everything that a judge knows, to begin with.
 #[derive(Debug, Default)]

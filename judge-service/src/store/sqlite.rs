@@ -1,7 +1,7 @@
 //! The embedded store.
 
 use super::convert::{add_sums, add_units, document, json, migrations, rollout, signed, unsigned};
-use super::{Change, Loaded, LoadedRollout, SESSION_KEPT_MS, Store, StoreError};
+use super::{Change, Loaded, LoadedRollout, SESSIONS_KEPT, Store, StoreError};
 use crate::domain::decision::Sealed;
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
@@ -284,10 +284,13 @@ async fn write(
         .await?;
     }
     if !change.rollouts.is_empty() {
-        sqlx::query("DELETE FROM sessions WHERE seen_ms < ?")
-            .bind(signed(change.now_ms.saturating_sub(SESSION_KEPT_MS)))
-            .execute(&mut **transaction)
-            .await?;
+        sqlx::query(
+            "DELETE FROM sessions WHERE seen_ms <
+                 (SELECT seen_ms FROM sessions ORDER BY seen_ms DESC LIMIT 1 OFFSET ?)",
+        )
+        .bind(SESSIONS_KEPT)
+        .execute(&mut **transaction)
+        .await?;
     }
     Ok(())
 }

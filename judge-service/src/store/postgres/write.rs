@@ -3,7 +3,7 @@
 
 use super::lease;
 use crate::store::convert::{json, signed};
-use crate::store::{Change, SESSION_KEPT_MS, StoreError};
+use crate::store::{Change, SESSIONS_KEPT, StoreError};
 use serinus_core::plan::Revision;
 use sqlx::postgres::PgConnection;
 
@@ -111,10 +111,13 @@ pub async fn write(connection: &mut PgConnection, change: Change) -> Result<(), 
             .await?;
     }
     if !change.rollouts.is_empty() {
-        sqlx::query("DELETE FROM sessions WHERE seen_ms < $1")
-            .bind(signed(change.now_ms.saturating_sub(SESSION_KEPT_MS)))
-            .execute(&mut *connection)
-            .await?;
+        sqlx::query(
+            "DELETE FROM sessions WHERE seen_ms <
+                 (SELECT seen_ms FROM sessions ORDER BY seen_ms DESC LIMIT 1 OFFSET $1)",
+        )
+        .bind(SESSIONS_KEPT)
+        .execute(&mut *connection)
+        .await?;
     }
     Ok(())
 }
