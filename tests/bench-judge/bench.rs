@@ -2,7 +2,6 @@
 
 use crate::cores::Cores;
 use serde_json::{Value, json};
-use serinus_tests::artefacts;
 use serinus_tests::failure::{During, Result};
 use serinus_tests::judge::Judge;
 use serinus_tests::postgres::{Database, Postgres};
@@ -24,9 +23,9 @@ impl Bench {
     pub async fn start(kind: Kind, cores: &Cores) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let mut judge = Judge::new(folder.path())?;
-        let serinus = artefacts::root().join("target/release/serinus");
+        let serinus = &cores.serinus;
         if !serinus.exists() {
-            return Err("target/release/serinus is missing; `make bench-judge` builds it".into());
+            return Err(format!("{} is missing; `make bench-judge` builds it", serinus.display()).into());
         }
         judge.command([
             "taskset",

@@ -52,9 +52,11 @@ fn main() {
 }
 
 async fn run() -> Result<()> {
-    let cores = Cores::part()?;
-    // For who works on one of them.
-    let only = std::env::args().nth(1);
+    // One part only, and another build, for who works on them.
+    let mut arguments = std::env::args().skip(1);
+    let only = arguments.next().filter(|part| part != "all");
+    let release = artefacts::root().join("target/release/serinus");
+    let cores = Cores::part(arguments.next().map_or(release, Into::into))?;
     let wanted = |part: &str| only.as_deref().is_none_or(|only| only == part);
     let mut figures = json!({});
     let mut out = json!({"loads": loads()});
