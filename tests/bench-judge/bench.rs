@@ -25,7 +25,11 @@ impl Bench {
         let mut judge = Judge::new(folder.path())?;
         let serinus = &cores.serinus;
         if !serinus.exists() {
-            return Err(format!("{} is missing; `make bench-judge` builds it", serinus.display()).into());
+            return Err(format!(
+                "{} is missing; `make bench-judge` builds it",
+                serinus.display()
+            )
+            .into());
         }
         judge.command([
             "taskset",
