@@ -65,6 +65,8 @@ pub async fn plan(
     if known > service.delivery().revision() && known.generation < LAST_GENERATION && !by_browser {
         service.overtake(known).await;
     }
+    // They lie in the connection's buffer, which would have to be kept while this waits.
+    drop(headers);
     let mut plan = service.delivery().subscribe();
     let wait = Duration::from_secs(poll.wait.unwrap_or_default().min(LONGEST_WAIT));
     let news = tokio::time::timeout(wait, plan.wait_for(|plan| plan.revision != known)).await;
