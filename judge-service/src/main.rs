@@ -1,5 +1,6 @@
 //! `serinus`: the judge, and the tools around it.
 
+use axum::serve::ListenerExt;
 use clap::{Parser, Subcommand, ValueEnum};
 use serinus_core::json::FieldError;
 use serinus_judge::cluster::Member;
@@ -334,6 +335,15 @@ async fn judge(serve: Serve) -> Result<(), String> {
     let _ = std::io::stdout().flush();
     // Nothing to drain: whatever was acknowledged is on disk, and workers resend
     // the rest. So a signal ends the judge at once, long polls and all.
+    // A plan's last packet is not to wait for anything.
+    let listener = listener.tap_io(|connection| {
+        if let Err(error) = connection.set_nodelay(true) {
+            tracing::debug!(%error, "a connection stays with Nagle's algorithm");
+        }
+    });
+    // A router that is no make service would be made anew for each connection, which is
+    // 10 KB for each of thousands of polls.
+    let router = router.into_make_service();
     let served = tokio::select! {
         served = axum::serve(listener, router) => served.map_err(|error| format!("failed to serve: {error}")),
         () = asked_to_stop() => Ok(()),

@@ -2,7 +2,6 @@
 
 use crate::cores::Cores;
 use serde_json::{Value, json};
-use serinus_tests::artefacts;
 use serinus_tests::failure::{During, Result};
 use serinus_tests::judge::Judge;
 use serinus_tests::postgres::{Database, Postgres};
@@ -24,9 +23,13 @@ impl Bench {
     pub async fn start(kind: Kind, cores: &Cores) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let mut judge = Judge::new(folder.path())?;
-        let serinus = artefacts::root().join("target/release/serinus");
+        let serinus = &cores.serinus;
         if !serinus.exists() {
-            return Err("target/release/serinus is missing; `make bench-judge` builds it".into());
+            return Err(format!(
+                "{} is missing; `make bench-judge` builds it",
+                serinus.display()
+            )
+            .into());
         }
         judge.command([
             "taskset",
@@ -86,15 +89,32 @@ impl Bench {
         Ok(reply.body)
     }
 
-    /// Megabytes (10^6 bytes) in memory now, and at most until now.
-    pub fn memory_mb(&self) -> Result<(f64, f64)> {
-        let id = self
+    /// Seconds on a CPU until now, in the program and in the system for it. The system
+    /// counts in ticks of 10 ms.
+    pub fn cpu_s(&self) -> Result<f64> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id()?));
+        let stat = stat.during("read the judge's CPU time")?;
+        // Behind the name, which may have blanks: the fields from the third on.
+        let fields = stat.rsplit(") ").next().unwrap_or_default();
+        let ticks = |place: usize| fields.split(' ').nth(place)?.parse::<f64>().ok();
+        let ticks = ticks(11)
+            .zip(ticks(12))
+            .ok_or("the judge has no CPU time")?;
+        Ok((ticks.0 + ticks.1) / 100.0)
+    }
+
+    fn id(&self) -> Result<u32> {
+        let process = self
             .judge
             .process()
             .and_then(serinus_tests::process::Process::id);
-        let id = id.ok_or("the judge has ended")?;
-        let status =
-            fs::read_to_string(format!("/proc/{id}/status")).during("read the judge's memory")?;
+        process.ok_or_else(|| "the judge has ended".into())
+    }
+
+    /// Megabytes (10^6 bytes) in memory now, and at most until now.
+    pub fn memory_mb(&self) -> Result<(f64, f64)> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id()?))
+            .during("read the judge's memory")?;
         let kilobytes = |name: &str| -> Result<f64> {
             let line = status.lines().find_map(|line| line.strip_prefix(name));
             let number = line.and_then(|line| line.split_whitespace().next());

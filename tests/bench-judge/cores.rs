@@ -1,6 +1,7 @@
 //! The judge has the first core for itself; everything else has the others.
 
 use serinus_tests::failure::{During, Result};
+use std::path::PathBuf;
 use std::process::Command;
 
 /// Files that this process and the judge may each have open: 10,000 polls and as many
@@ -8,13 +9,15 @@ use std::process::Command;
 const FILES: u64 = 60_000;
 
 pub struct Cores {
+    /// The program that is measured.
+    pub serinus: PathBuf,
     pub judge: String,
     pub others: String,
 }
 
 impl Cores {
     /// Leaves the first core to the judge, and makes room for connections.
-    pub fn part() -> Result<Self> {
+    pub fn part(serinus: PathBuf) -> Result<Self> {
         let count = std::thread::available_parallelism()?.get();
         if count < 2 {
             return Err(
@@ -37,6 +40,7 @@ impl Cores {
             run("prlimit", &["--pid", &own, "--nofile=20000"])?;
         }
         Ok(Self {
+            serinus,
             judge: "0".to_owned(),
             others,
         })

@@ -52,9 +52,11 @@ fn main() {
 }
 
 async fn run() -> Result<()> {
-    let cores = Cores::part()?;
-    // For who works on one of them.
-    let only = std::env::args().nth(1);
+    // One part only, and another build, for who works on them.
+    let mut arguments = std::env::args().skip(1);
+    let only = arguments.next().filter(|part| part != "all");
+    let release = artefacts::root().join("target/release/serinus");
+    let cores = Cores::part(arguments.next().map_or(release, Into::into))?;
     let wanted = |part: &str| only.as_deref().is_none_or(|only| only == part);
     let mut figures = json!({});
     let mut out = json!({"loads": loads()});
@@ -104,6 +106,17 @@ async fn run() -> Result<()> {
             "median_ms": tenths(at(0.5)), "p99_ms": tenths(at(0.99)), "most_ms": tenths(at(1.0)),
         });
     }
+    if only.as_deref() == Some("quick") {
+        let scenario = Scenario {
+            workers: 1_000,
+            rollouts: 10,
+            users: 100_000,
+            length: Duration::from_secs(8),
+            changes: 1,
+            ..FULL
+        };
+        out["quick"] = measured("quick", &scenario, &cores).await?.to_json();
+    }
     if wanted("growth") {
         let mut rows = Vec::new();
         let grows = [
@@ -147,8 +160,10 @@ async fn measured(name: &str, scenario: &Scenario, cores: &Cores) -> Result<Foun
     );
     let found = scenario.measure(cores).await?;
     println!(
-        "  {:.0} reports/s, p50 {} ms, p99 {} ms, {} postponed; {:.0} MB at most; a change is everywhere in {} to {} ms",
+        "  {:.0} reports/s ({} us of CPU each, {} of the core), p50 {} ms, p99 {} ms, {} postponed; {:.0} MB at most; a change is everywhere in {} to {} ms",
         found.reports_per_second,
+        found.cpu_us_per_report,
+        found.core_share,
         found.p50_ms,
         found.p99_ms,
         found.postponed,

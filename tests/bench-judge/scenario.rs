@@ -23,6 +23,9 @@ pub struct Scenario {
 pub struct Found {
     scenario: Scenario,
     pub reports_per_second: f64,
+    pub cpu_us_per_report: f64,
+    /// Of its core, which others may have had a part of.
+    pub core_share: f64,
     pub p50_ms: f64,
     pub p99_ms: f64,
     pub postponed: u64,
@@ -47,12 +50,16 @@ impl Scenario {
             users: self.users,
             rate: None,
         };
+        let cpu_s = bench.cpu_s()?;
         let reports = load.run(self.length, &Sequences::default()).await?;
+        let cpu_s = bench.cpu_s()? - cpu_s;
         let changes = self.change(&bench, &pollers).await?;
         let (_, memory_most_mb) = bench.memory_mb()?;
         Ok(Found {
             scenario: *self,
             reports_per_second: reports.per_second(),
+            cpu_us_per_report: tenths(cpu_s * 1e6 / reports.acknowledged as f64),
+            core_share: (cpu_s / reports.seconds * 100.0).round() / 100.0,
             p50_ms: tenths(reports.quantile_ms(0.5)),
             p99_ms: tenths(reports.quantile_ms(0.99)),
             postponed: reports.postponed,
@@ -90,6 +97,8 @@ impl Found {
             "workers": scenario.workers, "rollouts": scenario.rollouts, "users": scenario.users,
             "seconds": scenario.length.as_secs(),
             "reports_per_second": self.reports_per_second.round(),
+            "judge_cpu_us_per_report": self.cpu_us_per_report,
+            "share_of_its_core_that_the_judge_had": self.core_share,
             "report_p50_ms": self.p50_ms, "report_p99_ms": self.p99_ms, "reports_postponed": self.postponed,
             "memory_mb_with_all_waiting": self.memory_waiting_mb.round(),
             "memory_mb_most": self.memory_most_mb.round(),

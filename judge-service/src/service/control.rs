@@ -25,6 +25,17 @@ const PAUSE_TIMES: u32 = 4;
 /// eight segments, three arms and five epochs one has about 4 MB.
 type Looks = HashMap<String, Evidence>;
 
+/// What a look at a rollout came to.
+enum Found {
+    Nothing,
+    /// A new epoch, with thresholds or processes of its own. Its plan may wait for the end
+    /// of the look: rollouts that began together learn together, and a plan goes to all
+    /// workers.
+    Measured,
+    /// A verdict, which may not wait.
+    Decided,
+}
+
 impl Service {
     pub(super) async fn control(self: Arc<Self>) {
         let mut looks = Looks::new();
@@ -58,6 +69,7 @@ impl Service {
             self.put_in_force(&mut books).await;
         }
         let mut held = Instant::now();
+        let mut waits = false;
         for id in ids {
             if held.elapsed() > HELD {
                 drop(books);
@@ -68,11 +80,19 @@ impl Service {
                 held = Instant::now();
             }
             let began = Instant::now();
-            let changed = self.look_at(&mut books, &id, looks, &workers);
+            let found = self.look_at(&mut books, &id, looks, &workers);
             busy += began.elapsed();
-            if changed {
-                self.put_in_force(&mut books).await;
+            match found {
+                Found::Nothing => {}
+                Found::Measured => waits = true,
+                Found::Decided => {
+                    self.put_in_force(&mut books).await;
+                    waits = false;
+                }
             }
+        }
+        if waits {
+            self.put_in_force(&mut books).await;
         }
         busy
     }
@@ -84,15 +104,15 @@ impl Service {
         }
     }
 
-    /// Judges one rollout; whether the plan must change.
-    fn look_at(&self, books: &mut Books, id: &str, looks: &mut Looks, workers: &Workers) -> bool {
+    /// Judges one rollout.
+    fn look_at(&self, books: &mut Books, id: &str, looks: &mut Looks, workers: &Workers) -> Found {
         let now = self.now();
         let Some(entry) = books.entry_mut(id) else {
-            return false;
+            return Found::Nothing;
         };
         if entry.rollout.phase.is_live() && measure(entry, now) {
             entry.touch();
-            return true;
+            return Found::Measured;
         }
         let bundle = Bundle {
             not_ready: self.readiness.lacking(&entry.rollout.spec),
@@ -105,13 +125,13 @@ impl Service {
             .evaluated(id, &verdict, rollout.step, rollout.phase, traffic(entry));
         if verdict.action == Action::Hold {
             looks.insert(id.to_owned(), Evidence { bundle, verdict });
-            return false;
+            return Found::Nothing;
         }
         let from_step = entry.rollout.step;
         let before = entry.rollout.clone();
         let Some(deed) = act(&mut entry.rollout, verdict.action, now) else {
             entry.rollout = before;
-            return false;
+            return Found::Nothing;
         };
         let reasons = verdict.reasons.clone();
         for reason in &reasons {
@@ -131,9 +151,9 @@ impl Service {
             if let Some(entry) = books.entry_mut(id) {
                 entry.rollout = before;
             }
-            return false;
+            return Found::Nothing;
         }
-        true
+        Found::Decided
     }
 }
 

@@ -38,10 +38,9 @@ impl Service {
             let loaded = self.store.load().await;
             *books = Books::from_loaded(loaded.inspect_err(|error| self.trouble.say(error))?);
             self.trouble.state().unknown = false;
-            // The commit that failed may have arrived all the same, and its plan with it.
-            if books.revision() != self.delivery.revision() {
-                self.publish(&mut books).await?;
-            }
+            // The commit that failed may have arrived all the same, and what it changed is in
+            // no plan then. This also shows whether the store takes anything again.
+            self.publish(&mut books).await?;
         }
         Ok(books)
     }

@@ -127,7 +127,10 @@ mod tests {
                 "invalid port number",
             ),
             ("postgres://judge:secret@db:5432", "names no database"),
-            ("postgres://judge:secret@db/serinus?sslmode=sure", "sslmode"),
+            (
+                "postgres://judge:secret@db/serinus?sslmode=sure",
+                "unknown value",
+            ),
             (
                 "postgres://judge:secret@db/serinus?sslmode=require",
                 "speaks no TLS",

@@ -67,7 +67,11 @@ impl Connections {
         let idle = self.idle().pop();
         let connection = match idle {
             Some(connection) => connection,
-            None => PgConnection::connect_with(&self.options).await?,
+            None => {
+                let connecting = PgConnection::connect_with(&self.options);
+                let connected = tokio::time::timeout(PATIENCE, connecting).await;
+                connected.map_err(|_| StoreError::Silent(PATIENCE))??
+            }
         };
         Ok(Lent {
             connection,
