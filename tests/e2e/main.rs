@@ -18,6 +18,8 @@ mod api;
 mod baseline;
 mod bodies;
 mod deeds;
+mod dropping;
+mod each_request;
 mod failures;
 mod grpc;
 mod held;

@@ -1,5 +1,6 @@
 //! One rollout in the books: its state, its sums, and what is remembered of its users.
 
+use super::requests::{self, NEVER};
 use crate::domain::evidence::{NewUsers, Workers};
 use crate::domain::sums::{Firsts, Trip};
 use crate::domain::units::{UnitRecord, mark};
@@ -124,11 +125,17 @@ impl Entry {
         if !self.knows(epoch, segment) {
             return;
         }
-        let record = self.units.entry(unit).or_default();
-        let sampled = mark(&mut record.sampled, epoch);
-        let mismatched = (!agrees)
-            .then(|| mark(&mut record.mismatched, epoch))
-            .flatten();
+        let each_request = self.rollout.spec.each_request();
+        let (sampled, mismatched) = if each_request {
+            (Some(NEVER), (!agrees).then_some(NEVER))
+        } else {
+            let record = self.units.entry(unit).or_default();
+            let sampled = mark(&mut record.sampled, epoch);
+            let mismatched = (!agrees)
+                .then(|| mark(&mut record.mismatched, epoch))
+                .flatten();
+            (sampled, mismatched)
+        };
         let sums = sums_mut(&mut self.sums, epoch, segment, self.rollout.spec.arms.len());
         let Some(arm) = sums.arms.get_mut(arm) else {
             return;
@@ -142,7 +149,9 @@ impl Entry {
             *arm.firsts.mismatches.entry(before).or_default() += 1;
         }
         if sampled.is_some() || mismatched.is_some() {
-            self.dirty_units.insert(unit);
+            if !each_request {
+                self.dirty_units.insert(unit);
+            }
             self.dirty_sums.insert((epoch, segment.map(str::to_owned)));
         }
     }
@@ -158,6 +167,7 @@ impl Entry {
     pub(super) fn add(&mut self, part: &RolloutReport, arms: &[usize]) {
         let epoch = part.epoch;
         let segment = part.segment.as_deref();
+        let each_request = self.rollout.spec.each_request();
         let sums = sums_mut(&mut self.sums, epoch, segment, self.rollout.spec.arms.len());
         for (report, &arm) in part.arms.iter().zip(arms) {
             let Some(arm) = sums.arms.get_mut(arm) else {
@@ -172,6 +182,9 @@ impl Entry {
                 for (over, &count) in arm.over.iter_mut().zip(&row.5) {
                     add(over, slot, count);
                 }
+            }
+            if each_request {
+                requests::count(&mut arm.firsts, report);
             }
             for &(bucket, count) in &report.histogram {
                 if usize::from(bucket) < serinus_core::histogram::BUCKETS {
@@ -318,6 +331,6 @@ fn add(slots: &mut [u64], slot: usize, count: u64) {
     }
 }
 
-fn grow(sum: &mut u64, count: u64) {
+pub(super) fn grow(sum: &mut u64, count: u64) {
     *sum = sum.saturating_add(count).min(MAX_SUM);
 }

@@ -1,14 +1,13 @@
 //! The guardrail on errors.
 
-use super::gate::enough;
 use super::harm::{Harm, Pending};
 use super::view::Comparison;
-use super::{SHOWN_ALPHA, SHOWN_EVENTS, TUNING_REQUESTS, words};
+use super::{SHOWN_ALPHA, SHOWN_EVENTS, words};
 use crate::domain::sums::{Firsts, Outcomes};
 use crate::domain::{Metric, MetricEvidence};
 use serinus_stats::absolute;
 use serinus_stats::restart;
-use serinus_stats::sequence::{self, Margin};
+use serinus_stats::sequence::{Influences, Margin, TUNING_REQUESTS};
 
 pub fn evidence(
     comparison: &Comparison<'_>,
@@ -16,8 +15,9 @@ pub fn evidence(
     promotion_alpha: f64,
 ) -> MetricEvidence {
     let guardrail = &comparison.rollout.spec.guardrails.errors;
-    let strata = comparison.errors();
-    let shown = sequence::difference(&strata, Margin::Absolute(0.0));
+    let influences = Influences::of(&comparison.errors());
+    let at = |margin| influences.as_ref().and_then(|own| own.at(margin));
+    let shown = at(Margin::Absolute(0.0));
     let gap = shown.as_ref().map(|shown| shown.estimate);
     let harm = Harm::of(
         comparison,
@@ -32,9 +32,7 @@ pub fn evidence(
     let at_margin = Margin::Ratio(guardrail.margin_ratio);
     // A segment has no voice for promotion.
     let by_ratio = comparison.segment.is_none()
-        && sequence::difference(&strata, at_margin).is_some_and(|difference| {
-            enough(&difference) && difference.upper_bound(alpha, TUNING_REQUESTS) < 0.0
-        });
+        && at(at_margin).is_some_and(|difference| difference.promotes(alpha));
     let Outcomes { users, bad } = outcomes(comparison);
     let clean = absolute::log_e(guardrail.margin_absolute, users, bad);
     let by_bound = clean >= restart::threshold(alpha);
@@ -48,15 +46,20 @@ pub fn evidence(
         harm.words(comparison, "an error")
     } else if within {
         let how = if by_bound {
-            format!("surely under {}", words::percent(guardrail.margin_absolute))
+            format!(
+                "surely under {}{}",
+                words::percent(guardrail.margin_absolute),
+                comparison.assumed()
+            )
         } else {
             format!("surely below {} times control's", guardrail.margin_ratio)
         };
         format!("{}'s error rate is {how}", comparison.arm_name())
     } else {
         format!(
-            "{}'s error rate is not yet surely within its margin ({bad} of {users} users had an error first)",
-            comparison.arm_name()
+            "{}'s error rate is not yet surely within its margin ({bad} of {users} {} had an error first)",
+            comparison.arm_name(),
+            comparison.units(),
         )
     };
     MetricEvidence {

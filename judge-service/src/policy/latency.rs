@@ -3,13 +3,12 @@
 //! Both look only at epochs whose thresholds are known, so the warm-up of a step
 //! is left out in both arms.
 
-use super::gate::enough;
 use super::harm::{Harm, Pending};
 use super::view::{Comparison, Side};
-use super::{SHOWN_ALPHA, SHOWN_EVENTS, TUNING_REQUESTS, words};
+use super::{SHOWN_ALPHA, SHOWN_EVENTS, words};
 use crate::domain::rollout::{EdgePair, PromotionEdge};
 use crate::domain::{Metric, MetricEvidence};
-use serinus_stats::sequence::{self, Difference, Margin};
+use serinus_stats::sequence::{self, Difference, Margin, TUNING_REQUESTS};
 
 /// Evidence of harm: the strongest of the tail's thresholds, each with its share
 /// of alpha (a mean of processes with different filtrations has no guarantee).
@@ -18,6 +17,13 @@ pub fn tail(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<MetricEv
     let guardrail = &comparison.rollout.spec.guardrails.latency;
     let thresholds = comparison.epochs.first()?.epoch.thresholds.as_ref()?;
     let alpha = rollback_alpha / thresholds.tail.len().max(1) as f64;
+    // Requests that are no users' are not listed when they pass a threshold, but counted
+    // when they end: control's may still become slow.
+    let pending = if comparison.rollout.spec.each_request() {
+        Pending::MayFail
+    } else {
+        Pending::Known
+    };
     let strongest = thresholds
         .tail
         .iter()
@@ -26,7 +32,7 @@ pub fn tail(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<MetricEv
                 comparison,
                 guardrail.tolerated_ratio,
                 alpha,
-                Pending::Known,
+                pending,
                 |side, sums| {
                     let edge = match side {
                         Side::Arm => edges.arm,
@@ -36,7 +42,8 @@ pub fn tail(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<MetricEv
                 },
             );
             // Requests under way are in no rate yet, and may be the slowest.
-            let gap = sequence::estimate(&comparison.slower_than(edges))
+            let gap = comparison
+                .how_much_slower_than(edges)
                 .unwrap_or(0.0)
                 .max(harm.gap(comparison));
             let harmed = harm.is_proven(Some(gap), guardrail.floor);
@@ -112,9 +119,7 @@ fn quantile(
     let percentile = edge.percentile;
     let difference = |edges, margin| sequence::difference(&comparison.slower_than(edges), margin);
     let judged = difference(edge.edges, Margin::Ratio(1.0));
-    let within = judged
-        .as_ref()
-        .is_some_and(|judged| enough(judged) && judged.upper_bound(alpha, TUNING_REQUESTS) < 0.0);
+    let within = judged.as_ref().is_some_and(|judged| judged.promotes(alpha));
     let at_control = EdgePair {
         arm: edge.edges.control,
         ..edge.edges

@@ -4,7 +4,7 @@ use super::Service;
 use super::live::PointTraffic;
 use crate::books::{Books, Entry, Made};
 use crate::domain::decision::{By, Deed, Evidence};
-use crate::domain::{Action, Bundle, Phase, Rollout};
+use crate::domain::{Action, Bundle, Phase, Rollout, Verdict};
 use crate::policy::{self, thresholds};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -62,7 +62,7 @@ impl Service {
             return true;
         }
         let bundle = Bundle {
-            not_ready: self.readiness.lacking(&entry.rollout.spec),
+            not_ready: self.readiness.lacking(&entry.rollout),
             workers: self.delivery.heard_of(now),
             ..entry.bundle(now)
         };
@@ -76,7 +76,7 @@ impl Service {
         }
         let from_step = entry.rollout.step;
         let before = entry.rollout.clone();
-        let Some(deed) = act(&mut entry.rollout, verdict.action, now) else {
+        let Some(deed) = act(&mut entry.rollout, &verdict, now) else {
             entry.rollout = before;
             return false;
         };
@@ -89,6 +89,7 @@ impl Service {
             deed,
             by: By::Judge,
             from_step,
+            drops: verdict.drops.clone(),
             reasons,
             evidence: Some(Evidence { bundle, verdict }),
             evidence_before: looks.remove(id),
@@ -130,16 +131,17 @@ fn measure(entry: &mut Entry, now: u64) -> bool {
 }
 
 /// Does what the verdict says; `None` when it cannot be done.
-fn act(rollout: &mut Rollout, action: Action, now: u64) -> Option<Deed> {
-    match action {
+fn act(rollout: &mut Rollout, verdict: &Verdict, now: u64) -> Option<Deed> {
+    match verdict.action {
         Action::Hold => {}
         Action::Start => rollout.enter_step(rollout.step, now).ok()?,
         Action::Promote => rollout.enter_step(rollout.step + 1, now).ok()?,
         Action::RollBack => rollout.take_back(Phase::RolledBack, now),
+        Action::Drop => rollout.drop_arms(&verdict.drops, now),
         Action::Pause => rollout.set_phase(Phase::Paused, now),
         Action::Finish => rollout.finish(now).ok()?,
     }
-    Deed::of(action)
+    Deed::of(verdict.action)
 }
 
 fn traffic(entry: &Entry) -> Vec<PointTraffic> {

@@ -77,7 +77,12 @@ fn too_slow(entry: &Entry, now: Millis) -> Option<String> {
         error_rate: two_digits(errors.max(1) as f64 / finished as f64).min(0.5),
         users_per_day: None,
     };
-    forecast::too_slow(&rollout.spec, rollout.step, &measured)
+    // What a dropped arm would have needed is nobody's wait.
+    let mut spec = rollout.spec.clone();
+    for step in &mut spec.steps {
+        step.weights.retain(|arm, _| !rollout.is_dropped(arm));
+    }
+    forecast::too_slow(&spec, rollout.step, &measured)
 }
 
 fn two_digits(value: f64) -> f64 {

@@ -311,6 +311,7 @@ mod tests {
             deed: Deed::Create,
             by: By::Person,
             from_step: 0,
+            drops: vec![],
             reasons: vec![reason.to_owned()],
             evidence: None,
             evidence_before: None,
