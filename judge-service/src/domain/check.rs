@@ -169,6 +169,15 @@ pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
             ),
         ));
     }
+    if spec.deadline.seconds <= spec.warm_up.seconds {
+        return Err(FieldError::new(
+            "deadline.seconds",
+            format!(
+                "is {}, but nothing is promoted before latency is learned, after warm_up.seconds = {}",
+                spec.deadline.seconds, spec.warm_up.seconds
+            ),
+        ));
+    }
     within("alpha.rollback", spec.alpha.rollback, 1e-9, 0.5)?;
     within("alpha.promotion", spec.alpha.promotion, 1e-9, 0.5)?;
     let guardrails = &spec.guardrails;
@@ -507,6 +516,7 @@ pub(crate) mod tests {
             ("/shadow", json!({"share": 1}), "shadow.cluster"),
             ("/errors", json!({"status": []}), "errors.status"),
             ("/deadline", json!({"seconds": 10}), "deadline.seconds"),
+            ("/warm_up", json!({"seconds": 86_400}), "deadline.seconds"),
             ("/deadline", json!({"then": "explode"}), "deadline.then"),
             (
                 "/segments",

@@ -105,8 +105,8 @@ pub struct MetricEvidence {
     /// Of the rates, arm less control.
     pub difference: Option<f64>,
     /// A confidence sequence, valid at every look: of the difference, or for
-    /// agreement of the arm's own rate in all segments. `None` until there are enough
-    /// events.
+    /// agreement of the arm's own rate. `None` until there are enough events, and for a
+    /// segment, where only harm decides.
     pub lower: Option<f64>,
     pub upper: Option<f64>,
     /// What promotion tolerates, on the scale of the interval; `None` where the

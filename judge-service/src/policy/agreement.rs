@@ -1,6 +1,7 @@
 //! The guardrail on answers: does an arm serve what its own model file says?
 
 use super::harm::{Harm, Pending};
+use super::labels::Event;
 use super::view::Comparison;
 use super::{SHOWN_ALPHA, words};
 use crate::domain::sums::{Firsts, Outcomes};
@@ -40,7 +41,7 @@ pub fn evidence(
         guardrail.tolerated_ratio,
         rollback_alpha,
         Pending::Known,
-        |_, sums| Some(&sums.firsts.mismatches),
+        |_| Event::Mismatch,
     );
     let harmed = harm.is_proven(gap, guardrail.floor);
     let unusable = absolute::lower_log_e(CONTROL_UNUSABLE, control.users, control.bad)
@@ -71,7 +72,7 @@ pub fn evidence(
             arm.bad, arm.users
         )
     };
-    // It is shown of the whole; a segment's takes as long, and only its harm decides.
+    // A segment has no interval: only its harm decides.
     let (lower, upper) = match comparison.segment {
         None => interval(arm),
         Some(_) => (None, None),

@@ -6,13 +6,11 @@
 //! against a control whose time-outs are still to come: 99.7% of good versions were
 //! rolled back in simulations. [`Pending`] repairs that.
 
-use super::labels::{self, Labels};
+use super::labels::{self, Event, Labels};
 use super::view::{Comparison, Side};
 use super::words;
-use crate::domain::sums::ArmSums;
 use serinus_stats::ratio::{self, RatioGrid};
 use serinus_stats::restart::{self, Process};
-use std::collections::BTreeMap;
 
 pub struct Harm {
     /// ln of the strongest process, weighted; 0 where none says anything against the arm.
@@ -39,17 +37,16 @@ pub enum Pending {
 }
 
 impl Harm {
-    /// `firsts(side, sums)`: that side's users with a first event, by the epoch in which
-    /// they had one before.
-    pub fn of<'a>(
-        comparison: &Comparison<'a>,
+    /// `event`: what is counted of a side.
+    pub fn of(
+        comparison: &Comparison<'_>,
         tolerated: f64,
         alpha: f64,
         pending: Pending,
-        firsts: impl Fn(Side, &'a ArmSums) -> Option<&'a BTreeMap<u64, u64>>,
+        event: impl Fn(Side) -> Event,
     ) -> Self {
         let steps = u32::try_from(comparison.rollout.spec.steps.len()).unwrap_or(u32::MAX);
-        let processes = labels::by_process(comparison, firsts);
+        let processes = labels::by_process(comparison, event);
         // Made when there is something to bet on, which is seldom.
         let mut grid = None;
         let whole_step: &[Labels] = processes.first().map_or(&[], Vec::as_slice);

@@ -2,11 +2,12 @@
 //! a segment were split alike: all but always one stratum for each segment.
 
 use super::view::Counted;
-use crate::domain::rollout::EdgePair;
+use crate::domain::rollout::{EdgePair, Thresholds};
 use crate::domain::sums::ArmSums;
 use serinus_stats::sequence::{self, ArmSlots, Counts, SLOTS, Stratum, Totals};
 
 /// All arms that are compared: control is summed once, whatever it is compared with.
+#[derive(Default)]
 pub struct Strata<'a>(Vec<Merged<'a>>);
 
 struct Merged<'a> {
@@ -29,47 +30,52 @@ struct ArmTotals {
 
 /// Counts by slot, and what they add up to.
 struct SlotTotals {
-    slots: Box<[u64; SLOTS]>,
+    slots: [u64; SLOTS],
     total: u64,
 }
 
 // === impl Strata ===
 
 impl<'a> Strata<'a> {
-    pub fn new(counted: &[Counted<'a>], compared: &[bool]) -> Self {
-        let mut merged: Vec<Merged<'a>> = Vec::new();
-        for counted in counted {
-            let segment = counted.sums.segment.as_deref();
-            let edges = counted.epoch.thresholds.as_ref();
-            let edges = edges.map(|thresholds| thresholds.edges_us.len());
-            let same = merged
-                .iter()
-                .position(|known| known.segment == segment && known.weights == counted.weights);
-            let index = same.unwrap_or(merged.len());
-            if same.is_none() {
-                merged.push(Merged::new(segment, counted.weights, compared));
-            }
-            let arms = merged.get_mut(index).map(|stratum| &mut stratum.arms);
-            for (sum, more) in arms.into_iter().flatten().zip(&counted.sums.arms) {
-                if let Some(sum) = sum {
-                    sum.add(more, edges);
-                }
+    pub fn add(&mut self, counted: &Counted<'a>, compared: &[bool]) {
+        let segment = counted.sums.segment.as_deref();
+        let thresholds = counted.epoch.thresholds.as_ref();
+        let mut known = self.0.iter();
+        let same = known.position(|known| known.is_split_like(segment, counted.weights));
+        let index = same.unwrap_or(self.0.len());
+        if same.is_none() {
+            self.0.push(Merged::new(segment, counted.weights, compared));
+        }
+        let arms = self.0.get_mut(index).map(|stratum| &mut stratum.arms);
+        for (sum, more) in arms.into_iter().flatten().zip(&counted.sums.arms) {
+            if let Some(sum) = sum {
+                sum.add(more, thresholds);
             }
         }
-        let arms = merged.iter_mut().flat_map(|stratum| &mut stratum.arms);
-        arms.flatten().for_each(ArmTotals::close);
-        Self(merged)
     }
 
-    /// Requests that failed, of all that finished.
+    /// All was added.
+    pub fn close(&mut self) {
+        let arms = self.0.iter_mut().flat_map(|stratum| &mut stratum.arms);
+        arms.flatten().for_each(ArmTotals::close);
+    }
+
+    /// Requests that failed, of all that finished, and what the slots add up to.
     pub fn errors(
         &self,
         segment: Option<&str>,
         arms: [usize; 2],
-    ) -> impl Iterator<Item = Stratum<'_>> {
-        self.of(segment, arms).map(|[arm, control]| Stratum {
-            canary: arm.errors(),
-            control: control.errors(),
+    ) -> impl Iterator<Item = (Stratum<'_>, Totals)> {
+        self.of(segment, arms).map(|[arm, control]| {
+            let stratum = Stratum {
+                canary: arm.errors(),
+                control: control.errors(),
+            };
+            let totals = Totals {
+                canary: arm.total_errors(),
+                control: control.total_errors(),
+            };
+            (stratum, totals)
         })
     }
 
@@ -79,27 +85,17 @@ impl<'a> Strata<'a> {
         segment: Option<&str>,
         arms: [usize; 2],
         edges: EdgePair,
-    ) -> impl Iterator<Item = Stratum<'_>> {
+    ) -> impl Iterator<Item = (Stratum<'_>, Totals)> {
         self.of(segment, arms).filter_map(move |[arm, control]| {
-            Some(Stratum {
+            let stratum = Stratum {
                 canary: arm.over(edges.arm)?,
                 control: control.over(edges.control)?,
-            })
-        })
-    }
-
-    /// What the slots of [`Self::slower_than`] add up to.
-    pub fn totals_slower_than(
-        &self,
-        segment: Option<&str>,
-        arms: [usize; 2],
-        edges: EdgePair,
-    ) -> impl Iterator<Item = Totals> {
-        self.of(segment, arms).filter_map(move |[arm, control]| {
-            Some(Totals {
+            };
+            let totals = Totals {
                 canary: arm.total_over(edges.arm)?,
                 control: control.total_over(edges.control)?,
-            })
+            };
+            Some((stratum, totals))
         })
     }
 
@@ -128,20 +124,27 @@ impl<'a> Merged<'a> {
     }
 }
 
+impl Merged<'_> {
+    fn is_split_like(&self, segment: Option<&str>, weights: &[u16]) -> bool {
+        self.segment == segment && self.weights == weights
+    }
+}
+
 // === impl ArmTotals ===
 
 impl ArmTotals {
-    /// `edges`: how many latency thresholds there are, once they are known.
-    fn add(&mut self, sums: &ArmSums, edges: Option<usize>) {
+    fn add(&mut self, sums: &ArmSums, thresholds: Option<&Thresholds>) {
         self.finished.add(&sums.finished);
         self.errors.add(&sums.errors);
-        let Some(edges) = edges else {
+        // Until they are known there are no edges, and nothing is slow.
+        let Some(thresholds) = thresholds else {
             return;
         };
         let answered = self.answered.slots.iter_mut();
         for (sum, (finished, errors)) in answered.zip(sums.finished.iter().zip(&sums.errors)) {
             *sum = sum.wrapping_add(finished.saturating_sub(*errors));
         }
+        let edges = thresholds.edges_us.len();
         self.over.resize_with(edges, SlotTotals::default);
         for (sum, over) in self.over.iter_mut().zip(&sums.over) {
             sum.add(over);
@@ -152,21 +155,28 @@ impl ArmTotals {
     fn close(&mut self) {
         let own = [&mut self.finished, &mut self.errors, &mut self.answered];
         for slots in own.into_iter().chain(&mut self.over) {
-            slots.total = sequence::total(slots.slots.as_slice());
+            slots.total = sequence::total(&slots.slots);
         }
     }
 
     fn errors(&self) -> ArmSlots<'_> {
         ArmSlots {
-            requests: self.finished.slots.as_slice(),
-            events: self.errors.slots.as_slice(),
+            requests: &self.finished.slots,
+            events: &self.errors.slots,
+        }
+    }
+
+    fn total_errors(&self) -> Counts {
+        Counts {
+            requests: self.finished.total,
+            events: self.errors.total,
         }
     }
 
     fn over(&self, edge: usize) -> Option<ArmSlots<'_>> {
         Some(ArmSlots {
-            requests: self.answered.slots.as_slice(),
-            events: self.over.get(edge)?.slots.as_slice(),
+            requests: &self.answered.slots,
+            events: &self.over.get(edge)?.slots,
         })
     }
 
@@ -183,7 +193,7 @@ impl ArmTotals {
 impl Default for SlotTotals {
     fn default() -> Self {
         Self {
-            slots: Box::new([0; SLOTS]),
+            slots: [0; SLOTS],
             total: 0,
         }
     }
@@ -191,6 +201,6 @@ impl Default for SlotTotals {
 
 impl SlotTotals {
     fn add(&mut self, more: &[u64]) {
-        sequence::add_slots(self.slots.as_mut_slice(), more);
+        sequence::add_slots(&mut self.slots, more);
     }
 }

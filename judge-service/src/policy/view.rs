@@ -1,11 +1,12 @@
 //! The bundle, arranged for the guardrails: once for all comparisons.
 
+use super::labels::Since;
 use super::strata::Strata;
 use crate::domain::rollout::EdgePair;
 use crate::domain::spec::LeavesOut;
-use crate::domain::sums::{ArmSums, EpochSums};
+use crate::domain::sums::EpochSums;
 use crate::domain::{Bundle, Epoch, Rollout};
-use serinus_stats::sequence::{self, Stratum};
+use serinus_stats::sequence::{self, Rates, Stratum, Totals};
 use std::rc::Rc;
 
 /// What was counted in the current step.
@@ -13,6 +14,7 @@ pub struct View<'a> {
     rollout: &'a Rollout,
     counted: Vec<Counted<'a>>,
     strata: Rc<Strata<'a>>,
+    since: Rc<Since>,
 }
 
 /// One epoch of the step and one segment, or the rest: users in it were split by one set
@@ -21,6 +23,8 @@ pub struct Counted<'a> {
     pub epoch: &'a Epoch,
     pub weights: &'a [u16],
     pub sums: &'a EpochSums,
+    /// Index of the epoch among those of the step.
+    in_step: usize,
     /// How often the split of any segment had changed since the step began.
     split: usize,
     /// In the order of the spec's arms; nothing of those that are not compared.
@@ -39,6 +43,10 @@ pub struct EpochView<'a> {
     pub epoch: &'a Epoch,
     pub weights: &'a [u16],
     pub sums: &'a EpochSums,
+    /// Index of what was counted in it.
+    pub counted: usize,
+    /// Index of the epoch among those of the step.
+    pub in_step: usize,
     /// How often the split of any segment had changed since the step began.
     pub split: usize,
     /// Requests that were decided, of the arm and of control.
@@ -64,6 +72,7 @@ pub struct Comparison<'a> {
     /// The segment that alone is compared; `None` for the whole.
     pub segment: Option<&'a str>,
     pub epochs: Vec<EpochView<'a>>,
+    pub since: Rc<Since>,
     strata: Rc<Strata<'a>>,
 }
 
@@ -72,13 +81,14 @@ pub struct Comparison<'a> {
 impl<'a> View<'a> {
     pub fn new(bundle: &'a Bundle) -> Self {
         let rollout = &bundle.rollout;
+        let control = rollout.control_index();
         let compared: Vec<bool> = (0..rollout.spec.arms.len())
-            .map(|arm| arm == rollout.control_index() || rollout.is_on_trial(arm))
+            .map(|arm| arm == control || rollout.is_on_trial(arm))
             .collect();
         let all = rollout.spec.warm_up.leaves_out == LeavesOut::Everything;
-        let mut counted = Vec::new();
+        let (mut counted, mut strata) = (Vec::new(), Strata::default());
         let (mut split, mut before): (usize, Option<&Epoch>) = (0, None);
-        for epoch in rollout.step_epochs() {
+        for (in_step, epoch) in rollout.step_epochs().enumerate() {
             if before.is_some_and(|before| !before.is_split_like(epoch)) {
                 split += 1;
             }
@@ -87,20 +97,29 @@ impl<'a> View<'a> {
                 continue;
             }
             let of_epoch = bundle.sums.iter().filter(|sums| sums.epoch == epoch.epoch);
-            counted.extend(of_epoch.filter_map(|sums| {
-                let weights = epoch.weights_of(sums.segment.as_deref())?;
-                Some(Counted {
+            for sums in of_epoch {
+                let Some(weights) = epoch.weights_of(sums.segment.as_deref()) else {
+                    continue;
+                };
+                let own = Counted {
                     epoch,
                     weights,
                     sums,
+                    in_step,
                     split,
                     requests: requests(sums, &compared),
-                })
-            }));
+                };
+                // Both walk over the same lists: now they are near.
+                strata.add(&own, &compared);
+                counted.push(own);
+            }
         }
+        strata.close();
+        let epochs: Vec<u64> = rollout.step_epochs().map(|own| own.epoch).collect();
         Self {
             rollout,
-            strata: Rc::new(Strata::new(&counted, &compared)),
+            strata: Rc::new(strata),
+            since: Rc::new(Since::new(&counted, &compared, control, &epochs)),
             counted,
         }
     }
@@ -115,15 +134,16 @@ impl<'a> View<'a> {
 
     fn comparison(&self, arm: usize) -> Comparison<'a> {
         let control = self.rollout.control_index();
-        let counted = self.counted.iter();
+        let counted = self.counted.iter().enumerate();
         Comparison {
             rollout: self.rollout,
             arm,
             control,
             segment: None,
             epochs: counted
-                .filter_map(|counted| EpochView::new(counted, [arm, control]))
+                .filter_map(|(index, counted)| EpochView::new(index, counted, [arm, control]))
                 .collect(),
+            since: Rc::clone(&self.since),
             strata: Rc::clone(&self.strata),
         }
     }
@@ -150,7 +170,7 @@ fn requests(sums: &EpochSums, compared: &[bool]) -> Vec<Requests> {
 
 impl<'a> EpochView<'a> {
     /// `None` where the arm has no users.
-    fn new(counted: &Counted<'a>, [arm, control]: [usize; 2]) -> Option<Self> {
+    fn new(index: usize, counted: &Counted<'a>, [arm, control]: [usize; 2]) -> Option<Self> {
         let weight = |arm: usize| {
             let weight = counted.weights.get(arm).copied();
             u64::from(weight.unwrap_or_default())
@@ -165,6 +185,8 @@ impl<'a> EpochView<'a> {
             epoch: counted.epoch,
             weights: counted.weights,
             sums: counted.sums,
+            counted: index,
+            in_step: counted.in_step,
             split: counted.split,
             decided: [arm, control].map(|arm| requests(arm).decided),
             late: under_way(control).saturating_sub(as_many),
@@ -176,23 +198,30 @@ impl<'a> EpochView<'a> {
 
 impl<'a> Comparison<'a> {
     /// Requests that failed, of all that finished.
-    pub fn errors(&self) -> Vec<Stratum<'_>> {
+    pub fn errors(&self) -> Vec<(Stratum<'_>, Totals)> {
         self.strata
             .errors(self.segment, [self.arm, self.control])
             .collect()
     }
 
     /// Answers above an edge, of all without error since the thresholds are known.
-    pub fn slower_than(&self, edges: EdgePair) -> Vec<Stratum<'_>> {
+    pub fn slower_than(&self, edges: EdgePair) -> Vec<(Stratum<'_>, Totals)> {
         self.strata
             .slower_than(self.segment, [self.arm, self.control], edges)
             .collect()
     }
 
-    /// How much larger the arm's share of such answers is; `None` without any.
-    pub fn how_much_slower_than(&self, edges: EdgePair) -> Option<f64> {
+    /// The shares of failed requests.
+    pub fn rates_of_errors(&self) -> Option<Rates> {
+        let strata = self.strata.errors(self.segment, [self.arm, self.control]);
+        sequence::rates(strata.map(|(_, totals)| totals))
+    }
+
+    /// The shares of answers above an edge.
+    pub fn rates_slower_than(&self, edges: EdgePair) -> Option<Rates> {
         let arms = [self.arm, self.control];
-        sequence::estimate(self.strata.totals_slower_than(self.segment, arms, edges))
+        let strata = self.strata.slower_than(self.segment, arms, edges);
+        sequence::rates(strata.map(|(_, totals)| totals))
     }
 
     /// Whether the arm has users to be judged by, as far as this comparison goes.
@@ -230,6 +259,7 @@ impl<'a> Comparison<'a> {
             epochs: epochs
                 .filter(|view| view.sums.segment.as_deref() == Some(segment))
                 .collect(),
+            since: Rc::clone(&self.since),
             strata: Rc::clone(&self.strata),
             ..*self
         }
@@ -274,14 +304,6 @@ impl<'a> Comparison<'a> {
             Side::Control => view.decided[1],
         };
         self.epochs.iter().map(of).sum()
-    }
-
-    /// What a side counted in an epoch.
-    pub fn sums_of(&self, view: &EpochView<'a>, side: Side) -> Option<&'a ArmSums> {
-        view.sums.arms.get(match side {
-            Side::Arm => self.arm,
-            Side::Control => self.control,
-        })
     }
 
     /// The arm's share of the users that it and control have.

@@ -146,16 +146,18 @@ impl Service {
                 scale_down: scale_down::of_arm(entry, index, &delivery, now),
             })
             .collect();
-        let (evaluation, incident) = {
+        let (evaluation, incident, lost) = {
             let live = self.live();
             (
                 live.evaluation(&rollout.spec.id),
                 live.incident(&rollout.spec.id, rollout.spec.baseline()),
+                notices::lost(live.counters.reports_missing),
             )
         };
         let notices = incident
-            .filter(|_| rollout.phase.is_live())
             .into_iter()
+            .chain(lost)
+            .filter(|_| rollout.phase.is_live())
             .chain(notices::notices(entry, &delivery, now))
             .collect();
         Status {

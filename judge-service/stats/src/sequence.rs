@@ -280,14 +280,23 @@ impl Influences {
         let whole = strata
             .iter()
             .all(|s| s.canary.is_whole() && s.control.is_whole());
-        if !whole {
-            return None;
-        }
+        let totals = strata.iter().map(|stratum| (*stratum, stratum.totals()));
+        whole.then(|| Self::sum(totals)).flatten()
+    }
+
+    /// [`Influences::of`] strata whose totals are known, which spares a walk over them.
+    pub fn with_totals(strata: &[(Stratum, Totals)]) -> Option<Influences> {
+        let whole = strata
+            .iter()
+            .all(|(s, _)| s.canary.is_whole() && s.control.is_whole());
+        whole.then(|| Self::sum(strata.iter().copied())).flatten()
+    }
+
+    fn sum<'a>(strata: impl Iterator<Item = (Stratum<'a>, Totals)>) -> Option<Influences> {
         let (mut canary, mut control) = ([0.0; SLOTS], [0.0; SLOTS]);
         let (mut requests, mut events) = ([0; SLOTS], [0; SLOTS]);
         let mut sum = Sum::default();
-        for stratum in strata {
-            let totals = stratum.totals();
+        for (stratum, totals) in strata {
             if !totals.are_comparable() {
                 continue;
             }
@@ -348,14 +357,17 @@ impl Influences {
     }
 }
 
-/// `R1 - R0` alone, as [`difference`] estimates it, without its error: it needs nothing
-/// but the strata's totals. None if no stratum counts.
-pub fn estimate(strata: impl IntoIterator<Item = Totals>) -> Option<f64> {
+/// The arms' rates alone, as [`difference`] estimates them: they need nothing but the
+/// strata's totals. None if no stratum counts.
+pub fn rates(strata: impl IntoIterator<Item = Totals>) -> Option<Rates> {
     let mut sum = Sum::default();
     for totals in strata.into_iter().filter(Totals::are_comparable) {
         sum.add(totals);
     }
-    (sum.weights > 0.0).then(|| sum.canary_rate() - sum.control_rate())
+    (sum.weights > 0.0).then(|| Rates {
+        canary: sum.canary_rate(),
+        control: sum.control_rate(),
+    })
 }
 
 fn or_slots(sum: &mut [u64; SLOTS], more: &[u64]) {
@@ -390,6 +402,22 @@ impl Sum {
 
     fn control_rate(&self) -> f64 {
         self.control_rates / self.weights
+    }
+}
+
+/// Events per request, weighted over strata.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rates {
+    /// R1, of the arm that is judged.
+    pub canary: f64,
+    /// R0, of the concurrent control.
+    pub control: f64,
+}
+
+impl Rates {
+    /// R1 - R0.
+    pub fn gap(self) -> f64 {
+        self.canary - self.control
     }
 }
 
@@ -615,16 +643,20 @@ mod tests {
     }
 
     #[test]
-    fn the_estimate_alone_is_that_of_the_difference() {
+    fn the_rates_alone_are_those_of_the_difference() {
         let (some, events) = ([10; SLOTS], every_fourth(2));
         let strata = [
             stratum([&some, &events], [&some, &NONE]),
             stratum([&some, &some], [&NONE, &NONE]),
         ];
         let found = difference(&strata, Margin::Absolute(0.0)).unwrap();
-        let alone = estimate(strata.iter().map(Stratum::totals));
-        assert_eq!(alone, Some(found.estimate));
-        assert_eq!(estimate([]), None);
+        let alone = rates(strata.iter().map(Stratum::totals)).unwrap();
+        assert_eq!(alone.gap(), found.estimate);
+        assert_eq!(
+            (alone.canary, alone.control),
+            (found.canary_rate, found.control_rate)
+        );
+        assert_eq!(rates([]), None);
     }
 
     #[test]
