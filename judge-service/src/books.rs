@@ -6,6 +6,7 @@
 
 mod check;
 mod entry;
+mod requests;
 mod session;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -310,6 +311,7 @@ impl Books {
             by: made.by,
             from_step: made.from_step,
             to_step: entry.rollout.step,
+            drops: made.drops,
             reasons: made.reasons,
             previous_hash,
             evidence: made.evidence,
@@ -330,6 +332,7 @@ pub struct Made {
     pub deed: Deed,
     pub by: By,
     pub from_step: usize,
+    pub drops: Vec<String>,
     pub reasons: Vec<String>,
     pub evidence: Option<Evidence>,
     pub evidence_before: Option<Evidence>,

@@ -1,5 +1,7 @@
 //! What a rollout will take, by its spec and by the traffic that it will see or sees.
 
+pub mod segments;
+
 use crate::domain::check::weights;
 use crate::domain::spec::{Expected, RolloutSpec, Step};
 use crate::policy::words;
@@ -31,7 +33,7 @@ pub fn question(spec: &RolloutSpec, step: &Step, expected: &Expected) -> Option<
         base_error_rate: expected.error_rate,
         steps: vec![forecast::Step {
             share: arm / both,
-            minimum_seconds: spec.minimum.seconds,
+            minimum_seconds: spec.minimum.seconds.max(spec.warm_up.seconds),
             minimum_exposures: spec.minimum.exposures as f64,
         }],
         margin_ratio: guardrail.margin_ratio,
@@ -55,6 +57,24 @@ fn about(seconds: f64) -> String {
     words::seconds((seconds * 1_000.0) as u64)
 }
 
+/// To two digits, with commas.
+fn about_count(count: f64) -> String {
+    if !count.is_finite() {
+        return "any number of".to_owned();
+    }
+    let size = 10f64.powi((count.max(1.0).log10().floor() as i32 - 1).max(0));
+    let rounded = ((count / size).round() * size) as u64;
+    let digits = rounded.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// What a step takes at least; `None` where nothing is compared or the traffic makes no
 /// sense.
 #[must_use]
@@ -69,6 +89,11 @@ pub fn too_slow(spec: &RolloutSpec, index: usize, expected: &Expected) -> Option
     let step = spec.steps.get(index)?;
     let least = least(spec, step, expected)?;
     let deadline = spec.deadline.seconds;
+    if least.way != Way::Untested
+        && let Some(problem) = never_warm(spec, index, expected)
+    {
+        return Some(problem);
+    }
     if least.way == Way::Untested || least.seconds.is_some_and(|seconds| seconds <= deadline) {
         return None;
     }
@@ -88,6 +113,26 @@ pub fn too_slow(spec: &RolloutSpec, index: usize, expected: &Expected) -> Option
         index + 1,
         about(deadline),
     ))
+}
+
+/// A step that its deadline ends before latency is learned from control.
+fn never_warm(spec: &RolloutSpec, index: usize, expected: &Expected) -> Option<String> {
+    let weights = weights(spec, spec.steps.get(index)?, spec.holdback_percent).ok()?;
+    let mut arms = spec.arms.iter().zip(&weights);
+    let (_, &weight) = arms.find(|(arm, _)| arm.name == spec.control())?;
+    let rate = expected.requests_per_minute / 60.0 * f64::from(weight) / 10_000.0;
+    let wanted = spec.warm_up.requests;
+    let needed = wanted as f64 / rate;
+    let deadline = spec.deadline.seconds;
+    (needed > deadline).then(|| {
+        format!(
+            "at {} requests a minute, step {} needs about {} until control has given the {wanted} answers of `warm_up.requests`; the deadline is {}",
+            expected.requests_per_minute,
+            index + 1,
+            about(needed),
+            about(deadline),
+        )
+    })
 }
 
 /// Whether every step can be decided with the traffic that the spec expects.
@@ -169,6 +214,26 @@ mod tests {
         let fast = json!({"requests_per_minute": 60_000});
         let hour = json!({"deadline": {"seconds": 3600}});
         check(&with(fast, hour)).unwrap();
+    }
+
+    #[test]
+    fn a_warm_up_that_nobody_can_reach_is_refused_with_the_number() {
+        let expected = json!({"requests_per_minute": 600});
+        let changes = json!({"warm_up": {"requests": 1_000_000}});
+        let error = check(&with(expected, changes)).unwrap_err();
+        // 540 a minute: 1,852 minutes.
+        assert!(
+            error
+                .problem
+                .contains("step 1 needs about 30 h until control has given the 1000000"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn counts_have_two_digits_and_commas() {
+        let texts = [7.4, 123.0, 2_880.0, 1_234_567.0, f64::INFINITY].map(about_count);
+        assert_eq!(texts, ["7", "120", "2,900", "1,200,000", "any number of"]);
     }
 
     #[test]

@@ -139,10 +139,7 @@ impl HandOut {
         }
         let revision = revision(&bytes)
             .ok_or_else(|| failed("answered something that is no plan".to_owned()))?;
-        Ok(Some(Published {
-            revision,
-            bytes,
-        }))
+        Ok(Some(Published { revision, bytes }))
     }
 }
 

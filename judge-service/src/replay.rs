@@ -167,6 +167,7 @@ fn matches_its_evidence(decision: &Decision, verdict: &Verdict) -> Result<(), Re
     for (what, same) in [
         ("deed", Some(decision.deed) == Deed::of(verdict.action)),
         ("by", decision.by == By::Judge),
+        ("drops", decision.drops == verdict.drops),
         ("reasons", decision.reasons == verdict.reasons),
         ("at_ms", decision.at_ms == bundle.now_ms),
         ("rollout", decision.rollout == bundle.rollout.spec.id),
@@ -210,6 +211,7 @@ mod tests {
             by: By::Judge,
             from_step: 0,
             to_step: 0,
+            drops: vec![],
             reasons: verdict.reasons.clone(),
             previous_hash: NO_HASH.to_owned(),
             evidence: Some(Evidence { bundle, verdict }),
@@ -309,8 +311,9 @@ mod tests {
     fn a_forged_record_is_found_though_its_hash_is_right() {
         replayed(decision()).unwrap();
         type Forge = fn(&mut Decision);
-        let forgeries: [(&str, Forge); 5] = [
+        let forgeries: [(&str, Forge); 6] = [
             ("deed", |record| record.deed = Deed::Promote),
+            ("drops", |record| record.drops = vec!["canary".to_owned()]),
             ("by", |record| record.by = By::Person),
             ("reasons", |record| {
                 record.reasons = vec!["all fine".to_owned()]

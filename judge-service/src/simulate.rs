@@ -31,7 +31,7 @@ pub struct Simulated {
     pub runs: u32,
     pub seed: u64,
     pub steps: Vec<Step>,
-    /// Steps that their deadline ends undecided.
+    /// Steps that their deadline ends undecided, and segments that it leaves unseen.
     pub warnings: Vec<String>,
 }
 
@@ -98,9 +98,13 @@ pub fn simulate(spec: &[u8], asked: &Asked) -> Result<Simulated, FieldError> {
             forecast: answer.as_ref().and_then(Forecast::of),
         });
     }
-    let warnings = (0..spec.steps.len())
+    let mut warnings: Vec<String> = (0..spec.steps.len())
         .filter_map(|index| forecast::too_slow(&spec, index, &expected))
         .collect();
+    warnings.extend(spec.steps.first().and_then(|step| {
+        let seen = forecast::segments::in_equal_parts(&spec, &expected);
+        forecast::segments::blind(&spec, step, &seen, expected.error_rate)
+    }));
     Ok(Simulated {
         rollout: spec.id,
         expected,

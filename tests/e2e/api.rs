@@ -140,6 +140,31 @@ async fn specs(lab: &Lab) {
         ),
         (with("/arms/1/model", json!("digits.csv")), "arms[1].model"),
         (with("/alpha", json!({"rollback": 2})), "alpha.rollback"),
+        // What cannot be decided, with the number that shows why.
+        (
+            with("/alpha", json!({"rollback": 0})),
+            "alpha.rollback: is 0",
+        ),
+        (
+            with("/guardrails", json!({"errors": {"margin_ratio": 1}})),
+            "guardrails.errors.margin_ratio: is 1; 1.01 to 100 is right",
+        ),
+        (
+            with("/steps", json!([{"weights": {CANARY: 0}}])),
+            "steps[0].weights: give no arm any users",
+        ),
+        (
+            with("/expected", json!({"requests_per_minute": 4})),
+            "deadline.seconds: is too short: at 4 requests a minute and 1% errors, step 1 needs about",
+        ),
+        (
+            with("/warm_up", json!({"seconds": 86_400})),
+            "deadline.seconds: is 86400, but nothing is promoted before latency is learned",
+        ),
+        (
+            with("/unit", json!(["each_request", {"header": "x-user-id"}])),
+            "unit[0]: is each_request beside another source",
+        ),
         (with("/minimum", json!({"seconds": -1})), "minimum.seconds"),
         (
             with("/minimum", json!({"seconds": "NaN"})),
@@ -195,6 +220,23 @@ async fn reports(lab: &Lab) {
                 "arms": [{"arm": CANARY, "slots": [[0, -1, 1, 0, 5, []]]}]}])),
             400,
             "rollouts[0].arms[0].slots[0]",
+        ),
+        (
+            report(json!([{"rollout": "first", "epoch": epoch,
+                "arms": [{"arm": CANARY, "slots": [[0, 1, 1, 2, 5, []]]}]}])),
+            400,
+            "rollouts[0].arms[0].slots[0]: counts more errors",
+        ),
+        (
+            report(json!([{"rollout": "first", "epoch": epoch,
+                "arms": [{"arm": CANARY, "slots": [[0, u64::MAX, 1, 0, 5, []]]}]}])),
+            400,
+            "rollouts[0].arms[0].slots[0]: counts more than 4294967296 requests",
+        ),
+        (
+            part("first", epoch, CANARY).replace("[0,1,1,0,5,[]]", "[0,NaN,1,0,5,[]]"),
+            400,
+            "no JSON document",
         ),
         (part("nobody", 1, CANARY), 404, "no rollout `nobody`"),
         (part("first", 99, CANARY), 404, "no epoch 99"),

@@ -19,6 +19,8 @@ mod bad_input;
 mod baseline;
 mod bodies;
 mod deeds;
+mod dropping;
+mod each_request;
 mod ecds;
 mod failures;
 mod frozen_judge;

@@ -255,6 +255,9 @@ impl<'r, 'a> Deciding<'r, 'a> {
     }
 
     fn unit(&self, rollout: &'r CompiledRollout) -> Option<Cow<'a, [u8]>> {
+        if rollout.each_request {
+            return (self.around.random)().map(|drawn| Cow::Owned(drawn.to_vec()));
+        }
         let sources = rollout.unit.iter();
         let sources = sources.map(|source| source.read(self.request));
         let issued = rollout.issue_cookie.iter();

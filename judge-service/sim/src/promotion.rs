@@ -4,7 +4,7 @@
 
 use crate::draw::Draw;
 use crate::worlds::BASE;
-use serinus_stats::sequence::{ArmSlots, Difference, Gate, Margin, SLOTS, Stratum, difference};
+use serinus_stats::sequence::{ArmSlots, Margin, SLOTS, Stratum, difference};
 use serinus_stats::{absolute, restart};
 
 /// Control's errors may be so many times as frequent: the default of a spec.
@@ -12,8 +12,6 @@ pub const MARGIN: f64 = 1.5;
 /// The default of a spec, for "surely under".
 const MARGIN_ABSOLUTE: f64 = 0.01;
 pub const ALPHA: f64 = 0.05;
-/// As policy has it.
-const TUNING_REQUESTS: f64 = 20_000.0;
 const LOOK: u64 = 1_000;
 /// 2^32.
 const POINTS: f64 = 4_294_967_296.0;
@@ -122,22 +120,6 @@ pub fn good() -> Vec<Promotion> {
     ]
 }
 
-/// As judge-service/src/policy/gate.rs: 50 events from 20 users of the arm, or as many
-/// as control's rate lets expect.
-#[must_use]
-pub fn enough(difference: &Difference) -> bool {
-    let wanted = Gate::PROMOTION.canary_events;
-    let expected = difference.n as f64 * difference.share * difference.control_rate;
-    Gate::PROMOTION.is_open(difference)
-        || expected >= wanted as f64 && difference.control_events >= wanted
-}
-
-/// Whether the sequence shows the ratio to be below a margin.
-#[must_use]
-pub fn is_within(difference: &Difference, alpha: f64) -> bool {
-    enough(difference) && difference.upper_bound(alpha, TUNING_REQUESTS) < 0.0
-}
-
 /// Requests and events by slot.
 struct Arm {
     requests: [u64; SLOTS],
@@ -232,7 +214,7 @@ impl Promotion {
             })
             .collect();
         let found = difference(&strata, Margin::Ratio(MARGIN));
-        let within = |alpha| found.as_ref().is_some_and(|found| is_within(found, alpha));
+        let within = |alpha| found.as_ref().is_some_and(|found| found.promotes(alpha));
         if promoted.sequence.is_none() && within(ALPHA) {
             promoted.sequence = Some(at);
         }
@@ -267,7 +249,7 @@ fn is_pooled_within(epochs: &[[Arm; 2]]) -> bool {
         canary: canary.slots(),
         control: control.slots(),
     };
-    difference(&[stratum], Margin::Ratio(MARGIN)).is_some_and(|found| is_within(&found, ALPHA))
+    difference(&[stratum], Margin::Ratio(MARGIN)).is_some_and(|found| found.promotes(ALPHA))
 }
 
 impl Arm {

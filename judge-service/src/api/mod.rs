@@ -35,6 +35,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/{id}/resume", post(rollouts::resume))
         .route("/{id}/abort", post(rollouts::abort))
         .route("/{id}/finish", post(rollouts::finish))
+        .route("/{id}/arms/{arm}/drop", post(rollouts::drop_arm))
         .route("/{id}/series", get(rollouts::series))
         .route("/{id}/examples", get(rollouts::examples))
         .route("/{id}/chain", get(rollouts::chain))

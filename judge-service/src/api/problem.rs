@@ -76,6 +76,7 @@ impl From<DeedError> for Problem {
                 Self::new(StatusCode::CONFLICT, error.to_string())
             }
             DeedError::Unknown(id) => Self::no_rollout(&id),
+            DeedError::UnknownArm { .. } => Self::new(StatusCode::NOT_FOUND, error.to_string()),
             // What went wrong inside is for the log, not for the caller.
             DeedError::Store(_) | DeedError::Internal(_) => {
                 tracing::error!(%error, "a request failed");

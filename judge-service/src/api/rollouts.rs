@@ -34,6 +34,8 @@ pub struct DecisionSummary {
     by: By,
     from_step: usize,
     to_step: usize,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    drops: Vec<String>,
     reasons: Vec<String>,
     hash: String,
     previous_hash: String,
@@ -117,13 +119,27 @@ async fn act(
     body: Body,
     deed: Deed,
 ) -> Result<Json<Status>, Problem> {
+    let reason = reason(body).await?;
+    Ok(Json(service.act(&id, deed, reason).await?))
+}
+
+pub async fn drop_arm(
+    State(service): Service_,
+    Path((id, arm)): Path<(String, String)>,
+    body: Body,
+) -> Result<Json<Status>, Problem> {
+    let reason = reason(body).await?;
+    Ok(Json(service.drop_arm(&id, &arm, reason).await?))
+}
+
+async fn reason(body: Body) -> Result<Option<String>, Problem> {
     let bytes = body::bytes(body, LONGEST_REASON).await?;
-    let reason: Reason = if bytes.is_empty() {
+    let given: Reason = if bytes.is_empty() {
         Reason::default()
     } else {
         serinus_core::json::read_strict(&bytes)?
     };
-    Ok(Json(service.act(&id, deed, reason.reason).await?))
+    Ok(given.reason)
 }
 
 pub async fn series(
@@ -195,6 +211,7 @@ impl From<Sealed> for DecisionSummary {
             by: decision.by,
             from_step: decision.from_step,
             to_step: decision.to_step,
+            drops: decision.drops,
             reasons: decision.reasons,
             hash,
             previous_hash: decision.previous_hash,

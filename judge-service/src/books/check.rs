@@ -71,13 +71,13 @@ pub fn arms_of(
         }
     }
     if let Some(trip) = &part.breaker {
-        let arm = entry.rollout.arm_index(&trip.arm);
-        let of_treatment = arm.is_some_and(|arm| entry.rollout.is_treatment(arm));
-        if !of_treatment || trip.errors == 0 || trip.errors > trip.finished {
+        // Any arm's but the baseline's, which another one is once it has won.
+        let known = entry.rollout.arm_index(&trip.arm).is_some();
+        if !known || trip.errors == 0 || trip.errors > trip.finished {
             return Err(malformed(
                 format!("rollouts[{index}].breaker"),
                 format!(
-                    "`{}` is no arm but control's, or {} errors of {} requests open no breaker",
+                    "`{}` is no arm, or {} errors of {} requests open no breaker",
                     trip.arm.escape_debug(),
                     trip.errors,
                     trip.finished

@@ -1,5 +1,6 @@
 //! One rollout in the books: its state, its sums, and what is remembered of its users.
 
+use super::requests::{self, NEVER};
 use crate::domain::evidence::{NewUsers, Workers};
 use crate::domain::sums::{Firsts, Trip};
 use crate::domain::units::{Units, mark, pack};
@@ -134,13 +135,18 @@ impl Entry {
         if !self.knows(epoch, segment) {
             return;
         }
-        let (sampled, mismatched) = self.units.update(unit, |record| {
-            let sampled = mark(&mut record.sampled, epoch);
-            let mismatched = (!agrees)
-                .then(|| mark(&mut record.mismatched, epoch))
-                .flatten();
-            (sampled, mismatched)
-        });
+        let each_request = self.rollout.spec.each_request();
+        let (sampled, mismatched) = if each_request {
+            (Some(NEVER), (!agrees).then_some(NEVER))
+        } else {
+            self.units.update(unit, |record| {
+                let sampled = mark(&mut record.sampled, epoch);
+                let mismatched = (!agrees)
+                    .then(|| mark(&mut record.mismatched, epoch))
+                    .flatten();
+                (sampled, mismatched)
+            })
+        };
         let arms = self.rollout.spec.arms.len();
         let (index, sums) = sums_mut(&mut self.sums, epoch, segment, arms);
         let Some(arm) = sums.arms.get_mut(arm) else {
@@ -155,7 +161,9 @@ impl Entry {
             *arm.firsts.mismatches.entry(before).or_default() += 1;
         }
         if sampled.is_some() || mismatched.is_some() {
-            self.dirty_units.push(unit);
+            if !each_request {
+                self.dirty_units.push(unit);
+            }
             self.dirty_sums.insert(index);
         }
     }
@@ -171,6 +179,7 @@ impl Entry {
     pub(super) fn add(&mut self, part: &RolloutReport, arms: &[usize]) {
         let epoch = part.epoch;
         let segment = part.segment.as_deref();
+        let each_request = self.rollout.spec.each_request();
         let all_arms = self.rollout.spec.arms.len();
         let (index, sums) = sums_mut(&mut self.sums, epoch, segment, all_arms);
         self.dirty_sums.insert(index);
@@ -187,6 +196,9 @@ impl Entry {
                 for (over, &count) in arm.over.iter_mut().zip(&row.5) {
                     add(over, slot, count);
                 }
+            }
+            if each_request {
+                requests::count(&mut arm.firsts, report);
             }
             for &(bucket, count) in &report.histogram {
                 if usize::from(bucket) < serinus_core::histogram::BUCKETS {
@@ -372,6 +384,6 @@ fn add(slots: &mut [u64], slot: usize, count: u64) {
     }
 }
 
-fn grow(sum: &mut u64, count: u64) {
+pub(super) fn grow(sum: &mut u64, count: u64) {
     *sum = sum.saturating_add(count).min(MAX_SUM);
 }

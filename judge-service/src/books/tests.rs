@@ -4,9 +4,11 @@ use super::check::MAX_COUNT;
 use super::entry::MAX_SUM;
 use super::*;
 use crate::domain::EpochSums;
+use crate::domain::check::tests::{spec, spec_json};
 use crate::domain::rollout::tests::rollout;
 use crate::domain::sums::Firsts;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 pub(crate) fn books() -> Books {
     let mut books = Books::default();
@@ -89,6 +91,33 @@ fn a_user_counts_once_an_epoch_whatever_the_workers_say() {
         ),
         (0, 1)
     );
+}
+
+/// Where each request is a unit, counts say what lists would, and nobody is remembered.
+#[test]
+fn requests_without_users_are_counted_as_users_who_come_once() {
+    let mut document = spec_json();
+    document["unit"] = json!(["each_request"]);
+    let rollout = Rollout::start(spec(&document).unwrap(), BTreeMap::new(), 1, 1_000).unwrap();
+    let mut books = Books::default();
+    books.create(rollout, "00".repeat(16));
+    for sequence in [1, 2] {
+        books.count(&report(sequence, &json!({}))).unwrap();
+    }
+    let entry = books.entry_mut("digits").unwrap();
+    entry.compared(1, None, 0, 77, true);
+    entry.compared(1, None, 0, 77, false);
+    let firsts = &entry.sums()[0].arms[0].firsts;
+    assert_eq!(firsts.new_users, 20);
+    assert_eq!(Firsts::since(&firsts.errors, 1), 2);
+    let outcomes = Firsts::outcomes_since(&firsts.outcomes, 1);
+    assert_eq!((outcomes.users, outcomes.bad), (18, 2));
+    let slow = firsts.slow.iter().map(|map| Firsts::since(map, 1));
+    assert_eq!(slow.take(3).collect::<Vec<_>>(), [10, 4, 0]);
+    let samples = Firsts::outcomes_since(&firsts.samples, 1);
+    assert_eq!((samples.users, samples.bad), (2, 1));
+    let change = books.take_change(1);
+    assert!(change.units.is_empty(), "nobody is remembered");
 }
 
 #[test]
@@ -176,10 +205,6 @@ fn what_is_wrong_is_refused_whole_and_named() {
         ),
         (
             json!({"breaker": {"arm": "no\r\nsuch", "finished": 9, "errors": 9}}),
-            "rollouts[0].breaker",
-        ),
-        (
-            json!({"breaker": {"arm": "control", "finished": 9, "errors": 9}}),
             "rollouts[0].breaker",
         ),
         (

@@ -106,6 +106,12 @@ pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
     if let Some(layer) = &spec.layer {
         check_name("layer.name", &layer.name)?;
         within("layer.percent", layer.percent, 0.01, 100.0)?;
+        if spec.each_request() {
+            return Err(FieldError::new(
+                "layer",
+                "shares out users, and with unit = [\"each_request\"] there are none",
+            ));
+        }
     }
     // Polls are answered at least every ten seconds.
     within(
@@ -130,6 +136,13 @@ pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
             1e12,
         )?;
     }
+    let users = spec.expected.as_ref().and_then(|own| own.users_per_day);
+    if users.is_some() && spec.each_request() {
+        return Err(FieldError::new(
+            "expected.users_per_day",
+            "counts users, and with unit = [\"each_request\"] each request is one; leave it out",
+        ));
+    }
     within("watch.seconds", spec.watch.seconds, 1.0, 31_536_000.0)?;
     within("minimum.seconds", spec.minimum.seconds, 0.0, 31_536_000.0)?;
     within(
@@ -153,6 +166,15 @@ pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
             format!(
                 "is {}, but a step lasts at least minimum.seconds = {}",
                 spec.deadline.seconds, spec.minimum.seconds
+            ),
+        ));
+    }
+    if spec.deadline.seconds <= spec.warm_up.seconds {
+        return Err(FieldError::new(
+            "deadline.seconds",
+            format!(
+                "is {}, but nothing is promoted before latency is learned, after warm_up.seconds = {}",
+                spec.deadline.seconds, spec.warm_up.seconds
             ),
         ));
     }
@@ -490,9 +512,11 @@ pub(crate) mod tests {
                 "on_stale.after_seconds",
             ),
             ("/on_stale", json!({"then": "panic"}), "on_stale.then"),
+            ("/unit", json!(["each_reqest"]), "unit[0]"),
             ("/shadow", json!({"share": 1}), "shadow.cluster"),
             ("/errors", json!({"status": []}), "errors.status"),
             ("/deadline", json!({"seconds": 10}), "deadline.seconds"),
+            ("/warm_up", json!({"seconds": 86_400}), "deadline.seconds"),
             ("/deadline", json!({"then": "explode"}), "deadline.then"),
             (
                 "/segments",
@@ -526,6 +550,13 @@ pub(crate) mod tests {
             let error = spec(&document).unwrap_err();
             assert_eq!(&error.field, field, "{error}");
         }
+        let mut drawn = spec_json();
+        drawn["unit"] = json!(["each_request"]);
+        spec(&drawn).unwrap();
+        drawn["expected"] = json!({"requests_per_minute": 60, "users_per_day": 9});
+        assert_eq!(spec(&drawn).unwrap_err().field, "expected.users_per_day");
+        drawn["layer"] = json!({"name": "a"});
+        assert_eq!(spec(&drawn).unwrap_err().field, "layer");
         let mut three = spec_json();
         three["arms"] = json!([{"name": "a"}, {"name": "b"}, {"name": "c"}]);
         assert_eq!(spec(&three).unwrap_err().field, "steps");

@@ -18,6 +18,9 @@ pub struct Decision {
     pub by: By,
     pub from_step: usize,
     pub to_step: usize,
+    /// The arms that were taken off.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drops: Vec<String>,
     pub reasons: Vec<String>,
     pub previous_hash: String,
     /// What the judge saw and said; `None` for what a person did.
@@ -42,6 +45,8 @@ pub enum Deed {
     Start,
     Promote,
     RollBack,
+    /// An arm was taken off: its users are on the baseline.
+    Drop,
     Pause,
     Resume,
     Abort,
@@ -59,6 +64,7 @@ impl Deed {
             Action::Start => Some(Self::Start),
             Action::Promote => Some(Self::Promote),
             Action::RollBack => Some(Self::RollBack),
+            Action::Drop => Some(Self::Drop),
             Action::Pause => Some(Self::Pause),
             Action::Finish => Some(Self::Finish),
         }
@@ -116,6 +122,7 @@ mod tests {
             by: By::Person,
             from_step: 0,
             to_step: 0,
+            drops: vec![],
             reasons: vec!["because".to_owned()],
             previous_hash: NO_HASH.to_owned(),
             evidence: None,

@@ -5,8 +5,10 @@ use super::{Millis, Rollout};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Raised when a bundle of before would be judged otherwise.
-pub const VERSION: u32 = 2;
+/// Raised when a bundle of before would be judged otherwise. 3: a harmed arm is dropped
+/// while others are on trial, and slots are summed in another order, which shows in the
+/// last bits.
+pub const VERSION: u32 = 3;
 
 /// Everything that [`crate::policy::judge`] looks at: the same bundle gives the
 /// same verdict, on any machine.
@@ -53,6 +55,9 @@ pub struct NewUsers {
 pub struct Verdict {
     pub at_ms: Millis,
     pub action: Action,
+    /// The arms that an [`Action::Drop`] takes off.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drops: Vec<String>,
     /// Sentences for people, the decisive one first.
     pub reasons: Vec<String>,
     pub metrics: Vec<MetricEvidence>,
@@ -67,6 +72,8 @@ pub enum Action {
     Start,
     Promote,
     RollBack,
+    /// Arms are taken off, and the others go on.
+    Drop,
     Pause,
     /// The watch is over: the holdback ends.
     Finish,
@@ -98,7 +105,8 @@ pub struct MetricEvidence {
     /// Of the rates, arm less control.
     pub difference: Option<f64>,
     /// A confidence sequence, valid at every look: of the difference, or for
-    /// agreement of the arm's own rate. `None` until there are enough events.
+    /// agreement of the arm's own rate. `None` until there are enough events, and for a
+    /// segment, where only harm decides.
     pub lower: Option<f64>,
     pub upper: Option<f64>,
     /// What promotion tolerates, on the scale of the interval; `None` where the

@@ -11,6 +11,7 @@ pub mod plan;
 pub mod rollout;
 pub mod spec;
 pub mod sums;
+pub mod trial;
 pub mod units;
 
 pub use evidence::{Action, Bundle, Metric, MetricEvidence, SrmEvidence, Verdict};

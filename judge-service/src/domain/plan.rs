@@ -60,7 +60,12 @@ fn rollout_plan(keyed: Keyed<'_>) -> RolloutPlan {
     // Without a control nothing is judged, so nothing is listed, sampled or broken off.
     let held_back = rollout.phase == Phase::Promoted && spec.holdback_percent > 0.0;
     let tested = rollout.phase.is_live() || held_back;
-    let share = if tested { 1.0 } else { 0.0 };
+    // What each request does is counted, and so is never listed.
+    let share = if tested && !spec.each_request() {
+        1.0
+    } else {
+        0.0
+    };
     let ranges = |allocation: &[(u16, u16, usize)]| -> Vec<BucketRange> {
         let range = |&(from, to, index): &_| BucketRange {
             from,
@@ -77,7 +82,13 @@ fn rollout_plan(keyed: Keyed<'_>) -> RolloutPlan {
         .map(|segment| SegmentPlan {
             name: segment.name.clone(),
             when: segment.when.clone(),
-            arm: segment.arm.clone(),
+            arm: segment.arm.as_ref().map(|arm| {
+                if rollout.is_dropped(arm) {
+                    rollout.baseline.clone()
+                } else {
+                    arm.clone()
+                }
+            }),
             allocation: epoch
                 .and_then(|epoch| epoch.split(&segment.name))
                 .map_or_else(Vec::new, |split| ranges(&split.allocation)),
@@ -132,13 +143,40 @@ fn copies(rollout: &Rollout) -> bool {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::domain::check::tests::{spec, spec_json};
     use crate::domain::rollout::tests::rollout;
+    use serde_json::json;
+    use std::collections::BTreeMap;
 
     pub(crate) fn terms() -> Terms {
         Terms {
             report_interval_ms: 1_000,
             holdout_buckets: 0,
         }
+    }
+
+    #[test]
+    fn the_segment_of_a_dropped_arm_goes_to_the_baseline() {
+        let mut document = spec_json();
+        document["arms"] = json!([{"name": "control"}, {"name": "canary"}, {"name": "third"}]);
+        document["steps"] = json!([{"weights": {"canary": 10, "third": 10}}]);
+        let when = json!([{"header": "x-card"}]);
+        document["segments"] = json!([{"name": "gold", "when": when, "arm": "third"}]);
+        let spec = spec(&document).unwrap();
+        let mut rollout = Rollout::start(spec, BTreeMap::new(), 1, 1_000).unwrap();
+        let arm_of_gold = |rollout: &Rollout| {
+            let key = "00".repeat(16);
+            let keyed = Keyed {
+                rollout,
+                identity_key: &key,
+            };
+            let plan = build([keyed], Revision::default(), &terms());
+            serinus_core::plan::compile(&plan).unwrap();
+            plan.rollouts[0].segments[0].arm.clone().unwrap()
+        };
+        assert_eq!(arm_of_gold(&rollout), "third");
+        rollout.drop_arms(&["third".to_owned()], 2_000);
+        assert_eq!(arm_of_gold(&rollout), "control");
     }
 
     #[test]

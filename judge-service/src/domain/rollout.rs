@@ -27,6 +27,9 @@ pub struct Rollout {
     /// The arm that unassigned requests get: the spec's baseline, and after the
     /// promotion the new version.
     pub baseline: String,
+    /// Arms that were taken off while the others went on, and when.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub dropped: BTreeMap<String, Millis>,
     /// Its buckets of its layer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layer_part: Option<super::layers::Part>,
@@ -157,6 +160,15 @@ impl Epoch {
         }
     }
 
+    /// Whether users are split as in another epoch, as a whole and in each segment.
+    #[must_use]
+    pub fn is_split_like(&self, other: &Self) -> bool {
+        let mut segments = self.segments.iter().zip(&other.segments);
+        self.weights == other.weights
+            && self.segments.len() == other.segments.len()
+            && segments.all(|(own, other)| own.name == other.name && own.weights == other.weights)
+    }
+
     #[must_use]
     pub fn split(&self, segment: &str) -> Option<&SegmentSplit> {
         self.segments.iter().find(|split| split.name == segment)
@@ -189,6 +201,7 @@ impl Rollout {
             phase_since_ms: now,
             step: 0,
             step_since_ms: now,
+            dropped: BTreeMap::new(),
             layer_part: None,
             epochs: Vec::new(),
         };
@@ -232,14 +245,11 @@ impl Rollout {
         self.arm_index(self.spec.baseline()).unwrap_or_default()
     }
 
-    /// Whether an arm is on trial: neither the baseline nor a copy of it.
+    /// Empty for an index of none.
     #[must_use]
-    pub fn is_treatment(&self, arm: usize) -> bool {
-        let mut treatments = self.spec.treatments();
-        self.spec
-            .arms
-            .get(arm)
-            .is_some_and(|arm| treatments.any(|known| known.name == arm.name))
+    pub fn arm_name(&self, arm: usize) -> &str {
+        let arm = self.spec.arms.get(arm);
+        arm.map_or("", |arm| arm.name.as_str())
     }
 
     /// The spec's step that it is in.
@@ -270,30 +280,34 @@ impl Rollout {
         self.step + 1 >= self.spec.steps.len()
     }
 
-    /// Goes to a step, and runs. One that leaves the baseline nothing but the holdback
-    /// is the end: the new version is promoted.
+    /// Goes to a step, and runs. One that leaves the baseline nothing but the holdback,
+    /// and gives one new version the rest, is the end: that one is promoted. Where
+    /// several share the users, they keep their weights.
     ///
     /// # Errors
-    /// No such step, or one whose weights do not make sense.
+    /// No such step, one whose weights do not make sense, or one that gives users only
+    /// to arms that were dropped.
     pub fn enter_step(&mut self, step: usize, now: Millis) -> Result<(), FieldError> {
+        self.tries_something(step)?;
         let (allocation, segments) = self.split(step, self.spec.holdback_percent)?;
         let weights = weights_in(&allocation, self.spec.arms.len());
         self.step = step;
         self.step_since_ms = now;
         self.push_epoch(allocation, segments, None, now);
         let rest = weights.get(self.home_index()).copied().unwrap_or_default();
-        if f64::from(rest) <= self.spec.holdback_percent * 100.0 {
-            let winner = weights
-                .iter()
-                .enumerate()
-                .max_by_key(|(_, weight)| **weight);
+        let served = |&arm: &usize| weights.get(arm).is_some_and(|&weight| weight > 0);
+        let tried: Vec<usize> = (0..weights.len())
+            .filter(|&arm| self.is_treatment(arm))
+            .filter(served)
+            .collect();
+        if let [winner] = tried[..]
+            && f64::from(rest) <= self.spec.holdback_percent * 100.0
+        {
             // In a part of a layer it won those users only: the others were never asked.
             let whole = self.spec.layer.as_ref();
             let whole = whole.is_none_or(|layer| layer.percent >= 100.0);
-            if let Some(arm) = winner.and_then(|(index, _)| self.spec.arms.get(index))
-                && whole
-            {
-                self.baseline = arm.name.clone();
+            if whole {
+                self.baseline = self.arm_name(winner).to_owned();
             }
             self.set_phase(Phase::Promoted, now);
         } else {
@@ -316,7 +330,7 @@ impl Rollout {
         };
         let moved = |from: Allocation, step: &Step| {
             let weights = weights(&self.spec, step, holdback_percent)?;
-            from.rebalanced(&weights)
+            from.rebalanced(&self.without_dropped(weights))
                 .map_err(|error| FieldError::new("weights", error.to_string()))
         };
         let mut segments = Vec::new();
@@ -395,7 +409,7 @@ impl Rollout {
         self.phase_since_ms = now;
     }
 
-    fn allocation(&self) -> Allocation {
+    pub(super) fn allocation(&self) -> Allocation {
         self.restored(self.epoch().map(|epoch| epoch.allocation.as_slice()))
     }
 
@@ -404,7 +418,7 @@ impl Rollout {
         self.restored(split.map(|split| split.allocation.as_slice()))
     }
 
-    fn allocations_of_segments(&self) -> Vec<(String, Allocation)> {
+    pub(super) fn allocations_of_segments(&self) -> Vec<(String, Allocation)> {
         let segments = self.epoch().into_iter().flat_map(|epoch| &epoch.segments);
         segments
             .map(|split| (split.name.clone(), self.restored(Some(&split.allocation))))
@@ -424,7 +438,7 @@ impl Rollout {
             .unwrap_or_else(|| Allocation::whole(self.home_index()))
     }
 
-    fn push_epoch(
+    pub(super) fn push_epoch(
         &mut self,
         allocation: Allocation,
         segments: Vec<(String, Allocation)>,

@@ -14,6 +14,13 @@ pub struct RolloutSpec {
     pub id: String,
     #[serde(rename = "match")]
     pub matches: Match,
+    /// Where a user's key is, the first that is present; or `["each_request"]` where
+    /// nobody has one. Then each request's arm is drawn, nobody keeps a version, and
+    /// requests are counted where users are otherwise. A rollback stays exact, whoever
+    /// sends how many: the draw of one request knows nothing of the others. What
+    /// promotes by "surely under" takes requests to fail independently of each other,
+    /// which one client with many requests may not. What a version does to a client's
+    /// later requests falls on both arms, and is not seen.
     pub unit: Vec<UnitSource>,
     /// Public; the same salt puts the same users first again. Default: the id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -371,6 +378,12 @@ impl RolloutSpec {
     #[must_use]
     pub fn is_shadow_step(&self, step: &Step) -> bool {
         self.shadow.is_some() && step.weights.values().all(|&percent| percent == 0.0)
+    }
+
+    /// Whether each request is a unit of its own.
+    #[must_use]
+    pub fn each_request(&self) -> bool {
+        self.unit == [UnitSource::EachRequest]
     }
 
     #[must_use]

@@ -120,23 +120,19 @@ impl Default for ArmSums {
 }
 
 impl ArmSums {
-    /// Answers without error, by slot: what latency is a share of.
-    #[must_use]
-    pub fn answered(&self) -> Vec<u64> {
-        self.finished
-            .iter()
-            .zip(&self.errors)
-            .map(|(finished, errors)| finished.saturating_sub(*errors))
-            .collect()
-    }
-
     /// Requests that were decided and did not end yet, as far as is known; those of an
     /// Envoy that died stay among them.
     #[must_use]
     pub fn under_way(&self) -> u64 {
+        self.under_way_of(self.decided())
+    }
+
+    /// [`Self::under_way`], where how many were decided is known.
+    #[must_use]
+    pub fn under_way_of(&self, decided: u64) -> u64 {
         let finished: u64 = self.finished.iter().sum();
         let ended = finished + self.local_replies + self.disconnects;
-        self.decided().saturating_sub(ended)
+        decided.saturating_sub(ended)
     }
 
     #[must_use]

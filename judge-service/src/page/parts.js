@@ -40,7 +40,7 @@ export function glance(rollouts, selected) {
     },
     h("span", { class: "row" }, h("strong", null, rollout.id), phasePill(rollout)),
     h("span", { class: "row soft" },
-      h("span", null, treated.map((arm) => `${words.versionOf(arm)} ${words.weight(arm.weight)}`).join(", ")),
+      h("span", null, treated.map((arm) => `${words.versionOf(arm)} ${weightOf(arm)}`).join(", ")),
       h("span", null, steps ? `step ${(rollout.step ?? 0) + 1} of ${steps}` : ""),
       h("span", null, words.verdict(rollout))));
   });
@@ -56,7 +56,8 @@ export function about(rollout, now) {
     ended ? ["since ", when(rollout.phase_since_ms, now)] : `${words.span(now - rollout.created_ms)} old`,
   ];
 }
-const armTitleWithWeight = (arm) => `${words.armTitle(arm)} ${words.weight(arm.weight)}`;
+const armTitleWithWeight = (arm) => `${words.armTitle(arm)} ${weightOf(arm)}`;
+const weightOf = (arm) => (words.isDropped(arm) ? "dropped" : words.weight(arm.weight));
 
 export function reasons(rollout, decisions) {
   const why = words.reasons(rollout, decisions);
@@ -132,6 +133,9 @@ function growth(series, arm, of, per, least = 1) {
 function stepMarks(rollout, decisions) {
   const marks = [...stepTimes(rollout, decisions)].filter(([, t]) => t != null).sort((a, b) => a[1] - b[1])
     .map(([i, t]) => ({ t, text: words.stepWeights(rollout.steps?.[i]) }));
+  for (const arm of (rollout.arms ?? []).filter(words.isDropped)) {
+    marks.push({ t: arm.dropped_ms, text: `${words.versionOf(arm)} dropped`, kind: "end-mark" });
+  }
   const end = {
     rolled_back: "taken back", aborted: "aborted", promoted: "promoted", finished: "finished", superseded: "superseded",
   }[rollout.phase];
@@ -147,9 +151,9 @@ export function traffic(rollout, series, decisions, now) {
   const counts = (arm) => rollout.traffic?.find((t) => t.arm === arm.name) ?? {};
   const rows = [
     ["Now", (arm) => `${words.rough(live(arm))} req/s`],
-    ["Weight", (arm) => words.weight(arm.weight)],
+    ["Weight", weightOf],
     ["Requests", (arm) => words.count(counts(arm).exposures)],
-    ["Users", (arm) => words.count(counts(arm).new_users)],
+    ...(words.drawsEachRequest(rollout) ? [] : [["Users", (arm) => words.count(counts(arm).new_users)]]),
     ["Servers", (arm) => (arm.scale_down?.safe ? "may go" : "needed")],
     ["Errors", (arm) => `${words.count(counts(arm).errors)} (${words.share(counts(arm).errors / counts(arm).finished)})`],
     ["p50", (arm) => words.micros(counts(arm).p50_us)],
@@ -342,7 +346,7 @@ function numbers(input) {
 // === decisions ===
 
 const ACTIONS = {
-  create: "Created", promote: "Moved on", roll_back: "Taken back", pause: "Paused",
+  create: "Created", promote: "Moved on", roll_back: "Taken back", drop: "Dropped", pause: "Paused",
   resume: "Resumed", abort: "Aborted", finish: "Finished", start: "Started", supersede: "Superseded",
 };
 
@@ -356,7 +360,8 @@ export function decisions(rollout, made, now) {
     h("ol", { class: "decisions" }, shown.map((d) => h("li", { "data-key": String(d.sequence) },
       h("p", { class: "row" },
         h("span", { class: "soft" }, when(d.at_ms, now)),
-        h("strong", { class: d.action === "roll_back" ? "bad" : "" }, ACTIONS[d.action] ?? label(d.action).replaceAll("_", " ")),
+        h("strong", { class: ["roll_back", "drop"].includes(d.action) ? "bad" : "" }, ACTIONS[d.action] ?? label(d.action).replaceAll("_", " ")),
+        d.drops?.length > 0 && h("span", null, d.drops.join(", ")),
         d.from_step != null && d.to_step != null && d.from_step !== d.to_step && h("span", null, `${stepName(d.from_step)} → ${stepName(d.to_step)}`),
         h("span", { class: "soft" }, `by ${d.by === "judge" ? "the judge" : d.by === "person" ? "a person" : label(d.by)}`)),
       (d.reasons ?? []).filter(Boolean).map((reason) => h("p", null, reason)),

@@ -88,7 +88,7 @@ export const isOver = (rollout) => ["promoted", "finished", "rolled_back", "abor
 /** Promoted, and judged against those who were held back. */
 export const isWatched = (rollout) => rollout.phase === "promoted" && rollout.spec?.holdback_percent > 0;
 
-const VERDICTS = { hold: "hold", promote: "promote", roll_back: "roll back", pause: "pause" };
+const VERDICTS = { hold: "hold", promote: "promote", roll_back: "roll back", drop: "drop an arm", pause: "pause" };
 
 export function verdict(rollout) {
   if (isWatched(rollout)) return "watching";
@@ -103,6 +103,9 @@ export function verdict(rollout) {
 /** Control is the arm that the spec starts from; `baseline` may move on once a rollout is promoted. */
 export const controlOf = (rollout) => rollout.spec?.baseline ?? rollout.arms?.[0]?.name;
 export const treatmentsOf = (rollout) => (rollout.arms ?? []).filter((arm) => arm.name !== controlOf(rollout) && arm.name !== rollout.spec?.compare_to);
+/** Whether nobody keeps a version, because each request's is drawn. */
+export const drawsEachRequest = (rollout) => (rollout.spec?.unit ?? []).includes("each_request");
+export const isDropped = (arm) => arm?.dropped_ms != null;
 export const armTitle = (arm) => (arm?.version && arm.version !== arm.name ? `${arm.version} (${arm.name})` : arm?.name ?? MISSING);
 export const versionOf = (arm) => arm?.version ?? arm?.name ?? "the new version";
 
@@ -116,9 +119,15 @@ export function stepWeights(step) {
 const list = new Intl.ListFormat("en");
 const users = (percent) => (percent >= 100 ? "all users" : `${weight(percent)} of users`);
 
-/** What is happening, in one sentence that changes only when the state does. */
+/** What is happening, in a sentence or two that change only when the state does. */
 export function headline(rollout) {
-  const treated = treatmentsOf(rollout);
+  const dropped = treatmentsOf(rollout).filter(isDropped);
+  const gone = dropped.length ? ` ${list.format(dropped.map(versionOf))} ${dropped.length > 1 ? "were" : "was"} dropped.` : "";
+  return now(rollout) + gone;
+}
+
+function now(rollout) {
+  const treated = treatmentsOf(rollout).filter((arm) => !isDropped(arm));
   const names = list.format(treated.map(versionOf));
   const has = treated.length > 1 ? "have" : "has";
   const was = treated.length > 1 ? "were" : "was";
@@ -153,6 +162,8 @@ export function headline(rollout) {
       return `${serving} and does well: the judge moves it on.`;
     case "pause":
       return `${serving}; the judge pauses here and asks a person.`;
+    case "drop":
+      return `${serving}; the judge drops ${list.format(rollout.evaluation.drops ?? [])}.`;
     case "hold":
       return `${serving}; the judge holds until the evidence is in.`;
   }

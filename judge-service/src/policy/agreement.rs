@@ -1,6 +1,7 @@
 //! The guardrail on answers: does an arm serve what its own model file says?
 
 use super::harm::{Harm, Pending};
+use super::labels::Event;
 use super::view::Comparison;
 use super::{SHOWN_ALPHA, words};
 use crate::domain::sums::{Firsts, Outcomes};
@@ -40,7 +41,7 @@ pub fn evidence(
         guardrail.tolerated_ratio,
         rollback_alpha,
         Pending::Known,
-        |_, sums| Some(&sums.firsts.mismatches),
+        |_| Event::Mismatch,
     );
     let harmed = harm.is_proven(gap, guardrail.floor);
     let unusable = absolute::lower_log_e(CONTROL_UNUSABLE, control.users, control.bad)
@@ -48,7 +49,7 @@ pub fn evidence(
     let surely = absolute::log_e(guardrail.margin_absolute, arm.users, arm.bad)
         >= restart::threshold(promotion_alpha);
     let within = surely && !unusable;
-    let name = comparison.arm_name();
+    let (name, units) = (comparison.arm_name(), comparison.units());
     let words = if harmed {
         harm.words(
             comparison,
@@ -56,21 +57,26 @@ pub fn evidence(
         )
     } else if unusable {
         format!(
-            "control itself disagrees with its model file for {} of {} users, so the reference is unusable",
+            "control itself disagrees with its model file for {} of {} {units}, so the reference is unusable",
             control.bad, control.users
         )
     } else if within {
         format!(
-            "{name} surely disagrees with its model file for under {} of users",
-            words::percent(guardrail.margin_absolute)
+            "{name} surely disagrees with its model file for under {} of {units}{}",
+            words::percent(guardrail.margin_absolute),
+            comparison.assumed()
         )
     } else {
         format!(
-            "{name} disagreed with its model file for {} of {} sampled users",
+            "{name} disagreed with its model file for {} of {} sampled {units}",
             arm.bad, arm.users
         )
     };
-    let (lower, upper) = interval(arm);
+    // A segment has no interval: only its harm decides.
+    let (lower, upper) = match comparison.segment {
+        None => interval(arm),
+        Some(_) => (None, None),
+    };
     Some(MetricEvidence {
         metric: Metric::Agreement,
         arm: name.to_owned(),
@@ -82,7 +88,7 @@ pub fn evidence(
         upper,
         margin: Some(guardrail.margin_absolute),
         margin_words: format!(
-            "surely under {} of users",
+            "surely under {} of {units}",
             words::percent(guardrail.margin_absolute)
         ),
         harm_log_e: Some(harm.log_e),

@@ -1,14 +1,14 @@
 //! The guardrail on errors.
 
-use super::gate::enough;
 use super::harm::{Harm, Pending};
+use super::labels::Event;
 use super::view::Comparison;
-use super::{SHOWN_ALPHA, SHOWN_EVENTS, TUNING_REQUESTS, words};
+use super::{SHOWN_ALPHA, SHOWN_EVENTS, words};
 use crate::domain::sums::{Firsts, Outcomes};
 use crate::domain::{Metric, MetricEvidence};
 use serinus_stats::absolute;
 use serinus_stats::restart;
-use serinus_stats::sequence::{self, Margin};
+use serinus_stats::sequence::{Influences, Margin, Rates, TUNING_REQUESTS};
 
 pub fn evidence(
     comparison: &Comparison<'_>,
@@ -16,31 +16,31 @@ pub fn evidence(
     promotion_alpha: f64,
 ) -> MetricEvidence {
     let guardrail = &comparison.rollout.spec.guardrails.errors;
-    let strata = comparison.errors();
-    let shown = sequence::difference(&strata, Margin::Absolute(0.0));
-    let gap = shown.as_ref().map(|shown| shown.estimate);
+    let rates = comparison.rates_of_errors();
+    let gap = rates.map(Rates::gap);
+    // A segment has no voice for promotion, and no interval: only its harm decides.
+    let influences = match comparison.segment {
+        None => Influences::with_totals(&comparison.errors()),
+        Some(_) => None,
+    };
+    let at = |margin| influences.as_ref().and_then(|own| own.at(margin));
     let harm = Harm::of(
         comparison,
         guardrail.tolerated_ratio,
         rollback_alpha,
         Pending::MayFail,
-        |_, sums| Some(&sums.firsts.errors),
+        |_| Event::Error,
     );
     let harmed = harm.is_proven(gap, guardrail.floor);
     // Two ways to pass, so each has half of alpha.
     let alpha = promotion_alpha / 2.0;
-    let at_margin = Margin::Ratio(guardrail.margin_ratio);
-    // A segment has no voice for promotion.
-    let by_ratio = comparison.segment.is_none()
-        && sequence::difference(&strata, at_margin).is_some_and(|difference| {
-            enough(&difference) && difference.upper_bound(alpha, TUNING_REQUESTS) < 0.0
-        });
+    let by_ratio = at(Margin::Ratio(guardrail.margin_ratio))
+        .is_some_and(|difference| difference.promotes(alpha));
     let Outcomes { users, bad } = outcomes(comparison);
     let clean = absolute::log_e(guardrail.margin_absolute, users, bad);
     let by_bound = clean >= restart::threshold(alpha);
     let within = by_ratio || by_bound;
-    let (lower, upper) = shown
-        .as_ref()
+    let (lower, upper) = at(Margin::Absolute(0.0))
         .filter(|shown| shown.canary_events >= SHOWN_EVENTS)
         .map(|shown| shown.interval(SHOWN_ALPHA, TUNING_REQUESTS))
         .unzip();
@@ -48,29 +48,34 @@ pub fn evidence(
         harm.words(comparison, "an error")
     } else if within {
         let how = if by_bound {
-            format!("surely under {}", words::percent(guardrail.margin_absolute))
+            format!(
+                "surely under {}{}",
+                words::percent(guardrail.margin_absolute),
+                comparison.assumed()
+            )
         } else {
             format!("surely below {} times control's", guardrail.margin_ratio)
         };
         format!("{}'s error rate is {how}", comparison.arm_name())
     } else {
         format!(
-            "{}'s error rate is not yet surely within its margin ({bad} of {users} users had an error first)",
-            comparison.arm_name()
+            "{}'s error rate is not yet surely within its margin ({bad} of {users} {} had an error first)",
+            comparison.arm_name(),
+            comparison.units(),
         )
     };
     MetricEvidence {
         metric: Metric::Errors,
         arm: comparison.arm_name().to_owned(),
         segment: comparison.segment.map(str::to_owned),
-        arm_rate: shown.as_ref().map(|shown| shown.canary_rate),
-        control_rate: shown.as_ref().map(|shown| shown.control_rate),
+        arm_rate: rates.map(|rates| rates.canary),
+        control_rate: rates.map(|rates| rates.control),
         difference: gap,
         lower,
         upper,
-        margin: shown.as_ref().map(|shown| {
-            let by_ratio = (guardrail.margin_ratio - 1.0) * shown.control_rate;
-            by_ratio.max(guardrail.margin_absolute - shown.control_rate)
+        margin: rates.map(|rates| {
+            let by_ratio = (guardrail.margin_ratio - 1.0) * rates.control;
+            by_ratio.max(guardrail.margin_absolute - rates.control)
         }),
         margin_words: format!(
             "at most {} times control's rate, or surely under {}",

@@ -6,12 +6,11 @@
 //! against a control whose time-outs are still to come: 99.7% of good versions were
 //! rolled back in simulations. [`Pending`] repairs that.
 
-use super::view::{Comparison, Labels, Side};
+use super::labels::{self, Event, Labels};
+use super::view::{Comparison, Side};
 use super::words;
-use crate::domain::sums::ArmSums;
-use serinus_stats::ratio::{self, LabelCounts, RatioGrid};
+use serinus_stats::ratio::{self, RatioGrid};
 use serinus_stats::restart::{self, Process};
-use std::collections::BTreeMap;
 
 pub struct Harm {
     /// ln of the strongest process, weighted; 0 where none says anything against the arm.
@@ -37,35 +36,17 @@ pub enum Pending {
     Known,
 }
 
-/// Epochs and segments in which the users were split alike bet alike, so they are one:
-/// most steps have one share, and each costs a logarithm for each ratio of the grid.
-fn by_share(labels: impl Iterator<Item = LabelCounts>) -> Vec<LabelCounts> {
-    let mut together: Vec<LabelCounts> = Vec::new();
-    for label in labels {
-        let same = together.iter_mut().find(|known| known.share == label.share);
-        match same {
-            Some(known) => {
-                known.with_event += label.with_event;
-                known.in_arm += label.in_arm;
-            }
-            None => together.push(label),
-        }
-    }
-    together
-}
-
 impl Harm {
-    /// `firsts(side, sums)`: that side's users with a first event, by the epoch in which
-    /// they had one before.
-    pub fn of<'a>(
-        comparison: &Comparison<'a>,
+    /// `event`: what is counted of a side.
+    pub fn of(
+        comparison: &Comparison<'_>,
         tolerated: f64,
         alpha: f64,
         pending: Pending,
-        firsts: impl Fn(Side, &'a ArmSums) -> Option<&'a BTreeMap<u64, u64>>,
+        event: impl Fn(Side) -> Event,
     ) -> Self {
         let steps = u32::try_from(comparison.rollout.spec.steps.len()).unwrap_or(u32::MAX);
-        let processes = comparison.labels(firsts);
+        let processes = labels::by_process(comparison, event);
         // Made when there is something to bet on, which is seldom.
         let mut grid = None;
         let whole_step: &[Labels] = processes.first().map_or(&[], Vec::as_slice);
@@ -75,11 +56,10 @@ impl Harm {
                 Pending::MayFail => labels.with_late(),
                 Pending::Known => labels.known,
             });
-            let together = by_share(counted);
             let weight = restart::process_weight(steps, index);
-            let most: f64 = together
-                .iter()
-                .map(|labels| ratio::most_evidence(labels, tolerated))
+            let most: f64 = counted
+                .clone()
+                .map(|labels| ratio::most_evidence(&labels, tolerated))
                 .sum();
             if most + libm::log(weight) <= strongest.0 {
                 continue;
@@ -87,19 +67,20 @@ impl Harm {
             let grid = grid.get_or_insert_with(|| RatioGrid::rollback(tolerated));
             let log_e = restart::strongest([Process {
                 weight,
-                log_e: ratio::log_e(grid, together.iter().copied()),
+                log_e: ratio::log_e(grid, counted),
             }]);
             if log_e > strongest.0 {
                 strongest = (log_e, labels);
             }
         }
         let (log_e, labels) = strongest;
+        let known = labels.iter().map(|labels| labels.known);
         Self {
             log_e,
             threshold: restart::threshold(alpha),
-            ratio: ratio::estimate(by_share(labels.iter().map(|labels| labels.known)).into_iter()),
-            with_event: labels.iter().map(|labels| labels.known.with_event).sum(),
-            in_arm: labels.iter().map(|labels| labels.known.in_arm).sum(),
+            with_event: known.clone().map(|labels| labels.with_event).sum(),
+            in_arm: known.clone().map(|labels| labels.in_arm).sum(),
+            ratio: ratio::estimate(known),
         }
     }
 
@@ -118,8 +99,9 @@ impl Harm {
     /// "41 of 52 users with an error at this step were on canary, which has 10% of
     /// users; odds against chance 3 million to 1"
     pub fn words(&self, comparison: &Comparison<'_>, event: &str) -> String {
+        let units = comparison.units();
         format!(
-            "{} of {} users with {event} at this step were on {}, which has {} of users; odds against chance {}",
+            "{} of {} {units} with {event} at this step were on {}, which has {} of {units}; odds against chance {}",
             self.in_arm,
             self.with_event,
             comparison.arm_name(),

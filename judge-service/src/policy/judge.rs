@@ -1,19 +1,39 @@
 //! The verdict.
 
-use super::view::Comparison;
+use super::removal::{self, Removal};
+use super::view::{Comparison, View};
 use super::{SRM_ALPHA, agreement, errors, lacking, latency, watch};
 use crate::domain::spec::AtDeadline;
-use crate::domain::{Action, Bundle, MetricEvidence, Phase, SrmEvidence, Verdict};
+use crate::domain::{Action, Bundle, MetricEvidence, Phase, Rollout, SrmEvidence, Verdict};
 use serinus_stats::{restart, srm};
+
+/// What is decided, and why: sentences for people, the decisive one first.
+struct Decided {
+    action: Action,
+    reasons: Vec<String>,
+    /// The arms that are taken off.
+    drops: Vec<String>,
+}
+
+impl Decided {
+    fn new(action: Action, reasons: Vec<String>) -> Self {
+        Self {
+            action,
+            reasons,
+            drops: Vec::new(),
+        }
+    }
+
+    fn because(action: Action, reason: impl Into<String>) -> Self {
+        Self::new(action, vec![reason.into()])
+    }
+}
 
 /// Judges a rollout by its evidence alone.
 #[must_use]
 pub fn judge(bundle: &Bundle) -> Verdict {
     let rollout = &bundle.rollout;
-    let comparisons: Vec<Comparison<'_>> = (0..rollout.spec.arms.len())
-        .filter(|&arm| rollout.is_treatment(arm))
-        .map(|arm| Comparison::new(bundle, arm))
-        .collect();
+    let comparisons = View::new(bundle).comparisons();
     let segments: Vec<&str> = rollout
         .epoch()
         .into_iter()
@@ -21,23 +41,26 @@ pub fn judge(bundle: &Bundle) -> Verdict {
         .map(|split| split.name.as_str())
         .collect();
     // Half of a rollout's alpha is for the whole and half for its segments; without
-    // segments the whole has all of it.
+    // segments the whole has all of it. An arm's part stays what it was when another
+    // one is dropped.
     let whole = if segments.is_empty() { 1.0 } else { 0.5 };
+    let arms = rollout.spec.treatments().count() as f64;
     let mut metrics: Vec<MetricEvidence> = comparisons
         .iter()
-        .flat_map(|comparison| guardrails(comparison, whole / comparisons.len() as f64))
+        .flat_map(|comparison| guardrails(comparison, whole / arms))
         .collect();
     for segment in &segments {
-        let part = (1.0 - whole) / segments.len() as f64 / comparisons.len() as f64;
+        let part = (1.0 - whole) / segments.len() as f64 / arms;
         let alone = comparisons.iter().map(|whole| whole.in_segment(segment));
         metrics.extend(alone.flat_map(|comparison| harm_in_segment(&comparison, part)));
     }
     let srm = sample_ratio(bundle);
-    let (action, reasons) = decide(bundle, &comparisons, &metrics, &srm);
+    let decided = decide(bundle, &comparisons, &metrics, &srm);
     Verdict {
         at_ms: bundle.now_ms,
-        action,
-        reasons,
+        action: decided.action,
+        drops: decided.drops,
+        reasons: decided.reasons,
         metrics,
         srm,
     }
@@ -80,27 +103,27 @@ fn harm_in_segment(comparison: &Comparison<'_>, part: f64) -> Vec<MetricEvidence
     metrics
 }
 
+/// Over the arms that had users in an epoch and were not dropped: what happened to the
+/// users of one that was is not what the others are judged by.
 fn sample_ratio(bundle: &Bundle) -> SrmEvidence {
-    let shares: Vec<Vec<f64>> = bundle
+    let rollout = &bundle.rollout;
+    let epochs: Vec<(Vec<f64>, Vec<u64>)> = bundle
         .new_users
         .iter()
         .map(|epoch| {
-            epoch
-                .weights
-                .iter()
-                .map(|&weight| f64::from(weight))
-                .collect()
+            let arms = rollout.spec.arms.iter().zip(&epoch.weights);
+            let split = arms
+                .zip(&epoch.counts)
+                .filter(|((arm, weight), _)| **weight > 0 && !rollout.is_dropped(&arm.name));
+            split
+                .map(|((_, &weight), &count)| (f64::from(weight), count))
+                .unzip()
         })
         .collect();
-    let epochs = bundle
-        .new_users
+    let new_users = epochs
         .iter()
-        .zip(&shares)
-        .map(|(epoch, shares)| srm::NewUsers {
-            shares,
-            counts: &epoch.counts,
-        });
-    let log_e = srm::log_e(srm::CONCENTRATION, epochs);
+        .map(|(shares, counts)| srm::NewUsers { shares, counts });
+    let log_e = srm::log_e(srm::CONCENTRATION, new_users);
     let threshold = restart::threshold(SRM_ALPHA);
     SrmEvidence {
         log_e,
@@ -114,11 +137,11 @@ fn decide(
     comparisons: &[Comparison<'_>],
     metrics: &[MetricEvidence],
     srm: &SrmEvidence,
-) -> (Action, Vec<String>) {
+) -> Decided {
     let rollout = &bundle.rollout;
     if rollout.phase.is_over() {
         let phase = rollout.phase.name().replace('_', " ");
-        return (Action::Hold, vec![format!("the rollout is {phase}")]);
+        return Decided::because(Action::Hold, format!("the rollout is {phase}"));
     }
     if rollout.phase == Phase::Waiting {
         return start(bundle);
@@ -128,10 +151,12 @@ fn decide(
     }
     match rollout.phase {
         Phase::Paused => {
-            let words = "paused: only a rollback is automatic".to_owned();
-            return (Action::Hold, vec![words]);
+            return Decided::because(Action::Hold, "paused: only a rollback is automatic");
         }
-        Phase::Promoted => return watch::watch(bundle, srm),
+        Phase::Promoted => {
+            let (action, reasons) = watch::watch(bundle, srm);
+            return Decided::new(action, reasons);
+        }
         _ => {}
     }
     let lacking = lacking::lacking(bundle, comparisons, metrics, srm);
@@ -148,83 +173,93 @@ fn decide(
         passed.collect()
     };
     if rollout.is_last_step() {
-        let done = "every guardrail is within its margin; this is the last step".to_owned();
-        return (Action::Hold, vec![done]);
+        let done = "every guardrail is within its margin; this is the last step";
+        return Decided::because(Action::Hold, done);
     }
     if rollout.current_step().is_some_and(|step| step.look_first) {
-        let ask = "ready for the next step, and a person is to look first".to_owned();
-        return (Action::Pause, core::iter::once(ask).chain(passed).collect());
+        return ask(
+            "ready for the next step, and a person is to look first",
+            passed,
+        );
     }
-    (Action::Promote, passed)
+    go_on(rollout, passed)
 }
 
 /// The first step begins when every arm is ready.
-fn start(bundle: &Bundle) -> (Action, Vec<String>) {
+fn start(bundle: &Bundle) -> Decided {
     let waiting = lacking::not_ready(bundle);
     if waiting.is_empty() {
-        return (Action::Start, vec!["every arm is ready".to_owned()]);
+        return Decided::because(Action::Start, "every arm is ready");
     }
-    (Action::Hold, waiting)
+    Decided::new(Action::Hold, waiting)
 }
 
-/// What makes the rollout be taken back, or a person be asked.
-fn harm(bundle: &Bundle, metrics: &[MetricEvidence]) -> Option<(Action, Vec<String>)> {
-    let tripped = trips(bundle);
-    if !tripped.is_empty() {
-        return Some((Action::RollBack, tripped));
+/// To the next step, if it has anything to try.
+fn go_on(rollout: &Rollout, reasons: Vec<String>) -> Decided {
+    if rollout.can_go_on() {
+        return Decided::new(Action::Promote, reasons);
     }
-    let harmed: Vec<&MetricEvidence> = metrics.iter().filter(|metric| metric.harmed).collect();
-    if harmed.is_empty() {
-        return None;
+    ask(
+        "ready for the next step, which gives users only to arms that were dropped: a person is to decide",
+        reasons,
+    )
+}
+
+fn ask(why: &str, reasons: Vec<String>) -> Decided {
+    let why = core::iter::once(why.to_owned());
+    Decided::new(Action::Pause, why.chain(reasons).collect())
+}
+
+/// What makes an arm be dropped, the rollout be taken back, or a person be asked.
+fn harm(bundle: &Bundle, metrics: &[MetricEvidence]) -> Option<Decided> {
+    let rollout = &bundle.rollout;
+    if let Some(Removal { arms, mut words }) = removal::removal(bundle, metrics) {
+        // With nothing else on trial it is the end.
+        if !rollout.goes_on_without(&arms) {
+            return Some(Decided::new(Action::RollBack, words));
+        }
+        let others = rollout.on_trial();
+        let others: Vec<&str> = others
+            .filter(|name| !arms.iter().any(|arm| arm == name))
+            .collect();
+        words.push(format!(
+            "{} gets the users of {}; {} goes on",
+            rollout.spec.baseline(),
+            arms.join(" and "),
+            others.join(" and "),
+        ));
+        return Some(Decided {
+            drops: arms,
+            ..Decided::new(Action::Drop, words)
+        });
     }
-    // Surely worse than tolerated, and surely within the margin: both can be true, and
-    // then it is a person's choice.
-    let acceptable = harmed
-        .iter()
-        .all(|metric| metric.within_margin == Some(true));
-    let words = harmed.iter().map(|metric| metric.words.clone());
-    if !acceptable {
-        return Some((Action::RollBack, words.collect()));
+    let tripped = removal::control_tripped(bundle);
+    if !tripped.is_empty() && rollout.phase == Phase::Running {
+        let why = "what the others are compared with is broken: a person is to decide";
+        return Some(ask(why, tripped));
     }
-    (bundle.rollout.phase == Phase::Running).then(|| {
-        let ask = "worse than tolerated, yet within the margin: acceptable, ask a person";
-        let reasons = core::iter::once(ask.to_owned()).chain(words).collect();
-        (Action::Pause, reasons)
+    let acceptable = removal::acceptable(metrics);
+    (!acceptable.is_empty() && rollout.phase == Phase::Running).then(|| {
+        let why = "worse than tolerated, yet within the margin: acceptable, ask a person";
+        ask(why, acceptable)
     })
 }
 
-fn trips(bundle: &Bundle) -> Vec<String> {
-    bundle
-        .sums
-        .iter()
-        .flat_map(|sums| &sums.trips)
-        .map(|trip| {
-            format!(
-                "a worker's breaker took {}'s users back by itself: {} of the last {} requests on {} failed, and not on {}",
-                trip.arm,
-                trip.errors,
-                trip.finished,
-                trip.arm,
-                bundle.rollout.spec.baseline(),
-            )
-        })
-        .collect()
-}
-
-fn at_deadline(bundle: &Bundle, lacking: Vec<String>) -> (Action, Vec<String>) {
-    let deadline = &bundle.rollout.spec.deadline;
-    let elapsed = bundle.now_ms.saturating_sub(bundle.rollout.step_since_ms);
+fn at_deadline(bundle: &Bundle, lacking: Vec<String>) -> Decided {
+    let rollout = &bundle.rollout;
+    let deadline = &rollout.spec.deadline;
+    let elapsed = bundle.now_ms.saturating_sub(rollout.step_since_ms);
     if (elapsed as f64) < deadline.seconds * 1_000.0 {
-        return (Action::Hold, lacking);
+        return Decided::new(Action::Hold, lacking);
     }
-    let action = match deadline.then {
-        AtDeadline::Pause => Action::Pause,
-        AtDeadline::RollBack => Action::RollBack,
-        AtDeadline::Proceed if bundle.rollout.is_last_step() => Action::Hold,
-        // An arm that cannot serve gets no users, whatever time it is.
-        AtDeadline::Proceed if !bundle.not_ready.is_empty() => Action::Pause,
-        AtDeadline::Proceed => Action::Promote,
-    };
     let words = format!("the step's deadline of {} s has passed", deadline.seconds);
-    (action, core::iter::once(words).chain(lacking).collect())
+    let reasons = core::iter::once(words).chain(lacking).collect();
+    match deadline.then {
+        AtDeadline::Pause => Decided::new(Action::Pause, reasons),
+        AtDeadline::RollBack => Decided::new(Action::RollBack, reasons),
+        AtDeadline::Proceed if rollout.is_last_step() => Decided::new(Action::Hold, reasons),
+        // An arm that cannot serve gets no users, whatever time it is.
+        AtDeadline::Proceed if !bundle.not_ready.is_empty() => Decided::new(Action::Pause, reasons),
+        AtDeadline::Proceed => go_on(rollout, reasons),
+    }
 }

@@ -3,13 +3,13 @@
 //! Both look only at epochs whose thresholds are known, so the warm-up of a step
 //! is left out in both arms.
 
-use super::gate::enough;
 use super::harm::{Harm, Pending};
+use super::labels::Event;
 use super::view::{Comparison, Side};
-use super::{SHOWN_ALPHA, SHOWN_EVENTS, TUNING_REQUESTS, words};
+use super::{SHOWN_ALPHA, SHOWN_EVENTS, words};
 use crate::domain::rollout::{EdgePair, PromotionEdge};
 use crate::domain::{Metric, MetricEvidence};
-use serinus_stats::sequence::{self, Difference, Margin};
+use serinus_stats::sequence::{Difference, Influences, Margin, Rates, TUNING_REQUESTS};
 
 /// Evidence of harm: the strongest of the tail's thresholds, each with its share
 /// of alpha (a mean of processes with different filtrations has no guarantee).
@@ -18,6 +18,13 @@ pub fn tail(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<MetricEv
     let guardrail = &comparison.rollout.spec.guardrails.latency;
     let thresholds = comparison.epochs.first()?.epoch.thresholds.as_ref()?;
     let alpha = rollback_alpha / thresholds.tail.len().max(1) as f64;
+    // Requests that are no users' are not listed when they pass a threshold, but counted
+    // when they end: control's may still become slow.
+    let pending = if comparison.rollout.spec.each_request() {
+        Pending::MayFail
+    } else {
+        Pending::Known
+    };
     let strongest = thresholds
         .tail
         .iter()
@@ -26,18 +33,18 @@ pub fn tail(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<MetricEv
                 comparison,
                 guardrail.tolerated_ratio,
                 alpha,
-                Pending::Known,
-                |side, sums| {
-                    let edge = match side {
+                pending,
+                |side| {
+                    Event::Slow(match side {
                         Side::Arm => edges.arm,
                         Side::Control => edges.control,
-                    };
-                    sums.firsts.slow.get(edge)
+                    })
                 },
             );
             // Requests under way are in no rate yet, and may be the slowest.
-            let gap = sequence::estimate(&comparison.slower_than(edges))
-                .unwrap_or(0.0)
+            let gap = comparison
+                .rates_slower_than(edges)
+                .map_or(0.0, Rates::gap)
                 .max(harm.gap(comparison));
             let harmed = harm.is_proven(Some(gap), guardrail.floor);
             (edges, harm, harmed)
@@ -48,7 +55,12 @@ pub fn tail(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<MetricEv
                 .unwrap_or(core::cmp::Ordering::Equal)
         });
     let (edges, harm, harmed) = strongest?;
-    let shown = sequence::difference(&comparison.slower_than(edges), Margin::Absolute(0.0));
+    let rates = comparison.rates_slower_than(edges);
+    // A segment has no interval: only its harm decides.
+    let shown = match comparison.segment {
+        None => difference(comparison, edges, Margin::Absolute(0.0)),
+        Some(_) => None,
+    };
     let slower_than = |edge: usize| {
         let edge_us = thresholds.edges_us.get(edge).copied();
         words::duration_us(edge_us.unwrap_or_default())
@@ -68,9 +80,9 @@ pub fn tail(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<MetricEv
         metric: Metric::Latency,
         arm: comparison.arm_name().to_owned(),
         segment: comparison.segment.map(str::to_owned),
-        arm_rate: shown.as_ref().map(|shown| shown.canary_rate),
-        control_rate: shown.as_ref().map(|shown| shown.control_rate),
-        difference: shown.as_ref().map(|shown| shown.estimate),
+        arm_rate: rates.map(|rates| rates.canary),
+        control_rate: rates.map(|rates| rates.control),
+        difference: rates.map(Rates::gap),
         lower,
         upper,
         margin: None,
@@ -110,16 +122,13 @@ fn quantile(
     alpha: f64,
 ) -> MetricEvidence {
     let percentile = edge.percentile;
-    let difference = |edges, margin| sequence::difference(&comparison.slower_than(edges), margin);
-    let judged = difference(edge.edges, Margin::Ratio(1.0));
-    let within = judged
-        .as_ref()
-        .is_some_and(|judged| enough(judged) && judged.upper_bound(alpha, TUNING_REQUESTS) < 0.0);
+    let judged = difference(comparison, edge.edges, Margin::Ratio(1.0));
+    let within = judged.as_ref().is_some_and(|judged| judged.promotes(alpha));
     let at_control = EdgePair {
         arm: edge.edges.control,
         ..edge.edges
     };
-    let shown = difference(at_control, Margin::Absolute(0.0));
+    let shown = difference(comparison, at_control, Margin::Absolute(0.0));
     let (lower, upper) = interval(shown.as_ref());
     let arm = comparison.arm_name();
     let words = if within {
@@ -155,6 +164,10 @@ fn quantile(
         within_margin: Some(within),
         words,
     }
+}
+
+fn difference(comparison: &Comparison<'_>, edges: EdgePair, margin: Margin) -> Option<Difference> {
+    Influences::with_totals(&comparison.slower_than(edges))?.at(margin)
 }
 
 fn interval(shown: Option<&Difference>) -> (Option<f64>, Option<f64>) {

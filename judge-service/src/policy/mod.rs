@@ -8,11 +8,12 @@
 
 mod agreement;
 mod errors;
-mod gate;
 mod harm;
 mod judge;
+mod labels;
 mod lacking;
 mod latency;
+mod removal;
 mod strata;
 #[cfg(test)]
 mod tests;
@@ -22,11 +23,6 @@ mod watch;
 pub(crate) mod words;
 
 pub use judge::judge;
-
-/// Requests at which the asymptotic sequences are tightest: a step of a small
-/// service in its first hour, or of a large one in its first minute. The bound is
-/// valid at any other number too.
-const TUNING_REQUESTS: f64 = 20_000.0;
 
 /// Sample ratio mismatch: one false alarm in a hundred rollouts.
 const SRM_ALPHA: f64 = 0.01;

@@ -1,135 +1,206 @@
 //! Requests and events by slot, summed over the epochs of a step in which the users of
 //! a segment were split alike: all but always one stratum for each segment.
 
-use super::view::EpochView;
-use crate::domain::rollout::EdgePair;
+use super::view::Counted;
+use crate::domain::rollout::{EdgePair, Thresholds};
 use crate::domain::sums::ArmSums;
-use serinus_stats::sequence::{ArmSlots, SLOTS, Stratum, add_slots};
+use serinus_stats::sequence::{self, ArmSlots, Counts, SLOTS, Stratum, Totals};
 
-/// One arm against control.
+/// All arms that are compared: control is summed once, whatever it is compared with.
+#[derive(Default)]
 pub struct Strata<'a>(Vec<Merged<'a>>);
 
 struct Merged<'a> {
     segment: Option<&'a str>,
     weights: &'a [u16],
-    arm: Slots,
-    control: Slots,
+    /// In the order of the spec's arms; `None` where one is not compared or has no users.
+    arms: Vec<Option<ArmTotals>>,
 }
 
-struct Slots {
-    finished: Vec<u64>,
-    errors: Vec<u64>,
+#[derive(Default)]
+struct ArmTotals {
+    finished: SlotTotals,
+    errors: SlotTotals,
     /// Answers without error since the latency thresholds are known: what latency is a
     /// share of.
-    answered: Vec<u64>,
+    answered: SlotTotals,
     /// Those above each threshold.
-    over: Vec<Vec<u64>>,
+    over: Vec<SlotTotals>,
+}
+
+/// Counts by slot, and what they add up to.
+struct SlotTotals {
+    slots: [u64; SLOTS],
+    total: u64,
 }
 
 // === impl Strata ===
 
 impl<'a> Strata<'a> {
-    pub fn new(epochs: &[EpochView<'a>], arm: usize, control: usize) -> Self {
-        let mut merged: Vec<Merged<'a>> = Vec::new();
-        for view in epochs {
-            let segment = view.sums.segment.as_deref();
-            let arms = &view.sums.arms;
-            let (Some(in_arm), Some(in_control)) = (arms.get(arm), arms.get(control)) else {
-                continue;
-            };
-            let edges = view.epoch.thresholds.as_ref();
-            let edges = edges.map(|thresholds| thresholds.edges_us.len());
-            let same = merged
-                .iter_mut()
-                .find(|known| known.segment == segment && known.weights == view.weights);
-            let stratum = match same {
-                Some(known) => known,
-                None => {
-                    merged.push(Merged {
-                        segment,
-                        weights: view.weights,
-                        arm: Slots::new(),
-                        control: Slots::new(),
-                    });
-                    let Some(new) = merged.last_mut() else {
-                        continue;
-                    };
-                    new
-                }
-            };
-            stratum.arm.add(in_arm, edges);
-            stratum.control.add(in_control, edges);
+    pub fn add(&mut self, counted: &Counted<'a>, compared: &[bool]) {
+        let segment = counted.sums.segment.as_deref();
+        let thresholds = counted.epoch.thresholds.as_ref();
+        let mut known = self.0.iter();
+        let same = known.position(|known| known.is_split_like(segment, counted.weights));
+        let index = same.unwrap_or(self.0.len());
+        if same.is_none() {
+            self.0.push(Merged::new(segment, counted.weights, compared));
         }
-        Self(merged)
+        let arms = self.0.get_mut(index).map(|stratum| &mut stratum.arms);
+        for (sum, more) in arms.into_iter().flatten().zip(&counted.sums.arms) {
+            if let Some(sum) = sum {
+                sum.add(more, thresholds);
+            }
+        }
     }
 
-    /// Requests that failed, of all that finished.
-    pub fn errors(&self, segment: Option<&str>) -> Vec<Stratum<'_>> {
-        self.of(segment)
-            .map(|stratum| Stratum {
-                canary: stratum.arm.errors(),
-                control: stratum.control.errors(),
-            })
-            .collect()
+    /// All was added.
+    pub fn close(&mut self) {
+        let arms = self.0.iter_mut().flat_map(|stratum| &mut stratum.arms);
+        arms.flatten().for_each(ArmTotals::close);
+    }
+
+    /// Requests that failed, of all that finished, and what the slots add up to.
+    pub fn errors(
+        &self,
+        segment: Option<&str>,
+        arms: [usize; 2],
+    ) -> impl Iterator<Item = (Stratum<'_>, Totals)> {
+        self.of(segment, arms).map(|[arm, control]| {
+            let stratum = Stratum {
+                canary: arm.errors(),
+                control: control.errors(),
+            };
+            let totals = Totals {
+                canary: arm.total_errors(),
+                control: control.total_errors(),
+            };
+            (stratum, totals)
+        })
     }
 
     /// Answers above an edge, of all without error.
-    pub fn slower_than(&self, segment: Option<&str>, edges: EdgePair) -> Vec<Stratum<'_>> {
-        self.of(segment)
-            .filter_map(|stratum| {
-                Some(Stratum {
-                    canary: stratum.arm.over(edges.arm)?,
-                    control: stratum.control.over(edges.control)?,
-                })
-            })
-            .collect()
+    pub fn slower_than(
+        &self,
+        segment: Option<&str>,
+        arms: [usize; 2],
+        edges: EdgePair,
+    ) -> impl Iterator<Item = (Stratum<'_>, Totals)> {
+        self.of(segment, arms).filter_map(move |[arm, control]| {
+            let stratum = Stratum {
+                canary: arm.over(edges.arm)?,
+                control: control.over(edges.control)?,
+            };
+            let totals = Totals {
+                canary: arm.total_over(edges.arm)?,
+                control: control.total_over(edges.control)?,
+            };
+            Some((stratum, totals))
+        })
     }
 
-    /// One segment's, or all.
-    fn of<'s>(&'s self, segment: Option<&str>) -> impl Iterator<Item = &'s Merged<'a>> {
+    /// Two arms in one segment's strata, or in all.
+    fn of(&self, segment: Option<&str>, arms: [usize; 2]) -> impl Iterator<Item = [&ArmTotals; 2]> {
         let wanted = move |stratum: &&Merged<'_>| segment.is_none() || stratum.segment == segment;
-        self.0.iter().filter(wanted)
+        self.0.iter().filter(wanted).filter_map(move |stratum| {
+            let [arm, control] = arms.map(|arm| stratum.arms.get(arm)?.as_ref());
+            Some([arm?, control?])
+        })
     }
 }
 
-// === impl Slots ===
+// === impl Merged ===
 
-impl Slots {
-    fn new() -> Self {
-        let none = || vec![0; SLOTS];
+impl<'a> Merged<'a> {
+    fn new(segment: Option<&'a str>, weights: &'a [u16], compared: &[bool]) -> Self {
+        let arms = weights.iter().zip(compared);
         Self {
-            finished: none(),
-            errors: none(),
-            answered: none(),
-            over: Vec::new(),
+            segment,
+            weights,
+            arms: arms
+                .map(|(&weight, &compared)| (weight > 0 && compared).then(ArmTotals::default))
+                .collect(),
+        }
+    }
+}
+
+impl Merged<'_> {
+    fn is_split_like(&self, segment: Option<&str>, weights: &[u16]) -> bool {
+        self.segment == segment && self.weights == weights
+    }
+}
+
+// === impl ArmTotals ===
+
+impl ArmTotals {
+    fn add(&mut self, sums: &ArmSums, thresholds: Option<&Thresholds>) {
+        self.finished.add(&sums.finished);
+        self.errors.add(&sums.errors);
+        // Until they are known there are no edges, and nothing is slow.
+        let Some(thresholds) = thresholds else {
+            return;
+        };
+        let answered = self.answered.slots.iter_mut();
+        for (sum, (finished, errors)) in answered.zip(sums.finished.iter().zip(&sums.errors)) {
+            *sum = sum.wrapping_add(finished.saturating_sub(*errors));
+        }
+        let edges = thresholds.edges_us.len();
+        self.over.resize_with(edges, SlotTotals::default);
+        for (sum, over) in self.over.iter_mut().zip(&sums.over) {
+            sum.add(over);
         }
     }
 
-    /// `edges`: how many latency thresholds there are, once they are known.
-    fn add(&mut self, sums: &ArmSums, edges: Option<usize>) {
-        add_slots(&mut self.finished, &sums.finished);
-        add_slots(&mut self.errors, &sums.errors);
-        let Some(edges) = edges else {
-            return;
-        };
-        add_slots(&mut self.answered, &sums.answered());
-        self.over.resize_with(edges, || vec![0; SLOTS]);
-        for (sum, over) in self.over.iter_mut().zip(&sums.over) {
-            add_slots(sum, over);
+    /// All was added.
+    fn close(&mut self) {
+        let own = [&mut self.finished, &mut self.errors, &mut self.answered];
+        for slots in own.into_iter().chain(&mut self.over) {
+            slots.total = sequence::total(&slots.slots);
         }
     }
 
     fn errors(&self) -> ArmSlots<'_> {
         ArmSlots {
-            requests: &self.finished,
-            events: &self.errors,
+            requests: &self.finished.slots,
+            events: &self.errors.slots,
+        }
+    }
+
+    fn total_errors(&self) -> Counts {
+        Counts {
+            requests: self.finished.total,
+            events: self.errors.total,
         }
     }
 
     fn over(&self, edge: usize) -> Option<ArmSlots<'_>> {
         Some(ArmSlots {
-            requests: &self.answered,
-            events: self.over.get(edge)?,
+            requests: &self.answered.slots,
+            events: &self.over.get(edge)?.slots,
         })
+    }
+
+    fn total_over(&self, edge: usize) -> Option<Counts> {
+        Some(Counts {
+            requests: self.answered.total,
+            events: self.over.get(edge)?.total,
+        })
+    }
+}
+
+// === impl SlotTotals ===
+
+impl Default for SlotTotals {
+    fn default() -> Self {
+        Self {
+            slots: [0; SLOTS],
+            total: 0,
+        }
+    }
+}
+
+impl SlotTotals {
+    fn add(&mut self, more: &[u64]) {
+        sequence::add_slots(&mut self.slots, more);
     }
 }

@@ -1,22 +1,54 @@
-//! The bundle, arranged for the guardrails.
+//! The bundle, arranged for the guardrails: once for all comparisons.
 
+use super::labels::Since;
 use super::strata::Strata;
 use crate::domain::rollout::EdgePair;
 use crate::domain::spec::LeavesOut;
-use crate::domain::sums::{ArmSums, EpochSums};
+use crate::domain::sums::EpochSums;
 use crate::domain::{Bundle, Epoch, Rollout};
-use serinus_stats::ratio::LabelCounts;
-use serinus_stats::sequence::Stratum;
-use std::collections::BTreeMap;
+use serinus_stats::sequence::{self, Rates, Stratum, Totals};
 use std::rc::Rc;
 
-/// One epoch of the current step and one segment, or the rest, with what was
-/// counted in it: users in it were split by one set of weights.
+/// What was counted in the current step.
+pub struct View<'a> {
+    rollout: &'a Rollout,
+    counted: Vec<Counted<'a>>,
+    strata: Rc<Strata<'a>>,
+    since: Rc<Since>,
+}
+
+/// One epoch of the step and one segment, or the rest: users in it were split by one set
+/// of weights.
+pub struct Counted<'a> {
+    pub epoch: &'a Epoch,
+    pub weights: &'a [u16],
+    pub sums: &'a EpochSums,
+    /// Index of the epoch among those of the step.
+    in_step: usize,
+    /// How often the split of any segment had changed since the step began.
+    split: usize,
+    /// In the order of the spec's arms; nothing of those that are not compared.
+    requests: Vec<Requests>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Requests {
+    decided: u64,
+    under_way: u64,
+}
+
+/// One epoch of the current step and one segment, or the rest, as two arms are compared.
 #[derive(Clone, Copy)]
 pub struct EpochView<'a> {
     pub epoch: &'a Epoch,
     pub weights: &'a [u16],
     pub sums: &'a EpochSums,
+    /// Index of what was counted in it.
+    pub counted: usize,
+    /// Index of the epoch among those of the step.
+    pub in_step: usize,
+    /// How often the split of any segment had changed since the step began.
+    pub split: usize,
     /// Requests that were decided, of the arm and of control.
     pub decided: [u64; 2],
     /// Control's requests under way, as far as they are more than the arm's for its
@@ -24,51 +56,11 @@ pub struct EpochView<'a> {
     pub late: u64,
 }
 
-impl<'a> EpochView<'a> {
-    /// `None` where the arm has no users.
-    fn new(
-        epoch: &'a Epoch,
-        weights: &'a [u16],
-        sums: &'a EpochSums,
-        [arm, control]: [usize; 2],
-    ) -> Option<Self> {
-        let weight = |arm: usize| u64::from(weights.get(arm).copied().unwrap_or_default());
-        if weight(arm) == 0 {
-            return None;
-        }
-        let under_way = |arm: usize| sums.arms.get(arm).map_or(0, ArmSums::under_way);
-        let as_many = under_way(arm).saturating_mul(weight(control)) / weight(arm);
-        Some(Self {
-            epoch,
-            weights,
-            sums,
-            decided: [arm, control].map(|arm| sums.arms.get(arm).map_or(0, ArmSums::decided)),
-            late: under_way(control).saturating_sub(as_many),
-        })
-    }
-}
-
 /// Which of the two arms that are compared.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     Control,
     Arm,
-}
-
-/// Users with a first event in one epoch, and control's that may still have one.
-#[derive(Clone, Copy)]
-pub struct Labels {
-    pub known: LabelCounts,
-    pub late: u64,
-}
-
-impl Labels {
-    pub fn with_late(self) -> LabelCounts {
-        LabelCounts {
-            with_event: self.known.with_event + self.late,
-            ..self.known
-        }
-    }
 }
 
 /// One arm against control, over the epochs of the current step.
@@ -80,79 +72,201 @@ pub struct Comparison<'a> {
     /// The segment that alone is compared; `None` for the whole.
     pub segment: Option<&'a str>,
     pub epochs: Vec<EpochView<'a>>,
+    pub since: Rc<Since>,
     strata: Rc<Strata<'a>>,
 }
 
-impl<'a> Comparison<'a> {
-    pub fn new(bundle: &'a Bundle, arm: usize) -> Self {
+// === impl View ===
+
+impl<'a> View<'a> {
+    pub fn new(bundle: &'a Bundle) -> Self {
         let rollout = &bundle.rollout;
-        let all = rollout.spec.warm_up.leaves_out == LeavesOut::Everything;
-        let judged = rollout
-            .step_epochs()
-            .filter(|epoch| !all || epoch.thresholds.is_some());
         let control = rollout.control_index();
-        let epochs: Vec<EpochView<'a>> = judged
-            .flat_map(|epoch| {
-                let sums = bundle.sums.iter();
-                sums.filter(|sums| sums.epoch == epoch.epoch)
-                    .filter_map(|sums| {
-                        let weights = epoch.weights_of(sums.segment.as_deref())?;
-                        EpochView::new(epoch, weights, sums, [arm, control])
-                    })
-            })
+        let compared: Vec<bool> = (0..rollout.spec.arms.len())
+            .map(|arm| arm == control || rollout.is_on_trial(arm))
             .collect();
+        let all = rollout.spec.warm_up.leaves_out == LeavesOut::Everything;
+        let (mut counted, mut strata) = (Vec::new(), Strata::default());
+        let (mut split, mut before): (usize, Option<&Epoch>) = (0, None);
+        for (in_step, epoch) in rollout.step_epochs().enumerate() {
+            if before.is_some_and(|before| !before.is_split_like(epoch)) {
+                split += 1;
+            }
+            before = Some(epoch);
+            if all && epoch.thresholds.is_none() {
+                continue;
+            }
+            let of_epoch = bundle.sums.iter().filter(|sums| sums.epoch == epoch.epoch);
+            for sums in of_epoch {
+                let Some(weights) = epoch.weights_of(sums.segment.as_deref()) else {
+                    continue;
+                };
+                let own = Counted {
+                    epoch,
+                    weights,
+                    sums,
+                    in_step,
+                    split,
+                    requests: requests(sums, &compared),
+                };
+                // Both walk over the same lists: now they are near.
+                strata.add(&own, &compared);
+                counted.push(own);
+            }
+        }
+        strata.close();
+        let epochs: Vec<u64> = rollout.step_epochs().map(|own| own.epoch).collect();
         Self {
             rollout,
-            arm,
-            control,
-            segment: None,
-            strata: Rc::new(Strata::new(&epochs, arm, control)),
-            epochs,
+            strata: Rc::new(strata),
+            since: Rc::new(Since::new(&counted, &compared, control, &epochs)),
+            counted,
         }
     }
 
+    /// The arms that are on trial, each against control.
+    pub fn comparisons(&self) -> Vec<Comparison<'a>> {
+        (0..self.rollout.spec.arms.len())
+            .filter(|&arm| self.rollout.is_on_trial(arm))
+            .map(|arm| self.comparison(arm))
+            .collect()
+    }
+
+    fn comparison(&self, arm: usize) -> Comparison<'a> {
+        let control = self.rollout.control_index();
+        let counted = self.counted.iter().enumerate();
+        Comparison {
+            rollout: self.rollout,
+            arm,
+            control,
+            segment: None,
+            epochs: counted
+                .filter_map(|(index, counted)| EpochView::new(index, counted, [arm, control]))
+                .collect(),
+            since: Rc::clone(&self.since),
+            strata: Rc::clone(&self.strata),
+        }
+    }
+}
+
+fn requests(sums: &EpochSums, compared: &[bool]) -> Vec<Requests> {
+    sums.arms
+        .iter()
+        .zip(compared)
+        .map(|(arm, &compared)| {
+            if !compared {
+                return Requests::default();
+            }
+            let decided = arm.decided();
+            Requests {
+                decided,
+                under_way: arm.under_way_of(decided),
+            }
+        })
+        .collect()
+}
+
+// === impl EpochView ===
+
+impl<'a> EpochView<'a> {
+    /// `None` where the arm has no users.
+    fn new(index: usize, counted: &Counted<'a>, [arm, control]: [usize; 2]) -> Option<Self> {
+        let weight = |arm: usize| {
+            let weight = counted.weights.get(arm).copied();
+            u64::from(weight.unwrap_or_default())
+        };
+        if weight(arm) == 0 {
+            return None;
+        }
+        let requests = |arm: usize| counted.requests.get(arm).copied().unwrap_or_default();
+        let under_way = |arm: usize| requests(arm).under_way;
+        let as_many = under_way(arm).saturating_mul(weight(control)) / weight(arm);
+        Some(Self {
+            epoch: counted.epoch,
+            weights: counted.weights,
+            sums: counted.sums,
+            counted: index,
+            in_step: counted.in_step,
+            split: counted.split,
+            decided: [arm, control].map(|arm| requests(arm).decided),
+            late: under_way(control).saturating_sub(as_many),
+        })
+    }
+}
+
+// === impl Comparison ===
+
+impl<'a> Comparison<'a> {
     /// Requests that failed, of all that finished.
-    pub fn errors(&self) -> Vec<Stratum<'_>> {
-        self.strata.errors(self.segment)
+    pub fn errors(&self) -> Vec<(Stratum<'_>, Totals)> {
+        self.strata
+            .errors(self.segment, [self.arm, self.control])
+            .collect()
     }
 
     /// Answers above an edge, of all without error since the thresholds are known.
-    pub fn slower_than(&self, edges: EdgePair) -> Vec<Stratum<'_>> {
-        self.strata.slower_than(self.segment, edges)
+    pub fn slower_than(&self, edges: EdgePair) -> Vec<(Stratum<'_>, Totals)> {
+        self.strata
+            .slower_than(self.segment, [self.arm, self.control], edges)
+            .collect()
+    }
+
+    /// The shares of failed requests.
+    pub fn rates_of_errors(&self) -> Option<Rates> {
+        let strata = self.strata.errors(self.segment, [self.arm, self.control]);
+        sequence::rates(strata.map(|(_, totals)| totals))
+    }
+
+    /// The shares of answers above an edge.
+    pub fn rates_slower_than(&self, edges: EdgePair) -> Option<Rates> {
+        let arms = [self.arm, self.control];
+        let strata = self.strata.slower_than(self.segment, arms, edges);
+        sequence::rates(strata.map(|(_, totals)| totals))
     }
 
     /// Whether the arm has users to be judged by, as far as this comparison goes.
     pub fn has_users(&self) -> bool {
-        let epoch = self.rollout.epoch();
-        epoch.is_some_and(|epoch| {
-            let segments = epoch.segments.iter().map(|split| &split.weights);
-            let all = segments.chain([&epoch.weights]);
-            all.into_iter()
-                .any(|weights| weights.get(self.arm).is_some_and(|&weight| weight > 0))
-        })
+        self.rollout.has_users(self.arm)
+    }
+
+    /// What is counted once: `users`, or `requests` where each is a unit of its own.
+    pub fn units(&self) -> &'static str {
+        if self.rollout.spec.each_request() {
+            "requests"
+        } else {
+            "users"
+        }
+    }
+
+    /// What a bound on a rate takes for granted, where it does.
+    pub fn assumed(&self) -> &'static str {
+        if self.rollout.spec.each_request() {
+            ", if requests fail independently of each other"
+        } else {
+            ""
+        }
     }
 
     pub fn control_name(&self) -> &'a str {
-        let arms = &self.rollout.spec.arms;
-        arms.get(self.control).map_or("", |arm| arm.name.as_str())
+        self.rollout.arm_name(self.control)
     }
 
     /// The same comparison in one segment alone.
     pub fn in_segment(&self, segment: &'a str) -> Self {
-        let mut alone = self.clone();
-        alone.segment = Some(segment);
-        alone
-            .epochs
-            .retain(|view| view.sums.segment.as_deref() == Some(segment));
-        alone
+        let epochs = self.epochs.iter().copied();
+        Self {
+            segment: Some(segment),
+            epochs: epochs
+                .filter(|view| view.sums.segment.as_deref() == Some(segment))
+                .collect(),
+            since: Rc::clone(&self.since),
+            strata: Rc::clone(&self.strata),
+            ..*self
+        }
     }
 
     pub fn arm_name(&self) -> &'a str {
-        self.rollout
-            .spec
-            .arms
-            .get(self.arm)
-            .map_or("", |arm| arm.name.as_str())
+        self.rollout.arm_name(self.arm)
     }
 
     /// The same comparison over the epochs whose latency thresholds are known.
@@ -192,51 +306,8 @@ impl<'a> Comparison<'a> {
         self.epochs.iter().map(of).sum()
     }
 
-    /// For each process (an epoch's start): users with a first event since, by epoch.
-    /// `firsts` are those of a side, by the epoch in which they had one before.
-    pub fn labels(
-        &self,
-        firsts: impl Fn(Side, &'a ArmSums) -> Option<&'a BTreeMap<u64, u64>>,
-    ) -> Vec<Vec<Labels>> {
-        let mut starts: Vec<u64> = self.epochs.iter().map(|view| view.epoch.epoch).collect();
-        starts.dedup();
-        let mut processes: Vec<Vec<Labels>> = starts.iter().map(|_| Vec::new()).collect();
-        for view in &self.epochs {
-            let begun = starts.iter().filter(|start| **start <= view.epoch.epoch);
-            let begun = begun.count();
-            let nobody = Labels {
-                known: LabelCounts {
-                    share: self.share(view.weights),
-                    with_event: 0,
-                    in_arm: 0,
-                },
-                late: view.late,
-            };
-            for process in processes.iter_mut().take(begun) {
-                process.push(nobody);
-            }
-            for (side, arm) in [(Side::Control, self.control), (Side::Arm, self.arm)] {
-                let sums = view.sums.arms.get(arm);
-                for (before, count) in sums
-                    .and_then(|sums| firsts(side, sums))
-                    .into_iter()
-                    .flatten()
-                {
-                    let since = starts.iter().zip(&mut processes).take(begun);
-                    for (_, process) in since.filter(|(start, _)| *start > before) {
-                        if let Some(labels) = process.last_mut() {
-                            labels.known.with_event += count;
-                            labels.known.in_arm += if side == Side::Arm { *count } else { 0 };
-                        }
-                    }
-                }
-            }
-        }
-        processes
-    }
-
     /// The arm's share of the users that it and control have.
-    fn share(&self, weights: &[u16]) -> f64 {
+    pub fn share(&self, weights: &[u16]) -> f64 {
         let weight = |arm: usize| f64::from(weights.get(arm).copied().unwrap_or_default());
         weight(self.arm) / (weight(self.arm) + weight(self.control))
     }

@@ -5,7 +5,7 @@ use super::live::PointTraffic;
 use crate::books::{Books, Entry, Made};
 use crate::domain::decision::{By, Deed, Evidence};
 use crate::domain::evidence::Workers;
-use crate::domain::{Action, Bundle, Phase, Rollout};
+use crate::domain::{Action, Bundle, Phase, Rollout, Verdict};
 use crate::policy::{self, thresholds};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -115,7 +115,7 @@ impl Service {
             return Found::Measured;
         }
         let bundle = Bundle {
-            not_ready: self.readiness.lacking(&entry.rollout.spec),
+            not_ready: self.readiness.lacking(&entry.rollout),
             workers: workers.clone(),
             ..entry.bundle(now)
         };
@@ -129,7 +129,7 @@ impl Service {
         }
         let from_step = entry.rollout.step;
         let before = entry.rollout.clone();
-        let Some(deed) = act(&mut entry.rollout, verdict.action, now) else {
+        let Some(deed) = act(&mut entry.rollout, &verdict, now) else {
             entry.rollout = before;
             return Found::Nothing;
         };
@@ -142,6 +142,7 @@ impl Service {
             deed,
             by: By::Judge,
             from_step,
+            drops: verdict.drops.clone(),
             reasons,
             evidence: Some(Evidence { bundle, verdict }),
             evidence_before: looks.remove(id),
@@ -183,16 +184,17 @@ fn measure(entry: &mut Entry, now: u64) -> bool {
 }
 
 /// Does what the verdict says; `None` when it cannot be done.
-fn act(rollout: &mut Rollout, action: Action, now: u64) -> Option<Deed> {
-    match action {
+fn act(rollout: &mut Rollout, verdict: &Verdict, now: u64) -> Option<Deed> {
+    match verdict.action {
         Action::Hold => {}
         Action::Start => rollout.enter_step(rollout.step, now).ok()?,
         Action::Promote => rollout.enter_step(rollout.step + 1, now).ok()?,
         Action::RollBack => rollout.take_back(Phase::RolledBack, now),
+        Action::Drop => rollout.drop_arms(&verdict.drops, now),
         Action::Pause => rollout.set_phase(Phase::Paused, now),
         Action::Finish => rollout.finish(now).ok()?,
     }
-    Deed::of(action)
+    Deed::of(verdict.action)
 }
 
 fn traffic(entry: &Entry) -> Vec<PointTraffic> {

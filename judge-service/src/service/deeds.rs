@@ -23,6 +23,8 @@ pub enum DeedError {
     Exists(String),
     #[error("there is no rollout `{0}`")]
     Unknown(String),
+    #[error("rollout `{rollout}` has no arm `{arm}`")]
+    UnknownArm { rollout: String, arm: String },
     #[error("{0}")]
     Conflict(String),
     #[error("it could not be stored, and is not done: {0}")]
@@ -109,6 +111,7 @@ impl Service {
             deed: Deed::Supersede,
             by: By::Person,
             from_step,
+            drops: Vec::new(),
             reasons: vec![format!("superseded by `{by}`")],
             evidence: None,
             evidence_before: None,
@@ -259,10 +262,21 @@ impl Service {
             deed,
             by: By::Person,
             from_step,
+            drops: Vec::new(),
             reasons,
             evidence: None,
             evidence_before: None,
         };
+        self.recorded(books, id, made).await
+    }
+
+    /// A person's deed is in the books, on disk and in force.
+    pub(super) async fn recorded(
+        &self,
+        books: &mut Books,
+        id: &str,
+        made: Made,
+    ) -> Result<Status, DeedError> {
         books.decide(id, made).map_err(DeedError::Internal)?;
         self.publish(books).await?;
         self.changed.notify_one();
@@ -275,7 +289,7 @@ impl Service {
 
 /// Runs a deed in a task of its own: a caller that hangs up must not leave one half
 /// done, with books, disk and plan each saying something else.
-async fn to_its_end<T: Send + 'static>(
+pub(super) async fn to_its_end<T: Send + 'static>(
     deed: impl Future<Output = Result<T, DeedError>> + Send + 'static,
 ) -> Result<T, DeedError> {
     match tokio::spawn(deed).await {

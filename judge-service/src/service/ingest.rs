@@ -7,7 +7,8 @@ use crate::domain::Millis;
 use crate::store::StoreError;
 use serinus_core::identity::UnitHash;
 use serinus_core::report::Report;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
 
 /// What is written together at most. Whatever came while the commit before was under way
@@ -155,11 +156,17 @@ fn postpone(batch: &mut Vec<Ingest>) {
     }
 }
 
-/// The wall clock.
+/// What the clocks said when the process first asked.
+static STARTED: LazyLock<(Instant, Millis)> = LazyLock::new(|| {
+    let wall = jiff::Timestamp::now().as_millisecond();
+    (Instant::now(), wall.try_into().unwrap_or_default())
+});
+
+/// The wall clock as it was at the start, and from then on a steady one: a wall clock that
+/// is set forward would end minimums, watches and deadlines.
 #[must_use]
 pub fn wall_clock() -> Millis {
-    jiff::Timestamp::now()
-        .as_millisecond()
-        .try_into()
-        .unwrap_or_default()
+    let (started, wall) = &*STARTED;
+    let elapsed = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    wall.saturating_add(elapsed)
 }

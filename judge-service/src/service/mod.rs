@@ -3,6 +3,7 @@
 mod control;
 mod deeds;
 mod delivery;
+mod dropping;
 mod heard;
 mod incident;
 mod ingest;

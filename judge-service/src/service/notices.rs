@@ -5,7 +5,8 @@ use crate::books::Entry;
 use crate::domain::spec::Expected;
 use crate::domain::sums::ArmSums;
 use crate::domain::{Millis, Phase};
-use crate::forecast;
+use crate::forecast::segments::Seen;
+use crate::forecast::{self, segments};
 
 /// Before that a rate is noise.
 const RATE_AFTER_MS: Millis = 60_000;
@@ -26,6 +27,7 @@ pub(super) fn notices(entry: &Entry, delivery: &Convergence, now: Millis) -> Vec
     let mut notices: Vec<String> = refused.into_iter().collect();
     if running {
         notices.extend(too_slow(entry, now));
+        notices.extend(blind_segments(entry, now));
         notices.extend(skewed(entry));
     }
     if entry.rollout.phase == Phase::Promoted && entry.rollout.spec.holdback_percent <= 0.0 {
@@ -35,6 +37,16 @@ pub(super) fn notices(entry: &Entry, delivery: &Convergence, now: Millis) -> Vec
         );
     }
     notices
+}
+
+/// A report that never came had all arms of its worker, so what is compared is as fair
+/// without it; but there is less of it.
+pub(super) fn lost(reports: u64) -> Option<String> {
+    (reports > 0).then(|| {
+        format!(
+            "{reports} reports of workers never arrived since the judge started: what they counted is in no sum, in all arms alike"
+        )
+    })
 }
 
 /// The sums of an arm in the current step.
@@ -57,27 +69,71 @@ fn too_slow(entry: &Entry, now: Millis) -> Option<String> {
         .flat_map(|arm| of_arm(entry, arm))
         .map(|sums| sums.exposures.iter().sum::<u64>())
         .sum();
-    let control = rollout.control_index();
+    let Some(error_rate) = error_rate(entry).filter(|_| decided > 0) else {
+        return Some(format!(
+            "no request of the rollout was answered in the {} s of this step",
+            elapsed / 1_000
+        ));
+    };
+    // To two digits: what is shown is what is said to be measured.
+    let rate = two_digits(decided as f64 / elapsed as f64 * 60_000.0);
+    let measured = Expected {
+        requests_per_minute: rate,
+        error_rate,
+        users_per_day: None,
+    };
+    // What a dropped arm would have needed is nobody's wait.
+    let mut spec = rollout.spec.clone();
+    for step in &mut spec.steps {
+        step.weights.retain(|arm, _| !rollout.is_dropped(arm));
+    }
+    forecast::too_slow(&spec, rollout.step, &measured)
+}
+
+/// Segments whose traffic is too thin for their part of alpha: as measured, or before
+/// that as expected, in equal parts.
+fn blind_segments(entry: &Entry, now: Millis) -> Option<String> {
+    let rollout = &entry.rollout;
+    let spec = &rollout.spec;
+    let elapsed = now.saturating_sub(rollout.step_since_ms);
+    let names = spec.segments.iter().map(|segment| segment.name.as_str());
+    let (seen, error_rate): (Vec<Seen<'_>>, f64) = if elapsed >= RATE_AFTER_MS {
+        let in_step = |name: &str| {
+            let own = rollout.step_epochs().map(|epoch| epoch.epoch);
+            let first = own.min().unwrap_or_default();
+            let sums = entry.sums().iter();
+            let sums = sums.filter(move |sums| sums.epoch >= first);
+            let sums = sums.filter(|sums| sums.segment.as_deref() == Some(name));
+            sums.flat_map(|sums| &sums.arms)
+                .map(ArmSums::decided)
+                .sum::<u64>()
+        };
+        let rate = |decided: u64| decided as f64 / elapsed as f64 * 60_000.0;
+        let seen = names.map(|name| Seen {
+            name,
+            requests_per_minute: rate(in_step(name)),
+        });
+        (seen.collect(), error_rate(entry)?)
+    } else {
+        let expected = spec.expected.as_ref()?;
+        (
+            segments::in_equal_parts(spec, expected),
+            expected.error_rate,
+        )
+    };
+    segments::blind(spec, rollout.current_step()?, &seen, error_rate)
+}
+
+/// Control's in this step; `None` before it answered.
+fn error_rate(entry: &Entry) -> Option<f64> {
+    let control = entry.rollout.control_index();
     let sum = |of: fn(&ArmSums) -> &Vec<u64>| -> u64 {
         of_arm(entry, control)
             .map(|sums| of(sums).iter().sum::<u64>())
             .sum()
     };
     let (finished, errors) = (sum(|sums| &sums.finished), sum(|sums| &sums.errors));
-    if decided == 0 || finished == 0 {
-        return Some(format!(
-            "no request of the rollout was answered in the {} s of this step",
-            elapsed / 1_000
-        ));
-    }
-    // To two digits: what is shown is what is said to be measured.
-    let rate = two_digits(decided as f64 / elapsed as f64 * 60_000.0);
-    let measured = Expected {
-        requests_per_minute: rate,
-        error_rate: two_digits(errors.max(1) as f64 / finished as f64).min(0.5),
-        users_per_day: None,
-    };
-    forecast::too_slow(&rollout.spec, rollout.step, &measured)
+    (finished > 0).then(|| two_digits(errors.max(1) as f64 / finished as f64).min(0.5))
 }
 
 fn two_digits(value: f64) -> f64 {

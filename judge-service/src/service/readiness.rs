@@ -1,7 +1,7 @@
 //! Whether the versions can serve: asked of the URLs that specs name.
 
 use super::Service;
-use crate::domain::RolloutSpec;
+use crate::domain::Rollout;
 use crate::probe::Probe;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,17 +26,19 @@ impl Readiness {
 
     /// The arms of a rollout that are not ready, and why.
     #[must_use]
-    pub fn lacking(&self, spec: &RolloutSpec) -> BTreeMap<String, String> {
+    pub fn lacking(&self, rollout: &Rollout) -> BTreeMap<String, String> {
         let found = self.found();
-        let arms = spec.arms.iter();
-        arms.filter_map(|arm| {
-            let problem = match found.get(arm.ready.as_ref()?) {
-                Some(problem) => problem.clone()?,
-                None => "it was not asked yet".to_owned(),
-            };
-            Some((arm.name.clone(), problem))
-        })
-        .collect()
+        let arms = rollout.spec.arms.iter();
+        let needed = arms.filter(|arm| !rollout.is_dropped(&arm.name));
+        needed
+            .filter_map(|arm| {
+                let problem = match found.get(arm.ready.as_ref()?) {
+                    Some(problem) => problem.clone()?,
+                    None => "it was not asked yet".to_owned(),
+                };
+                Some((arm.name.clone(), problem))
+            })
+            .collect()
     }
 
     /// Asks all URLs, side by side; whether any answers otherwise than before.

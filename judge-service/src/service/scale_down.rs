@@ -50,10 +50,11 @@ fn in_use(entry: &Entry, arm: usize) -> Option<String> {
     let mut segments = rollout.spec.segments.iter();
     if let Some(segment) = segments.find(|segment| segment.arm.as_deref() == Some(name))
         && !rollout.phase.is_taken_back()
+        && !rollout.is_dropped(name)
     {
         return Some(format!("it has the segment {}", segment.name));
     }
-    if !rollout.phase.is_over() {
+    if !rollout.phase.is_over() && !rollout.is_dropped(name) {
         return Some(if arm == rollout.home_index() {
             "a rollback returns everybody to it: `finish` makes the new version permanent"
                 .to_owned()

@@ -44,6 +44,9 @@ pub struct ArmStatus {
     pub version: Option<String>,
     /// Percent of users now.
     pub weight: f64,
+    /// Since when it is off, while the others go on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropped_ms: Option<Millis>,
     pub model: Option<String>,
     pub sha256: Option<String>,
     /// Whether its servers may be taken away.
@@ -152,21 +155,24 @@ impl Service {
                 name: arm.name.clone(),
                 version: arm.version.clone(),
                 weight: weight(index),
+                dropped_ms: rollout.dropped.get(&arm.name).copied(),
                 model: arm.model.clone(),
                 sha256: rollout.digests.get(&arm.name).cloned(),
                 scale_down: scale_down::of_arm(entry, index, &delivery, now),
             })
             .collect();
-        let (evaluation, incident) = {
+        let (evaluation, incident, lost) = {
             let live = self.live();
             (
                 live.evaluation(&rollout.spec.id),
                 live.incident(&rollout.spec.id, rollout.spec.baseline()),
+                notices::lost(live.counters.reports_missing),
             )
         };
         let notices = incident
-            .filter(|_| rollout.phase.is_live())
             .into_iter()
+            .chain(lost)
+            .filter(|_| rollout.phase.is_live())
             .chain(notices::notices(entry, &delivery, now))
             .collect();
         Status {

@@ -232,6 +232,10 @@ pub fn estimate(epochs: impl Iterator<Item = LabelCounts> + Clone) -> Option<f64
     let odds = x / (n - x);
     let mut low = odds * ((1.0 - greatest) / greatest);
     let mut high = odds * ((1.0 - least) / least);
+    // All had one share, as they mostly do.
+    if least >= greatest {
+        return high.is_finite().then_some(high);
+    }
     // Halving ln(high/low) <= 1500 a hundred times is below the spacing of f64.
     for _ in 0..100 {
         let middle = sqrt(low) * sqrt(high);

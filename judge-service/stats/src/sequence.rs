@@ -43,6 +43,11 @@ use crate::math::{is_share, ln, sqrt};
 /// Hash slots per arm: the low 8 bits of a unit's hash.
 pub const SLOTS: usize = 256;
 
+/// Requests at which the judge's sequences are tightest: a step of a small service in its
+/// first hour, or of a large one in its first minute. The bound is valid at any other
+/// number too.
+pub const TUNING_REQUESTS: f64 = 20_000.0;
+
 /// Counts of one arm in one stratum by hash slot; both slices have [`SLOTS`] entries.
 #[derive(Clone, Copy, Debug)]
 pub struct ArmSlots<'a> {
@@ -134,11 +139,28 @@ impl Gate {
         difference.canary_events >= self.canary_events
             && difference.canary_event_slots >= self.canary_users
     }
+
+    /// Whether a bound may promote: open, or else as many events as control's rate lets
+    /// expect of the canary. One that is much better than control has few events, and a
+    /// bound that excludes the margin then errs on no side that matters, because at the
+    /// margin there would be even more.
+    pub fn lets_promote(&self, difference: &Difference) -> bool {
+        let expected = difference.n as f64 * difference.share * difference.control_rate;
+        self.is_open(difference)
+            || expected >= self.canary_events as f64
+                && difference.control_events >= self.canary_events
+    }
 }
 
 // === impl Difference ===
 
 impl Difference {
+    /// Whether this look promotes at level `alpha`: the one rule for every guardrail that
+    /// the sequence judges, in the judge and in its simulations.
+    pub fn promotes(&self, alpha: f64) -> bool {
+        Gate::PROMOTION.lets_promote(self) && self.upper_bound(alpha, TUNING_REQUESTS) < 0.0
+    }
+
     /// The one-sided bound above `Delta`: below 0 promotes, if the gate is open.
     ///
     /// `tuning_n` is the n at which the bound is tightest: the requests of both arms
@@ -226,80 +248,136 @@ pub fn add_slots(sum: &mut [u64], more: &[u64]) {
     }
 }
 
-/// `Delta` over all strata. A stratum in which an arm had no requests has no
-/// concurrent comparison and does not count.
+/// `Delta` over all strata, as [`Influences::at`] has it.
 ///
 /// None if no stratum counts, if all requests fell in one slot, if a slice does not
 /// have [`SLOTS`] entries, or if the margin is not finite.
-///
-/// A standard error of 0 means that no spread was seen (no events, or all of them in
-/// one slot), not that there is none: the gate is for that.
 pub fn difference(strata: &[Stratum], margin: Margin) -> Option<Difference> {
-    let (ratio, offset) = match margin {
-        Margin::Ratio(ratio) => (ratio, 0.0),
-        Margin::Absolute(offset) => (1.0, offset),
-    };
-    let whole = strata
-        .iter()
-        .all(|s| s.canary.is_whole() && s.control.is_whole());
-    if !whole || !ratio.is_finite() || !offset.is_finite() {
-        return None;
+    Influences::of(strata)?.at(margin)
+}
+
+/// What each slot adds to the rates of the arms: all margins are judged from one pass
+/// over the strata. It lies on the stack; a look allocates nothing.
+#[derive(Clone, Debug)]
+pub struct Influences {
+    /// `sum_e w_e (Y1_eb - R1_e N1_eb)/N1_e`, with weights as they are: what they add up
+    /// to is divided by their sum at the end.
+    canary: [f64; SLOTS],
+    /// The same of control.
+    control: [f64; SLOTS],
+    sum: Sum,
+    clusters: u32,
+    canary_event_slots: u32,
+}
+
+impl Influences {
+    /// A stratum in which an arm had no requests has no concurrent comparison and does
+    /// not count.
+    ///
+    /// None if no stratum counts, if all requests fell in one slot, or if a slice does
+    /// not have [`SLOTS`] entries.
+    pub fn of(strata: &[Stratum]) -> Option<Influences> {
+        let whole = strata
+            .iter()
+            .all(|s| s.canary.is_whole() && s.control.is_whole());
+        let totals = strata.iter().map(|stratum| (*stratum, stratum.totals()));
+        whole.then(|| Self::sum(totals)).flatten()
     }
 
-    // Strata enter by their weights as they are; what they add up to is divided by the
-    // sum of weights at the end.
-    let mut slots = [Slot::default(); SLOTS];
-    let mut sum = Sum::default();
-    for (stratum, totals) in strata.iter().filter_map(|s| Some((s, s.totals()?))) {
-        sum.add(&totals);
-        let (canary, control) = (totals.canary, totals.control);
-        let pull = totals.weight() / canary.requests as f64;
-        let against = totals.weight() * ratio / control.requests as f64;
-        let rows = stratum.canary.slots().zip(stratum.control.slots());
-        for (slot, (in_canary, in_control)) in slots.iter_mut().zip(rows) {
-            slot.influence += pull * in_canary.beyond(canary.rate())
-                - against * in_control.beyond(control.rate());
-            slot.has_requests |= in_canary.requests > 0 || in_control.requests > 0;
-            slot.has_canary_events |= in_canary.events > 0;
+    /// [`Influences::of`] strata whose totals are known, which spares a walk over them.
+    pub fn with_totals(strata: &[(Stratum, Totals)]) -> Option<Influences> {
+        let whole = strata
+            .iter()
+            .all(|(s, _)| s.canary.is_whole() && s.control.is_whole());
+        whole.then(|| Self::sum(strata.iter().copied())).flatten()
+    }
+
+    fn sum<'a>(strata: impl Iterator<Item = (Stratum<'a>, Totals)>) -> Option<Influences> {
+        let (mut canary, mut control) = ([0.0; SLOTS], [0.0; SLOTS]);
+        let (mut requests, mut events) = ([0; SLOTS], [0; SLOTS]);
+        let mut sum = Sum::default();
+        for (stratum, totals) in strata {
+            if !totals.are_comparable() {
+                continue;
+            }
+            sum.add(totals);
+            let weight = totals.weight();
+            stratum.canary.pull(&mut canary, weight, totals.canary);
+            stratum.control.pull(&mut control, weight, totals.control);
+            or_slots(&mut requests, stratum.canary.requests);
+            or_slots(&mut requests, stratum.control.requests);
+            or_slots(&mut events, stratum.canary.events);
         }
+        let any = |slots: &[u64; SLOTS]| slots.iter().filter(|&&slot| slot > 0).count() as u32;
+        let influences = Influences {
+            canary,
+            control,
+            sum,
+            clusters: any(&requests),
+            canary_event_slots: any(&events),
+        };
+        // One cluster shows no spread.
+        (influences.sum.weights > 0.0 && influences.clusters > 1).then_some(influences)
     }
 
-    let squares: f64 = slots
-        .iter()
-        .map(|slot| slot.influence / sum.weights)
-        .map(|influence| influence * influence)
-        .sum();
-    let clusters = slots.iter().filter(|slot| slot.has_requests).count() as f64;
-    // One cluster shows no spread.
-    if sum.weights <= 0.0 || clusters < 2.0 {
-        return None;
+    /// `Delta` at one margin; None if that is not finite.
+    ///
+    /// A standard error of 0 means that no spread was seen (no events, or all of them in
+    /// one slot), not that there is none: the gate is for that.
+    pub fn at(&self, margin: Margin) -> Option<Difference> {
+        let (ratio, offset) = match margin {
+            Margin::Ratio(ratio) => (ratio, 0.0),
+            Margin::Absolute(offset) => (1.0, offset),
+        };
+        if !ratio.is_finite() || !offset.is_finite() {
+            return None;
+        }
+        let sum = &self.sum;
+        let squares: f64 = self
+            .canary
+            .iter()
+            .zip(&self.control)
+            .map(|(canary, control)| canary - ratio * control)
+            .map(|influence| influence * influence)
+            .sum();
+        let clusters = f64::from(self.clusters);
+        let variance = squares / (sum.weights * sum.weights) * clusters / (clusters - 1.0);
+        Some(Difference {
+            estimate: sum.canary_rate() - ratio * sum.control_rate() - offset,
+            standard_error: sqrt(variance),
+            canary_rate: sum.canary_rate(),
+            control_rate: sum.control_rate(),
+            canary_events: sum.canary.events,
+            control_events: sum.control.events,
+            canary_event_slots: self.canary_event_slots,
+            n: sum.canary.requests.saturating_add(sum.control.requests),
+            share: sum.canary.requests as f64
+                / (sum.canary.requests as f64 + sum.control.requests as f64),
+        })
     }
-    Some(Difference {
-        estimate: sum.canary_rate() - ratio * sum.control_rate() - offset,
-        standard_error: sqrt(squares * clusters / (clusters - 1.0)),
-        canary_rate: sum.canary_rate(),
-        control_rate: sum.control_rate(),
-        canary_events: sum.canary.events,
-        control_events: sum.control.events,
-        canary_event_slots: slots.iter().filter(|s| s.has_canary_events).count() as u32,
-        n: sum.canary.requests.saturating_add(sum.control.requests),
-        share: sum.canary.requests as f64
-            / (sum.canary.requests as f64 + sum.control.requests as f64),
+}
+
+/// The arms' rates alone, as [`difference`] estimates them: they need nothing but the
+/// strata's totals. None if no stratum counts.
+pub fn rates(strata: impl IntoIterator<Item = Totals>) -> Option<Rates> {
+    let mut sum = Sum::default();
+    for totals in strata.into_iter().filter(Totals::are_comparable) {
+        sum.add(totals);
+    }
+    (sum.weights > 0.0).then(|| Rates {
+        canary: sum.canary_rate(),
+        control: sum.control_rate(),
     })
 }
 
-/// `R1 - R0` alone, as [`difference`] estimates it, without its error: a fraction of the
-/// work. None if no stratum counts.
-pub fn estimate(strata: &[Stratum]) -> Option<f64> {
-    let mut sum = Sum::default();
-    for totals in strata.iter().filter_map(Stratum::totals) {
-        sum.add(&totals);
+fn or_slots(sum: &mut [u64; SLOTS], more: &[u64]) {
+    for (sum, more) in sum.iter_mut().zip(more) {
+        *sum |= *more;
     }
-    (sum.weights > 0.0).then(|| sum.canary_rate() - sum.control_rate())
 }
 
 /// What the strata add up to.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 struct Sum {
     weights: f64,
     canary: Counts,
@@ -309,7 +387,7 @@ struct Sum {
 }
 
 impl Sum {
-    fn add(&mut self, totals: &Totals) {
+    fn add(&mut self, totals: Totals) {
         let weight = totals.weight();
         self.weights += weight;
         self.canary_rates += weight * totals.canary.rate();
@@ -327,36 +405,48 @@ impl Sum {
     }
 }
 
-/// What the strata add up to in one slot.
-#[derive(Clone, Copy, Default)]
-struct Slot {
-    influence: f64,
-    has_requests: bool,
-    has_canary_events: bool,
+/// Events per request, weighted over strata.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rates {
+    /// R1, of the arm that is judged.
+    pub canary: f64,
+    /// R0, of the concurrent control.
+    pub control: f64,
 }
 
-#[derive(Clone, Copy, Default)]
-struct Counts {
-    requests: u64,
-    events: u64,
+impl Rates {
+    /// R1 - R0.
+    pub fn gap(self) -> f64 {
+        self.canary - self.control
+    }
 }
 
-#[derive(Clone, Copy)]
-struct Totals {
-    canary: Counts,
-    control: Counts,
+/// Requests, and those with the event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Requests of randomised users.
+    pub requests: u64,
+    /// Those with the event.
+    pub events: u64,
+}
+
+/// What the slots of one stratum add up to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Totals {
+    /// The arm that is judged.
+    pub canary: Counts,
+    /// The concurrent control.
+    pub control: Counts,
 }
 
 // === impl Stratum ===
 
 impl Stratum<'_> {
-    /// None without a concurrent comparison.
-    fn totals(&self) -> Option<Totals> {
-        let totals = Totals {
+    fn totals(&self) -> Totals {
+        Totals {
             canary: self.canary.total(),
             control: self.control.total(),
-        };
-        (totals.canary.requests > 0 && totals.control.requests > 0).then_some(totals)
+        }
     }
 }
 
@@ -367,21 +457,27 @@ impl ArmSlots<'_> {
         self.requests.len() == SLOTS && self.events.len() == SLOTS
     }
 
-    fn slots(&self) -> impl Iterator<Item = Counts> {
-        let rows = self.requests.iter().zip(self.events);
-        rows.map(|(&requests, &events)| Counts { requests, events })
-    }
-
     fn total(&self) -> Counts {
         Counts {
-            requests: sum(self.requests),
-            events: sum(self.events),
+            requests: total(self.requests),
+            events: total(self.events),
+        }
+    }
+
+    /// Adds `weight (Y_b - R N_b)/N` of each slot: events beyond what the rate lets
+    /// expect.
+    fn pull(&self, influences: &mut [f64; SLOTS], weight: f64, total: Counts) {
+        let (pull, rate) = (weight / total.requests as f64, total.rate());
+        let rows = self.requests.iter().zip(self.events);
+        for (influence, (&requests, &events)) in influences.iter_mut().zip(rows) {
+            *influence += pull * (events as f64 - rate * requests as f64);
         }
     }
 }
 
-/// Saturates. Counts are small in practice, and plain sums several times as fast.
-fn sum(slots: &[u64]) -> u64 {
+/// What slots add up to; saturates. Counts are small in practice, and plain sums several
+/// times as fast.
+pub fn total(slots: &[u64]) -> u64 {
     let highest_bits = slots.iter().fold(0, |bits, slot| bits | slot);
     if highest_bits < u64::MAX / SLOTS as u64 && slots.len() <= SLOTS {
         slots.iter().fold(0, |sum, slot| sum.wrapping_add(*slot))
@@ -393,6 +489,11 @@ fn sum(slots: &[u64]) -> u64 {
 // === impl Totals ===
 
 impl Totals {
+    /// Without requests of both arms there is no concurrent comparison.
+    fn are_comparable(&self) -> bool {
+        self.canary.requests > 0 && self.control.requests > 0
+    }
+
     /// N1 N0 / (N1 + N0), the inverse of the variance of a difference of means.
     fn weight(&self) -> f64 {
         let (n1, n0) = (self.canary.requests as f64, self.control.requests as f64);
@@ -403,7 +504,7 @@ impl Totals {
 // === impl Counts ===
 
 impl Counts {
-    fn rate(&self) -> f64 {
+    fn rate(self) -> f64 {
         self.events as f64 / self.requests as f64
     }
 
@@ -412,11 +513,6 @@ impl Counts {
             requests: self.requests.saturating_add(other.requests),
             events: self.events.saturating_add(other.events),
         }
-    }
-
-    /// Y - R N: events beyond what a rate lets expect.
-    fn beyond(self, rate: f64) -> f64 {
-        self.events as f64 - rate * self.requests as f64
     }
 }
 
@@ -531,6 +627,36 @@ mod tests {
             assert_eq!(found.lower_bound(alpha, tuning_n), f64::NEG_INFINITY);
         }
         assert_eq!(found.interval(1.0, 1e4), (f64::NEG_INFINITY, f64::INFINITY));
+    }
+
+    #[test]
+    fn a_canary_without_events_may_be_promoted_where_control_has_many() {
+        let (some, none) = ([100; SLOTS], NONE);
+        let lets = |of_control: u64| {
+            let control = every_fourth(of_control);
+            let strata = [stratum([&some, &none], [&some, &control])];
+            Gate::PROMOTION.lets_promote(&difference(&strata, Margin::Ratio(1.5)).unwrap())
+        };
+        // 64 slots of one event each, and then none.
+        assert!(lets(1));
+        assert!(!lets(0));
+    }
+
+    #[test]
+    fn the_rates_alone_are_those_of_the_difference() {
+        let (some, events) = ([10; SLOTS], every_fourth(2));
+        let strata = [
+            stratum([&some, &events], [&some, &NONE]),
+            stratum([&some, &some], [&NONE, &NONE]),
+        ];
+        let found = difference(&strata, Margin::Absolute(0.0)).unwrap();
+        let alone = rates(strata.iter().map(Stratum::totals)).unwrap();
+        assert_eq!(alone.gap(), found.estimate);
+        assert_eq!(
+            (alone.canary, alone.control),
+            (found.canary_rate, found.control_rate)
+        );
+        assert_eq!(rates([]), None);
     }
 
     #[test]

@@ -43,6 +43,9 @@ pub struct Step {
 pub struct ArmStatus {
     pub name: String,
     pub weight: f64,
+    /// Since when it is off, while the others go on.
+    #[serde(default)]
+    pub dropped_ms: Option<u64>,
 }
 
 /// Sums over the whole rollout.

@@ -217,6 +217,38 @@ fn a_cookie_is_issued_routes_at_once_and_counts_once_it_comes_back() {
     assert!(arms[1] > 0, "{arms:?}");
 }
 
+#[test]
+fn each_request_may_be_a_unit_that_is_drawn() {
+    let mut document = plan_json();
+    document["rollouts"][0]["unit"] = json!(["each_request"]);
+    let plan = compiled(&document).unwrap();
+    let request = request("/v2/models/digits", Some("the same user"));
+    let mut arms = [0, 0];
+    for number in 0..100u8 {
+        let random = || Some([number; 16]);
+        let around = around(&Tripped(None), &random);
+        let Outcome::Decided(decision) = decide(&plan, &request, &around) else {
+            panic!("not decided");
+        };
+        assert!(matches!(decision.placement, Placement::Randomised { .. }));
+        arms[decision.arm] += 1;
+    }
+    assert!(arms.iter().all(|&requests| requests > 0), "{arms:?}");
+    let no_randomness = decided(&plan, &request, None);
+    assert_eq!(
+        (no_randomness.arm, no_randomness.placement),
+        (0, Placement::Fallback(Fallback::NoUnit))
+    );
+    for beside in [
+        json!(["each_request", {"header": "x"}]),
+        json!([{"header": "x"}, "each_request"]),
+    ] {
+        document["rollouts"][0]["unit"] = beside;
+        let error = compiled(&document).unwrap_err();
+        assert!(error.problem.contains("beside another source"), "{error}");
+    }
+}
+
 /// Two rollouts on one layer for the same requests, as the first and second half.
 fn layered() -> serde_json::Value {
     let mut document = plan_json();

@@ -46,6 +46,8 @@ pub struct CompiledRollout {
     pub epoch: u64,
     pub matcher: Matcher,
     pub unit: Vec<Attribute>,
+    /// Whether each request is a unit of its own, which is drawn.
+    pub each_request: bool,
     /// What a client gets that has none of them.
     pub issue_cookie: Option<IssuedCookie>,
     pub overrides: Option<Overrides>,
@@ -223,6 +225,7 @@ fn compile_rollout(rollout: &RolloutPlan) -> Result<CompiledRollout, FieldError>
         id: rollout.id.as_str().into(),
         epoch: rollout.epoch,
         matcher: routing::matcher(&rollout.matches)?,
+        each_request: unit.is_empty() && issue_cookie.is_none(),
         unit,
         issue_cookie,
         overrides,

@@ -131,7 +131,8 @@ fn condition(field: &str, wire: &wire::Condition) -> Result<Condition, FieldErro
     })
 }
 
-/// The attributes of a unit in their order, and the cookie that comes last.
+/// The attributes of a unit in their order, and the cookie that comes last; neither where
+/// each request is a unit.
 pub fn unit(
     sources: &[wire::UnitSource],
 ) -> Result<(Vec<Attribute>, Option<IssuedCookie>), FieldError> {
@@ -140,6 +141,9 @@ pub fn unit(
             "unit",
             "names no source; one such as {\"header\": \"x-user-id\"} is needed",
         ));
+    }
+    if let [wire::UnitSource::EachRequest] = sources {
+        return Ok((Vec::new(), None));
     }
     let mut attributes = Vec::new();
     for (index, source) in sources.iter().enumerate() {
@@ -211,7 +215,7 @@ fn issued(field: &str, cookie: &wire::IssueCookie) -> Result<IssuedCookie, Field
 }
 
 fn attribute(field: &str, source: &wire::UnitSource) -> Result<Attribute, FieldError> {
-    use wire::UnitSource::{Body, Cookie, Header, IssueCookie, JwtClaim, Query};
+    use wire::UnitSource::{Body, Cookie, EachRequest, Header, IssueCookie, JwtClaim, Query};
     let named = |kind: &str, name: &str| {
         if name.is_empty() || name.len() > 256 {
             return Err(FieldError::new(
@@ -245,6 +249,12 @@ fn attribute(field: &str, source: &wire::UnitSource) -> Result<Attribute, FieldE
             Attribute::Body(pointer.clone())
         }
         IssueCookie(cookie) => Attribute::Cookie(named("issue_cookie.name", &cookie.name)?),
+        EachRequest => {
+            return Err(FieldError::new(
+                field,
+                "is each_request beside another source; users are units, or requests are",
+            ));
+        }
     })
 }
 

@@ -268,6 +268,9 @@ pub enum UnitSource {
     Body(String),
     /// A cookie that the filter itself gives to who has none; the last source.
     IssueCookie(IssueCookie),
+    /// Each request is a unit of its own, and its arm is drawn: for services whose
+    /// callers have no key. It stands alone.
+    EachRequest,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -2,12 +2,8 @@
 //! as expected. A judge can say it when a rollout is created.
 
 use super::{Problem, Question, Step, Users, check};
-use crate::promotion::enough;
 use serinus_stats::sequence::{Difference, Gate};
 use serinus_stats::{absolute, restart};
-
-/// As policy has it.
-const TUNING_REQUESTS: f64 = 20_000.0;
 
 /// What a step takes at least.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -120,7 +116,7 @@ fn is_within(question: &Question, share: f64, requests: f64) -> bool {
         n: requests as u64,
         share,
     };
-    enough(&found) && found.upper_bound(question.promotion_alpha / 2.0, TUNING_REQUESTS) < 0.0
+    found.promotes(question.promotion_alpha / 2.0)
 }
 
 /// Users of the canary with which the absolute bound is shown, if as many of them fail

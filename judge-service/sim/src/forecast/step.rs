@@ -6,14 +6,11 @@
 
 use super::{Question, Step, Users};
 use crate::draw::Draw;
-use crate::promotion::enough;
 use serinus_stats::ratio::most_evidence;
 use serinus_stats::ratio::{self, LabelCounts, RatioGrid};
 use serinus_stats::sequence::Difference;
 use serinus_stats::{absolute, restart};
 
-/// As policy has it.
-const TUNING_REQUESTS: f64 = 20_000.0;
 /// The judge's defaults: latency is learned for so long, and from so many answers of
 /// control, and then the processes start anew after 1, 2, 4, ... minutes.
 const WARM_UP_SECONDS: f64 = 5.0;
@@ -232,10 +229,8 @@ impl<'a> Release<'a> {
         }
         let alpha = q.promotion_alpha / 2.0;
         let clean = absolute::log_e(q.margin_absolute, canary.seen, canary.bad);
-        clean >= restart::threshold(alpha) || {
-            let found = difference(canary, control, q.margin_ratio);
-            enough(&found) && found.upper_bound(alpha, TUNING_REQUESTS) < 0.0
-        }
+        clean >= restart::threshold(alpha)
+            || difference(canary, control, q.margin_ratio).promotes(alpha)
     }
 
     fn caught(&self, seconds: f64) -> Caught {

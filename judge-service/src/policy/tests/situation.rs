@@ -84,7 +84,9 @@ pub struct Situation {
     pub seconds_in_step: u64,
     /// Goes there at the end; a rollout of its own accord runs, or was promoted.
     pub phase: Option<Phase>,
-    pub trip: bool,
+    /// The arm that a worker's breaker took off.
+    pub trip: Option<&'static str>,
+    pub dropped: &'static [&'static str],
     /// The share of canary's new users that arrive.
     pub arriving: f64,
     /// The users of a segment `gold`, half of them on canary, and what its arms do.
@@ -104,7 +106,8 @@ impl Default for Situation {
             users: 100_000,
             seconds_in_step: 300,
             phase: None,
-            trip: false,
+            trip: None,
+            dropped: &[],
             arriving: 1.0,
             gold: None,
             not_ready: None,
@@ -205,6 +208,10 @@ impl Situation {
         if self.warm && rollout.phase != Phase::Waiting {
             rollout.learned(thresholds(), 5_000);
         }
+        if !self.dropped.is_empty() {
+            let arms: Vec<String> = self.dropped.iter().map(|&arm| arm.to_owned()).collect();
+            rollout.drop_arms(&arms, 5_500);
+        }
         match self.phase {
             Some(Phase::Finished) => rollout.finish(6_000).unwrap(),
             Some(phase) if phase.is_taken_back() => rollout.take_back(phase, 6_000),
@@ -244,16 +251,20 @@ impl Situation {
             let mut counts = Vec::new();
             for (index, &weight) in weights.iter().enumerate() {
                 let users = users * u64::from(weight) / 10_000;
-                fill(&mut sums.arms[index], arms[index], users);
+                // A segment's other arms have no users.
+                let arm = arms.get(index).copied().unwrap_or(GOOD);
+                fill(&mut sums.arms[index], arm, users);
                 if let Some(clusters) = self.clusters {
                     sums.arms[index].clusters.insert(clusters[index].to_owned());
                 }
                 let arriving = if index == 1 { self.arriving } else { 1.0 };
                 counts.push((users as f64 * arriving).round() as u64);
             }
-            if self.trip && segment.is_none() {
+            if let Some(arm) = self.trip
+                && segment.is_none()
+            {
                 sums.trips.push(Trip {
-                    arm: "canary".to_owned(),
+                    arm: arm.to_owned(),
                     finished: 50,
                     errors: 30,
                 });

@@ -1,8 +1,8 @@
 //! What the judge does, situation by situation: each a sentence, the action, and what
 //! the reasons say.
 
-use super::situation::{GOOD, Situation};
-use crate::domain::Action::{self, Finish, Hold, Pause, Promote, RollBack, Start};
+use super::situation::{Arm, GOOD, Situation};
+use crate::domain::Action::{self, Drop, Finish, Hold, Pause, Promote, RollBack, Start};
 use crate::domain::Phase;
 use crate::domain::evidence::Workers;
 use serde_json::json;
@@ -85,8 +85,8 @@ fn what_is_surely_worse_than_tolerated_is_taken_back() {
         ("the typical answer is slower", |s| s.canary(|arm| arm.over([0.9, 0.6, 0.1, 0.05, 0.02, 0.01, 0.001])), RollBack, "slower than"),
         ("wrong but 200", |s| { s.users = 20_000; s.canary(|arm| arm.mismatches(0.5)) }, RollBack, "an answer that their version's model file does not give"),
         ("wrong for one user in fifty", |s| s.canary(|arm| arm.mismatches(0.02)), RollBack, "model file does not give"),
-        ("a worker's breaker opened", |s| s.trip = true, RollBack, "breaker took canary's users back"),
-        ("a breaker opened, and all else is unknown", |s| { s.trip = true; s.users = 0 }, RollBack, "breaker"),
+        ("a worker's breaker opened", |s| s.trip = Some("canary"), RollBack, "breaker took canary's users back"),
+        ("a breaker opened, and all else is unknown", |s| { s.trip = Some("canary"); s.users = 0 }, RollBack, "breaker"),
         ("no minimum time delays a rollback", |s| { s.users = 1_000; s.seconds_in_step = 1; s.canary(|arm| arm.errors(0.5)) }, RollBack, "with an error"),
         ("no warm-up delays a rollback for errors", |s| { s.warm = false; s.canary(|arm| arm.errors(0.05)) }, RollBack, "with an error"),
         ("no sample ratio alarm stops a rollback", |s| { s.arriving = 0.75; s.canary(|arm| arm.errors(0.2)) }, RollBack, "with an error"),
@@ -102,7 +102,7 @@ fn what_is_surely_worse_than_tolerated_is_taken_back() {
             s.step = 3;
             s.canary(|arm| arm.errors(0.05));
         }, RollBack, "with an error"),
-        ("a breaker opened after the promotion", |s| { s.spec = json!({"holdback_percent": 5}); s.step = 3; s.trip = true }, RollBack, "breaker"),
+        ("a breaker opened after the promotion", |s| { s.spec = json!({"holdback_percent": 5}); s.step = 3; s.trip = Some("canary") }, RollBack, "breaker"),
         ("broken for gold alone", |s| s.gold = Some((1_000, [GOOD, GOOD.errors(0.1)])), RollBack, "in segment gold: "),
         ("slow for gold alone", |s| s.gold = Some((4_000, [GOOD, GOOD.slower(3.0)])), RollBack, "in segment gold: "),
         ("harm is named though the deadline has passed too", |s| {
@@ -114,9 +114,85 @@ fn what_is_surely_worse_than_tolerated_is_taken_back() {
             s.both(|arm| arm.under_way(0.01));
             s.canary(|arm| arm.errors(0.05));
         }, RollBack, "with an error"),
-        ("one of three versions is broken", |s| { three(s); s.arms[2] = GOOD.errors(0.05) }, RollBack, "were on third"),
+        ("both new versions are broken", |s| { three(s); s.arms[1] = GOOD.errors(0.05); s.arms[2] = GOOD.errors(0.05) }, RollBack, "were on third"),
+        ("the other one was dropped before, and this one is broken too", |s| { three(s); s.dropped = &["canary"]; s.arms[2] = GOOD.errors(0.05) }, RollBack, "were on third"),
+        ("the one that won is broken, though a segment has the other one", |s| {
+            three(s);
+            s.spec["holdback_percent"] = json!(5);
+            s.spec["segments"] = json!([{"name": "gold", "when": [{"header": "x"}], "weights": {"third": 50}}]);
+            s.step = 1;
+            s.canary(|arm| arm.errors(0.05));
+        }, RollBack, "were on canary"),
+        ("the one whose steps are left is broken", |s| {
+            three(s);
+            s.spec["steps"] = json!([{"weights": {"canary": 10, "third": 10}}, {"weights": {"canary": 50}}]);
+            s.step = 1;
+            s.canary(|arm| arm.errors(0.05));
+        }, RollBack, "were on canary"),
         ("worse than a fresh copy of the old version", |s| { against_a_copy(s); s.canary(|arm| arm.errors(0.05)) }, RollBack, "were on canary"),
     ]);
+}
+
+#[test]
+#[rustfmt::skip]
+fn one_of_several_is_dropped_and_the_others_go_on() {
+    check(&[
+        ("one of two new versions is broken", |s| { three(s); s.arms[2] = GOOD.errors(0.05) }, Drop, "were on third"),
+        ("who has its users, and who goes on", |s| { three(s); s.arms[2] = GOOD.errors(0.05) }, Drop, "control gets the users of third; canary goes on"),
+        ("one of two new versions is slow", |s| { three(s); s.arms[1] = GOOD.slower(2.0) }, Drop, "control gets the users of canary"),
+        ("one is broken for gold alone", |s| { three(s); gold_for_canary(s, GOOD.errors(0.1)) }, Drop, "in segment gold: "),
+        ("a worker's breaker took one off", |s| { three(s); s.trip = Some("third") }, Drop, "took third's users back by itself"),
+        ("a worker's breaker took one off, and the other is broken", |s| {
+            three(s);
+            s.trip = Some("third");
+            s.canary(|arm| arm.errors(0.05));
+        }, RollBack, "were on canary"),
+        ("one is broken while a person has paused", |s| { three(s); s.phase = Some(Phase::Paused); s.arms[2] = GOOD.errors(0.05) }, Drop, "were on third"),
+        ("one is broken, and the other is worse than tolerated but acceptable", |s| {
+            three(s);
+            s.users = 4_000_000;
+            s.control(|arm| arm.errors(0.02));
+            s.canary(|arm| arm.errors(0.025));
+            s.arms[2] = GOOD.errors(0.1);
+        }, Drop, "control gets the users of third; canary goes on"),
+        ("one was dropped, and the other is good", |s| { three(s); s.dropped = &["third"] }, Promote, "canary's error rate is surely"),
+        ("one was dropped for a breaker, whose report is still there", |s| { three(s); s.dropped = &["third"]; s.trip = Some("third") }, Promote, "canary's error rate is surely"),
+        ("one was dropped, and the other is not proven", |s| { three(s); s.dropped = &["third"]; s.users = 1_000 }, Hold, "canary"),
+        ("one was dropped, and users of the other are missing", |s| { three(s); s.dropped = &["third"]; s.arriving = 0.75 }, Hold, "planned ratio"),
+        ("users are missing, and a version's turn has not come", |s| {
+            three(s);
+            s.spec["steps"] = json!([{"weights": {"canary": 10}}, {"weights": {"canary": 10, "third": 10}}]);
+            s.arriving = 0.75;
+        }, Hold, "planned ratio"),
+        ("users of one are missing, which was dropped", |s| { three(s); s.dropped = &["canary"]; s.spec["steps"][1] = json!({"weights": {"third": 100}}); s.arriving = 0.5 }, Promote, "third's error rate is surely"),
+        ("what comes next is for the one that was dropped", |s| { three(s); s.dropped = &["canary"] }, Pause, "gives users only to arms that were dropped"),
+        ("the same at a deadline that goes on", |s| {
+            three(s);
+            s.dropped = &["canary"];
+            s.users = 1_000;
+            s.spec["deadline"] = json!({"seconds": 100, "then": "proceed"});
+        }, Pause, "gives users only to arms that were dropped"),
+        ("weights that stay, and nobody has won", |s| {
+            three(s);
+            s.spec["steps"] = json!([{"weights": {"canary": 50, "third": 50}}]);
+            s.spec["holdback_percent"] = json!(10);
+        }, Hold, "this is the last step"),
+        ("weights that stay, and one of them is broken", |s| {
+            three(s);
+            s.spec["steps"] = json!([{"weights": {"canary": 30, "third": 30}}]);
+            s.arms[2] = GOOD.errors(0.05);
+        }, Drop, "canary goes on"),
+        ("weights that stay, and nobody is left to compare with", |s| {
+            three(s);
+            s.spec["steps"] = json!([{"weights": {"canary": 50, "third": 50}}]);
+        }, Hold, "control had 0 of at least 500"),
+        ("the copy of the old version is broken, and a worker took it off", |s| { against_a_copy(s); s.trip = Some("copy") }, Pause, "what the others are compared with is broken"),
+    ]);
+}
+
+/// Half of a segment is on canary, which does this to it.
+fn gold_for_canary(s: &mut Situation, canary: Arm) {
+    s.gold = Some((1_000, [GOOD, canary]));
 }
 
 /// Two new versions beside the old one, a tenth of the users each.
@@ -225,7 +301,7 @@ fn phases_say_what_is_automatic() {
             s.spec = json!({"steps": [{"weights": {"canary": 100}}], "holdback_percent": 10});
             s.canary(|arm| arm.errors(0.05));
         }, RollBack, "with an error"),
-        ("blue and green with nobody held back, and a breaker opened", |s| { s.spec = json!({"steps": [{"weights": {"canary": 100}}]}); s.trip = true }, RollBack, "breaker"),
+        ("blue and green with nobody held back, and a breaker opened", |s| { s.spec = json!({"steps": [{"weights": {"canary": 100}}]}); s.trip = Some("canary") }, RollBack, "breaker"),
     ]);
 }
 
@@ -277,6 +353,32 @@ fn people_are_asked_where_the_spec_or_the_evidence_says_so() {
 fn look_first(s: &mut Situation) {
     s.spec = json!({"steps": [
         {"weights": {"canary": 10}, "look_first": true}, {"weights": {"canary": 100}}]});
+}
+
+/// No user comes twice, because there are none.
+fn drawn(s: &mut Situation) {
+    s.spec = json!({"unit": ["each_request"]});
+    s.users = 200_000;
+    s.both(|arm| arm.requests(1));
+}
+
+#[test]
+#[rustfmt::skip]
+fn each_request_may_be_a_unit() {
+    check(&[
+        ("each request's arm was drawn, and canary is as good", drawn, Promote, "surely under 1%, if requests fail independently of each other"),
+        ("each request's arm was drawn, and canary's answers are its model's", drawn, Promote, "under 1% of requests, if requests fail independently"),
+        ("each request's arm was drawn, and canary is broken", |s| { drawn(s); s.canary(|arm| arm.errors(0.05)) }, RollBack, "requests with an error at this step were on canary, which has 10% of requests"),
+        ("each request's arm was drawn, and canary is slow", |s| { drawn(s); s.canary(|arm| arm.slower(2.0)) }, RollBack, "requests with an answer slower than"),
+        ("each request's arm was drawn, and control's slow answers are still to come", |s| {
+            drawn(s);
+            s.users = 4_000;
+            s.control(|arm| arm.slower(0.0).under_way(0.6));
+            s.canary(|arm| arm.slower(1.0));
+        }, Hold, "not yet surely"),
+        ("each request's arm was drawn, and there were few", |s| { drawn(s); s.users = 10_000 }, Hold, "requests had an error first"),
+        ("each request's arm was drawn, and some of canary's are missing", |s| { drawn(s); s.arriving = 0.75 }, Hold, "planned ratio"),
+    ]);
 }
 
 #[test]
