@@ -71,6 +71,7 @@ pub fn decision(rollout: &str, sequence: u64, reason: &str) -> Sealed {
         deed: Deed::Pause,
         by: By::Person,
         from_step: 0,
+        drops: vec![],
         to_step: 0,
         reasons: vec![reason.to_owned()],
         previous_hash: NO_HASH.to_owned(),
