@@ -134,10 +134,12 @@ impl Judge {
         let path = call.path();
         let asked = |name: &str| {
             let mut parts = path.split(['?', '&']);
-            parts.find_map(|part| part.strip_prefix(name)).unwrap()
+            parts.find_map(|part| part.strip_prefix(name))
         };
-        let revision: Revision = asked("revision=").parse().unwrap();
-        let wait = Duration::from_secs(asked("wait=").parse().unwrap());
+        let revision: Revision = asked("revision=").unwrap().parse().unwrap();
+        // Who only says what it has waits for nothing.
+        let wait = asked("wait=").map_or(0, |wait| wait.parse().unwrap());
+        let wait = Duration::from_secs(wait);
         self.reached = self.reached.max(Some(revision));
         if let Some(refused) = call.headers.text("x-serinus-refused")
             && !self.refusals.contains(&refused)
