@@ -51,16 +51,22 @@ impl Load {
     /// Runs for this long.
     pub async fn run(&self, length: Duration, sequences: &Sequences) -> Result<Outcome> {
         let outcome = Rc::new(RefCell::new(Outcome::default()));
+        // Making one takes milliseconds: all connections share them.
+        let templates = self.rollouts.iter();
+        let templates: Vec<Template> = templates
+            .map(|(id, epoch)| Template::new(id, *epoch, false))
+            .collect();
+        let templates = Rc::new(RefCell::new(templates));
+        let mut connections = Vec::new();
+        for _ in 0..self.connections {
+            connections.push(Connection::open(self.port).await?);
+        }
         let start = Instant::now();
         let mut running = Vec::new();
-        for number in 0..self.connections {
+        for (connection, number) in connections.into_iter().zip(0..) {
             let sender = Sender {
-                connection: Connection::open(self.port).await?,
-                templates: self
-                    .rollouts
-                    .iter()
-                    .map(|(id, epoch)| Template::new(id, *epoch, false))
-                    .collect(),
+                connection,
+                templates: Rc::clone(&templates),
                 number,
                 load: LoadPart {
                     sessions: self.sessions,
@@ -108,7 +114,7 @@ struct LoadPart {
 
 struct Sender {
     connection: Connection,
-    templates: Vec<Template>,
+    templates: Rc<RefCell<Vec<Template>>>,
     number: u64,
     load: LoadPart,
     sequences: Sequences,
@@ -119,7 +125,8 @@ impl Sender {
     async fn run(mut self, start: Instant, end: Instant) -> Result<()> {
         // Each connection has the sessions `number`, `number + connections` and so on.
         let own = (self.load.sessions / self.load.connections).max(1);
-        let rollouts = self.templates.len() as u64;
+        let rollouts = self.templates.borrow().len() as u64;
+        let mut report = Vec::new();
         let mut random = Random::new(self.number);
         let mut due = start;
         if let Some(every) = self.load.every {
@@ -142,13 +149,17 @@ impl Sender {
             let session = self.number + (turn % own) * self.load.connections;
             let rollout = (session + turn) % rollouts;
             let sequence = self.sequences.next(session);
-            let template = &mut self.templates[rollout as usize];
             let per_rollout = self.load.users / rollouts;
-            let report = template.write(session, sequence, || {
-                rollout * per_rollout + random.below(per_rollout)
-            });
+            report.clear();
+            {
+                let mut templates = self.templates.borrow_mut();
+                let template = &mut templates[rollout as usize];
+                report.extend_from_slice(template.write(session, sequence, || {
+                    rollout * per_rollout + random.below(per_rollout)
+                }));
+            }
             loop {
-                let answer = self.connection.ask(report).await?;
+                let answer = self.connection.ask(&report).await?;
                 match answer.status {
                     200 => break,
                     429 | 503 => {

@@ -46,7 +46,6 @@ mod sharing;
 mod silent_judge;
 mod soak;
 mod sticky;
-mod store_trouble;
 mod stories;
 mod units;
 mod upgrades;

@@ -5,6 +5,7 @@ mod change;
 mod contract;
 mod damaged;
 mod shared;
+mod trouble;
 
 /// One test for each promise and backend.
 macro_rules! promises {

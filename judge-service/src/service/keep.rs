@@ -23,7 +23,10 @@ struct State {
     /// The last commit failed: the books may say what is not on disk, or not say what is.
     unknown: bool,
     asked: Option<Instant>,
+    /// The log says that it fails.
+    failing: bool,
     said: Option<Instant>,
+    said_over: Option<Instant>,
 }
 
 impl Service {
@@ -110,19 +113,27 @@ impl Trouble {
 
     fn say(&self, error: &StoreError) {
         let mut state = self.state();
-        if state.said.is_none_or(|said| said.elapsed() >= SAY_AGAIN) {
+        state.failing = true;
+        if is_due(state.said) {
             tracing::error!(%error, "the store fails; what was not stored is taken back, and workers are asked to wait");
             state.said = Some(Instant::now());
         }
     }
 
     fn is_over(&self) {
-        if self.state().said.take().is_some() {
+        let mut state = self.state();
+        // On a disk that is nearly full small changes fit and large ones do not.
+        if core::mem::take(&mut state.failing) && is_due(state.said_over) {
             tracing::info!("the store keeps again");
+            state.said_over = Some(Instant::now());
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn is_due(said: Option<Instant>) -> bool {
+    said.is_none_or(|said| said.elapsed() >= SAY_AGAIN)
 }

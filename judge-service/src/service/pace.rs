@@ -3,8 +3,8 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Reports a second that workers are asked for at most: a core takes some 10,000
-/// (`make bench-judge`), and has verdicts, plans and pages to do as well.
+/// Reports a second that workers are asked for at most: half of what a core took where it
+/// was measured (`make bench-judge`), since it has verdicts, plans and pages to do as well.
 const REPORTS_PER_SECOND: usize = 4_000;
 
 /// No more seldom, unless the judge was told so: what is not reported is not judged.

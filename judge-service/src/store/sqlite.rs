@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use futures_util::TryStreamExt;
 use serinus_core::plan::Revision;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Row, Sqlite as Database, SqlitePool, Transaction};
+use sqlx::{Connection, Row, Sqlite as Database, SqlitePool, Transaction};
 use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::time::Duration;
@@ -105,10 +105,20 @@ impl Store for Sqlite {
     }
 
     async fn commit(&self, change: Change) -> Result<(), StoreError> {
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        write(&mut transaction, change).await?;
-        transaction.commit().await?;
-        Ok(())
+        let mut connection = self.pool.acquire().await?;
+        let writing = async {
+            let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+            write(&mut transaction, change).await?;
+            transaction.commit().await?;
+            Ok(())
+        };
+        let written = writing.await;
+        if written.is_err() {
+            // On a full disk SQLite rolls back by itself, and sqlx, which does not notice,
+            // would begin no transaction on this connection any more.
+            connection.close_on_drop();
+        }
+        written
     }
 
     async fn decisions(&self, rollout: &str) -> Result<Vec<Sealed>, StoreError> {

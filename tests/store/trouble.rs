@@ -1,7 +1,6 @@
 //! A store that fails for a while: workers are asked to wait, nothing that was
 //! acknowledged is lost, nothing is counted twice, and the judge goes on by itself.
 
-use crate::world::{LIMIT, steady};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use serinus_tests::artefacts;
@@ -10,9 +9,12 @@ use serinus_tests::judge::Judge;
 use serinus_tests::lab::{CANARY, CONTROL};
 use serinus_tests::postgres::Postgres;
 use serinus_tests::wait;
+use std::time::Duration;
 use tokio::process::Command;
 
 const ID: &str = "trouble";
+
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// A worker as the judge sees it.
 struct Worker<'judge> {
@@ -177,6 +179,7 @@ async fn a_full_disk_is_waited_for() {
     assert_eq!(judge.process().unwrap().id(), Some(id), "it started anew");
     let acknowledged = worker.acknowledged;
     judge.kill().await.unwrap();
+    judge.command([&serinus]);
     judge.start().await.unwrap();
     let mut worker = Worker::new(&judge).await.unwrap();
     worker.acknowledged = acknowledged;
@@ -184,8 +187,16 @@ async fn a_full_disk_is_waited_for() {
 }
 
 async fn created(judge: &Judge) -> Result<()> {
+    // Its first step lasts longer than the test.
+    let spec = json!({
+        "id": ID,
+        "match": {"path_prefix": "/"},
+        "unit": [{"header": "x-user-id"}],
+        "arms": [{"name": CONTROL}, {"name": CANARY}],
+        "minimum": {"seconds": 86_000},
+    })
+    .to_string();
     wait::until("the judge to take a rollout", LIMIT, async || {
-        let spec = steady(ID).to_string();
         let reply = judge
             .call(Method::POST, "/v1/rollouts", Some(&spec))
             .await?;
