@@ -47,7 +47,7 @@ impl Template {
                 u64::from(!canary && slot % 100 == 7)
             };
             let answered = requests - errors;
-            let slow: Vec<u64> = if slot % 2 == 0 && answered > 0 {
+            let slow: Vec<u64> = if slot.is_multiple_of(2) && answered > 0 {
                 vec![answered, 1]
             } else {
                 vec![]

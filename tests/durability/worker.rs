@@ -110,8 +110,8 @@ impl Worker {
         let stands = place(key.as_bytes(), &rollout.salt);
         let unit = rollout.identity.hash(key.as_bytes());
         // A user is in a segment or is not, and fails always or never.
-        let in_segment = unit % 4 == 0 && !rollout.segments.is_empty();
-        let fails = unit % 23 == 0;
+        let in_segment = unit.is_multiple_of(4) && !rollout.segments.is_empty();
+        let fails = unit.is_multiple_of(23);
         let segment = in_segment.then_some(0);
         let arm = match segment.map(|index| &rollout.segments[index].to) {
             None => rollout.allocation.arm(stands.bucket),

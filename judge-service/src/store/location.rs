@@ -6,10 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 #[derive(Debug, Clone)]
-#[allow(
-    clippy::large_enum_variant,
-    reason = "there is one for each process"
-)]
+#[allow(clippy::large_enum_variant, reason = "there is one for each process")]
 pub enum Location {
     File(PathBuf),
     Postgres(PostgresUrl),
