@@ -192,7 +192,7 @@ impl Worker {
     /// Twenty requests of users whom nobody saw before.
     fn report(&self, canary_fails: bool) -> String {
         let arm = |name: &str, failed: u64| json!({"arm": name, "slots": [[self.sequence % 256, 10, 10, failed, 10_000, []]]});
-        let unit = |number: u64| format!("{:016x}", self.sequence * 1_000 + number);
+        let unit = |number: u64| self.sequence * 1_000 + number;
         let failed = if canary_fails { 10 } else { 0 };
         let failures: Vec<Value> = (0..failed).map(|number| json!([unit(number), 1])).collect();
         json!({

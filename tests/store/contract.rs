@@ -83,7 +83,7 @@ pub async fn what_is_committed_is_loaded(backend: &mut Backend) {
         };
         assert_eq!(entry.rollout, rollout("digits"));
         assert_eq!(entry.identity_key, KEY);
-        assert_eq!(entry.sums, [counted.clone()]);
+        assert_eq!(entry.sums, std::slice::from_ref(&counted));
         assert_eq!(
             units(entry),
             BTreeMap::from([(0, seen(2)), (u64::MAX, seen(1))])

@@ -1,5 +1,13 @@
 //! What a store promises, asked of each backend: SQLite's file and a real PostgreSQL.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test says what is wrong by panicking"
+)]
+
 mod backend;
 mod change;
 mod contract;

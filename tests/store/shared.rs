@@ -187,7 +187,8 @@ async fn news_comes_at_once() {
     for counter in 1..=40 {
         let letters = [letter(LetterKind::Report, "body")];
         let (posted, heard) = tokio::join!(follower.post(&letters), leader.news());
-        (posted.unwrap(), heard.unwrap());
+        posted.unwrap();
+        heard.unwrap();
         // What it posted itself is news to the follower, too.
         follower.news().await.unwrap();
         let change = Change {
@@ -198,7 +199,8 @@ async fn news_comes_at_once() {
             ..Change::default()
         };
         let (committed, heard) = tokio::join!(leader.commit(change), follower.news());
-        (committed.unwrap(), heard.unwrap());
+        committed.unwrap();
+        heard.unwrap();
         leader.news().await.unwrap();
     }
     assert!(
