@@ -18,7 +18,7 @@ use crate::domain::decision::{By, Decision, Deed, Evidence, NO_HASH, Sealed};
 use crate::domain::layers::Part;
 use crate::domain::plan::{Keyed, Terms, build};
 use crate::domain::spec::InLayer;
-use crate::domain::{Millis, Phase, Rollout};
+use crate::domain::{Delivered, Millis, Phase, Rollout};
 use crate::store::{Change, Loaded};
 use serinus_core::plan::{Plan, Revision};
 use serinus_core::report::Report;
@@ -128,10 +128,23 @@ impl Books {
         self.change.deleted.push(id.to_owned());
     }
 
+    /// Keeps what can be said by now of how decisions reached the workers.
+    pub fn measure_delivery(&mut self, of: impl Fn(Revision) -> Option<Delivered>) {
+        for entry in &mut self.rollouts {
+            entry.measure_delivery(&of);
+        }
+    }
+
+    fn next_revision(&self) -> Revision {
+        Revision {
+            generation: self.revision.generation.max(1),
+            counter: self.revision.counter + 1,
+        }
+    }
+
     /// The plan of the current state, under the next revision.
     pub fn next_plan(&mut self, terms: &Terms) -> Plan {
-        self.revision.generation = self.revision.generation.max(1);
-        self.revision.counter += 1;
+        self.revision = self.next_revision();
         self.change.revision = Some(self.revision);
         self.plan(terms)
     }
@@ -296,6 +309,7 @@ impl Books {
     /// # Errors
     /// No such rollout, or evidence that JSON cannot write.
     pub fn decide(&mut self, id: &str, made: Made) -> Result<Sealed, String> {
+        let plan = self.next_revision();
         let entry = self
             .entry_mut(id)
             .ok_or_else(|| format!("there is no rollout `{id}`"))?;
@@ -319,6 +333,7 @@ impl Books {
         })
         .map_err(|error| error.to_string())?;
         entry.last_decision = Some((sequence, sealed.hash.clone()));
+        entry.goes_out(sequence, plan);
         entry.touch();
         self.change.decisions.push(sealed.clone());
         Ok(sealed)

@@ -36,6 +36,12 @@ fn file(wire: &Wire, name: &str, content: &str) -> String {
     path.display().to_string()
 }
 
+/// What the lab's proxies have where, as a file.
+fn plugin(wire: &Wire) -> String {
+    let wasm = artefacts::wasm().unwrap();
+    file(wire, "plugin.json", &xds_plugin(&wasm).unwrap())
+}
+
 async fn served(wire: &Wire, arm_of: impl Fn(&str) -> Arm) -> Result<bool> {
     for key in keys(24) {
         if wire.arm_of(&key).await? != arm_of(&key) {
@@ -49,11 +55,7 @@ async fn served(wire: &Wire, arm_of: impl Fn(&str) -> Arm) -> Result<bool> {
 async fn an_envoy_follows_the_file_that_is_written_for_it() {
     let _turn = turn().await;
     let wire = Wire::start(&[]).await;
-    let plugin = file(
-        &wire,
-        "plugin.json",
-        &xds_plugin(&artefacts::wasm().unwrap()).unwrap(),
-    );
+    let plugin = plugin(&wire);
     // The file that Envoy watches: until now the one that polls.
     let watched = wire.folder().join("serinus.yaml").display().to_string();
     let command = serinus(
@@ -93,11 +95,7 @@ async fn an_envoy_follows_the_file_that_is_written_for_it() {
 async fn a_file_that_is_put_back_moves_nobody_back() {
     let _turn = turn().await;
     let wire = Wire::start(&[]).await;
-    let plugin = file(
-        &wire,
-        "plugin.json",
-        &xds_plugin(&artefacts::wasm().unwrap()).unwrap(),
-    );
+    let plugin = plugin(&wire);
     let watched = wire.folder().join("serinus.yaml");
     let path = watched.display().to_string();
     let write = ["--as", "ecds", "--plugin", &plugin, "--output", &path];

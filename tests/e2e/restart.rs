@@ -15,6 +15,7 @@ async fn nothing_is_lost_and_nothing_counted_twice() {
     lab.judge.create(&steady(ID)).await.unwrap();
     settled(&lab).await.unwrap();
     let load = lab.load(400, 3_000).unwrap();
+    lab.judge.converged(ID, 2, LIMIT).await.unwrap();
     lab.judge.act(ID, "promote", "to 25%").await.unwrap();
     wait::until("1,000 requests in the books", LIMIT, async || {
         let status = lab.judge.status(ID).await?;
@@ -23,6 +24,16 @@ async fn nothing_is_lost_and_nothing_counted_twice() {
     })
     .await
     .unwrap();
+    // Two workers have what was decided, and it is measured how fast.
+    let delivered = wait::until("the promotion to be delivered", LIMIT, async || {
+        let decisions = lab.judge.decisions(ID).await?;
+        Ok(decisions.last().and_then(|last| last.delivered.clone()))
+    })
+    .await
+    .unwrap();
+    assert_eq!((delivered.workers, delivered.missing), (2, 0));
+    assert!(delivered.first_worker_ms.is_some());
+    assert!(delivered.first_worker_ms <= delivered.last_worker_ms);
 
     for _ in 0..2 {
         lab.judge.kill().await.unwrap();
@@ -62,4 +73,5 @@ async fn nothing_is_lost_and_nothing_counted_twice() {
         .map(|decision| decision.action.as_str())
         .collect();
     assert_eq!(actions, ["create", "promote"], "a restart decides nothing");
+    assert_eq!(decisions[1].delivered, Some(delivered));
 }

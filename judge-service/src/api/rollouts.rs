@@ -2,6 +2,7 @@
 
 use super::body;
 use super::problem::Problem;
+use crate::domain::Delivered;
 use crate::domain::decision::{By, Deed, Sealed};
 use crate::domain::{Millis, RolloutSpec};
 use crate::service::status::Status;
@@ -40,6 +41,9 @@ pub struct DecisionSummary {
     hash: String,
     previous_hash: String,
     has_evidence: bool,
+    /// How long it took to reach the workers; not while it is under way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delivered: Option<Delivered>,
 }
 
 pub async fn list(State(service): Service_) -> Result<Json<Vec<Status>>, Problem> {
@@ -163,9 +167,12 @@ pub async fn decisions(
     Path(id): Path<String>,
 ) -> Result<Json<Vec<DecisionSummary>>, Problem> {
     let sealed = service.decisions(&id).await?;
-    Ok(Json(
-        sealed.into_iter().map(DecisionSummary::from).collect(),
-    ))
+    let mut delivered = service.delivered(&id).await?;
+    let summary = |sealed: Sealed| {
+        let delivered = delivered.remove(&sealed.decision.sequence);
+        DecisionSummary::of(sealed, delivered)
+    };
+    Ok(Json(sealed.into_iter().map(summary).collect()))
 }
 
 /// All decisions with their evidence: what `serinus replay` checks from end to end.
@@ -201,8 +208,8 @@ async fn known(service: &Service, id: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-impl From<Sealed> for DecisionSummary {
-    fn from(sealed: Sealed) -> Self {
+impl DecisionSummary {
+    fn of(sealed: Sealed, delivered: Option<Delivered>) -> Self {
         let Sealed { hash, decision } = sealed;
         Self {
             sequence: decision.sequence,
@@ -216,6 +223,7 @@ impl From<Sealed> for DecisionSummary {
             hash,
             previous_hash: decision.previous_hash,
             has_evidence: decision.evidence.is_some(),
+            delivered,
         }
     }
 }

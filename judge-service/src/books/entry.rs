@@ -4,9 +4,10 @@ use super::requests::{self, NEVER};
 use crate::domain::evidence::{NewUsers, Workers};
 use crate::domain::sums::{Firsts, Trip};
 use crate::domain::units::{Units, mark, pack};
-use crate::domain::{Bundle, EpochSums, Millis, Rollout, evidence};
+use crate::domain::{Bundle, Delivered, EpochSums, Millis, Rollout, evidence};
 use crate::store::{Change, LoadedRollout, SumsChange, UnitsChange};
 use serinus_core::identity::UnitHash;
+use serinus_core::plan::Revision;
 use serinus_core::plan::compiled::MAX_EDGES;
 use serinus_core::report::RolloutReport;
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,6 +39,8 @@ pub struct Entry {
     dirty_sums: BTreeSet<usize>,
     /// users, some more than once,
     dirty_units: Vec<UnitHash>,
+    /// Decisions whose way to the workers is not measured yet, with their plans.
+    under_way: Vec<(u64, Revision)>,
     /// and the rollout.
     dirty: bool,
 }
@@ -54,6 +57,7 @@ impl Entry {
             last_decision: None,
             dirty_sums: BTreeSet::new(),
             dirty_units: Vec::new(),
+            under_way: Vec::new(),
             dirty: true,
         };
         entry.open_epochs();
@@ -71,8 +75,26 @@ impl Entry {
             last_decision: loaded.last_decision,
             dirty_sums: BTreeSet::new(),
             dirty_units: Vec::new(),
+            under_way: Vec::new(),
             dirty: false,
         }
+    }
+
+    /// A decision goes out with this plan.
+    pub(super) fn goes_out(&mut self, decision: u64, plan: Revision) {
+        self.under_way.push((decision, plan));
+    }
+
+    /// Keeps what can be said by now of how decisions reached the workers.
+    pub(super) fn measure_delivery(&mut self, of: impl Fn(Revision) -> Option<Delivered>) {
+        self.under_way.retain(|&(decision, plan)| match of(plan) {
+            None => true,
+            Some(delivered) => {
+                self.rollout.delivered.insert(decision, delivered);
+                self.dirty = true;
+                false
+            }
+        });
     }
 
     /// To be called after the rollout was changed.
@@ -97,7 +119,10 @@ impl Entry {
         Bundle {
             version: evidence::VERSION,
             now_ms: now,
-            rollout: self.rollout.clone(),
+            rollout: Rollout {
+                delivered: BTreeMap::new(),
+                ..self.rollout.clone()
+            },
             sums: self
                 .sums
                 .iter()

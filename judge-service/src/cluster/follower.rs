@@ -1,6 +1,7 @@
 //! What a judge does that does not judge: it takes reports, and hears of workers, for
 //! the one that does.
 
+use crate::books;
 use crate::domain::Millis;
 use crate::service::{Delivery, Heard, IngestError, Poll};
 use crate::store::{Letter, LetterKind, Shared};
@@ -77,8 +78,9 @@ impl Follower {
     /// judges counts them, and refuses what is wrong in them.
     ///
     /// # Errors
-    /// A database that does not take them now.
+    /// A report that can be of no worker, or a database that does not take it now.
     pub async fn report(&self, report: &Report, body: Vec<u8>) -> Result<(), IngestError> {
+        books::check(report)?;
         let (done, answer) = oneshot::channel();
         self.reports
             .try_send(Taken { body, done })

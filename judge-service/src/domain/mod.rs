@@ -4,6 +4,7 @@
 
 pub mod check;
 pub mod decision;
+pub mod delivered;
 pub mod evidence;
 pub mod layers;
 mod packed;
@@ -14,6 +15,7 @@ pub mod sums;
 pub mod trial;
 pub mod units;
 
+pub use delivered::Delivered;
 pub use evidence::{Action, Bundle, Metric, MetricEvidence, SrmEvidence, Verdict};
 pub use rollout::{Epoch, Phase, Rollout};
 pub use spec::RolloutSpec;

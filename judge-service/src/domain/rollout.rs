@@ -1,8 +1,8 @@
 //! Where a rollout stands, and how it moves. Every move starts a new epoch.
 
-use super::Millis;
 use super::check::weights;
 use super::spec::{RolloutSpec, Step};
+use super::{Delivered, Millis};
 use serde::{Deserialize, Serialize};
 use serinus_core::allocation::{Allocation, Range};
 use serinus_core::bucket::BUCKETS;
@@ -33,6 +33,9 @@ pub struct Rollout {
     /// Its buckets of its layer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layer_part: Option<super::layers::Part>,
+    /// How decisions reached the workers, by their numbers; no evidence has it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub delivered: BTreeMap<u64, Delivered>,
     /// All epochs, oldest first; the last one is now.
     pub epochs: Vec<Epoch>,
 }
@@ -203,6 +206,7 @@ impl Rollout {
             step_since_ms: now,
             dropped: BTreeMap::new(),
             layer_part: None,
+            delivered: BTreeMap::new(),
             epochs: Vec::new(),
         };
         if rollout.spec.arms.iter().any(|arm| arm.ready.is_some()) {

@@ -363,7 +363,8 @@ export function decisions(rollout, made, now) {
         h("strong", { class: ["roll_back", "drop"].includes(d.action) ? "bad" : "" }, ACTIONS[d.action] ?? label(d.action).replaceAll("_", " ")),
         d.drops?.length > 0 && h("span", null, d.drops.join(", ")),
         d.from_step != null && d.to_step != null && d.from_step !== d.to_step && h("span", null, `${stepName(d.from_step)} → ${stepName(d.to_step)}`),
-        h("span", { class: "soft" }, `by ${d.by === "judge" ? "the judge" : d.by === "person" ? "a person" : label(d.by)}`)),
+        h("span", { class: "soft" }, `by ${d.by === "judge" ? "the judge" : d.by === "person" ? "a person" : label(d.by)}`),
+        d.delivered?.last_worker_ms != null && h("span", { class: "soft" }, words.delivered(d.delivered))),
       (d.reasons ?? []).filter(Boolean).map((reason) => h("p", null, reason)),
       h("p", { class: "soft row" },
         d.by === "judge" && h("a", {

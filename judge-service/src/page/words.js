@@ -183,6 +183,12 @@ export function reasons(rollout, decisions) {
   return rollout.evaluation?.reasons ?? [];
 }
 
+/** How a decision reached the workers. */
+export function delivered({ workers = 0, missing = 0, first_worker_ms: first, last_worker_ms: last }) {
+  const reached = `at the first of ${count(workers)} workers after ${span(first ?? last)}, at the last after ${span(last)}`;
+  return missing > 0 ? `${reached}; ${count(missing)} never had it` : reached;
+}
+
 /** How far the last plan has come, as proof rather than hope. */
 export function reach(delivery) {
   if (!delivery) return null;

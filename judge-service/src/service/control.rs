@@ -64,7 +64,13 @@ impl Service {
             .map(|entry| entry.rollout.spec.id.clone())
             .collect();
         looks.retain(|id, _| ids.contains(id));
-        let workers = self.delivery.heard_of(self.now());
+        let now = self.now();
+        let workers = self.delivery.heard_of(now);
+        books.measure_delivery(|plan| self.delivery.delivered(plan, now));
+        // A failure is logged where it is handled.
+        if self.commit(&mut books).await.is_err() {
+            return busy;
+        }
         if self.pace.heed(workers.serving) {
             self.put_in_force(&mut books).await;
         }
@@ -98,7 +104,6 @@ impl Service {
     }
 
     async fn put_in_force(&self, books: &mut Books) {
-        // A failure is logged where it is handled; the next look tries again.
         if self.publish(books).await.is_err() {
             tracing::warn!("the verdict is not in force; the next look judges anew");
         }

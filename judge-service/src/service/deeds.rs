@@ -7,12 +7,13 @@ use crate::domain::check::check;
 use crate::domain::decision::{By, Deed, Sealed};
 use crate::domain::layers;
 use crate::domain::plan::{Keyed, Terms, build};
-use crate::domain::{Phase, Rollout, RolloutSpec};
+use crate::domain::{Delivered, Phase, Rollout, RolloutSpec};
 use crate::forecast;
 use crate::store::StoreError;
 use serinus_core::json::FieldError;
 use serinus_core::plan::compiled::{MAX_ROLLOUTS, MAX_SUMS, sums_of};
 use serinus_core::plan::{self, Revision};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 #[derive(Debug, thiserror::Error)]
@@ -214,6 +215,17 @@ impl Service {
         Ok(self.store.decisions(id).await?)
     }
 
+    /// How decisions reached the workers, by their numbers.
+    ///
+    /// # Errors
+    /// No such rollout, or a store that fails.
+    pub async fn delivered(&self, id: &str) -> Result<BTreeMap<u64, Delivered>, DeedError> {
+        let books = self.books().await?;
+        let entry = books.entry(id);
+        let entry = entry.ok_or_else(|| DeedError::Unknown(id.to_owned()))?;
+        Ok(entry.rollout.delivered.clone())
+    }
+
     /// # Errors
     /// A store that cannot be read.
     pub async fn decision(&self, id: &str, sequence: u64) -> Result<Option<Sealed>, DeedError> {
@@ -236,17 +248,22 @@ impl Service {
         let Ok(mut books) = self.books().await else {
             return;
         };
-        self.overtake_in(&mut books, seen).await;
+        if self.overtake_in(&mut books, seen).await.is_err() {
+            tracing::warn!("the new generation is not in force; the next poll tries again");
+        }
     }
 
-    pub(super) async fn overtake_in(&self, books: &mut Books, seen: Revision) {
+    pub(super) async fn overtake_in(
+        &self,
+        books: &mut Books,
+        seen: Revision,
+    ) -> Result<(), StoreError> {
         if seen > books.revision() {
             tracing::warn!(%seen, ours = %books.revision(), "a worker knows a later plan: starting a new generation");
             books.overtake(seen, self.now());
-            if self.publish(books).await.is_err() {
-                tracing::warn!("the new generation is not in force; the next poll tries again");
-            }
+            self.publish(books).await?;
         }
+        Ok(())
     }
 
     async fn decided(
@@ -403,7 +420,6 @@ mod tests {
     use super::*;
     use crate::domain::check::tests::{spec, spec_json};
     use serde_json::json;
-    use std::collections::BTreeMap;
 
     /// Each has 16 arms in 31 segments and the rest: 512 sums.
     fn large(number: usize) -> RolloutSpec {

@@ -2,12 +2,13 @@
 
 use super::Poll;
 use super::proxies::Proxies;
-use crate::domain::Millis;
 use crate::domain::evidence::Workers;
+use crate::domain::{Delivered, Millis};
 use bytes::Bytes;
 use serde::Serialize;
 use serinus_core::plan::{Plan, Revision};
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
@@ -24,7 +25,7 @@ pub(super) const GONE_MS: Millis = 600_000;
 /// Sessions kept at most; the longest silent go first.
 const MAX_SESSIONS: usize = 50_000;
 
-/// Revisions whose arrival is remembered.
+/// Revisions whose arrivals are remembered.
 const MAX_ROUNDS: usize = 256;
 
 /// The plan as it goes out.
@@ -53,6 +54,8 @@ struct State {
 
 struct Session {
     node: String,
+    /// When it was first heard.
+    since_ms: Millis,
     revision: Option<Revision>,
     seen_ms: Millis,
     refused: Option<String>,
@@ -62,6 +65,7 @@ struct Session {
 
 struct Round {
     published_ms: Millis,
+    first_arrival_ms: Option<Millis>,
     last_arrival_ms: Option<Millis>,
 }
 
@@ -131,6 +135,7 @@ impl Delivery {
             plan.revision,
             Round {
                 published_ms: now,
+                first_arrival_ms: None,
                 last_arrival_ms: None,
             },
         );
@@ -147,12 +152,8 @@ impl Delivery {
         state.make_room(now);
         let entry = state.session(&poll.session, now);
         entry.node.clone_from(&poll.node);
-        let arrived = entry.revision != Some(poll.revision) && entry.serves;
-        entry.revision = Some(poll.revision);
         entry.refused.clone_from(&poll.refused);
-        if arrived && let Some(round) = state.rounds.get_mut(&poll.revision) {
-            round.last_arrival_ms = Some(now);
-        }
+        state.arrived(&poll.session, poll.revision, now);
     }
 
     /// A worker sent a report or samples.
@@ -167,16 +168,43 @@ impl Delivery {
     pub fn reported(&self, session: &str, revision: Option<Revision>, now: Millis) {
         let mut state = self.state();
         state.make_room(now);
-        let entry = state.session(session, now);
-        entry.serves = true;
-        if let Some(revision) = revision
-            && entry.revision < Some(revision)
-        {
-            entry.revision = Some(revision);
-            if let Some(round) = state.rounds.get_mut(&revision) {
-                round.last_arrival_ms = Some(now);
-            }
+        state.session(session, now).serves = true;
+        if let Some(revision) = revision {
+            state.arrived(session, revision, now);
         }
+    }
+
+    /// How a plan has reached the workers: once all have it that served when it went out,
+    /// or once those that have not are not waited for any more.
+    #[must_use]
+    pub fn delivered(&self, revision: Revision, now: Millis) -> Option<Delivered> {
+        let state = self.state();
+        let Some(round) = state.rounds.get(&revision) else {
+            // Hundreds of plans went out since, and nobody knows any more.
+            let oldest = state.rounds.first_key_value();
+            return oldest
+                .is_some_and(|(&oldest, _)| oldest > revision)
+                .then(|| Delivered::unknown(revision));
+        };
+        let took = |arrival: Option<Millis>| Some(arrival?.saturating_sub(round.published_ms));
+        let served = state.sessions.values().filter(|session| {
+            session.serves
+                && session.since_ms <= round.published_ms
+                && session.seen_ms.saturating_add(SILENT_MS) >= round.published_ms
+        });
+        let (have, have_not): (Vec<_>, Vec<_>) =
+            served.partition(|session| session.revision >= Some(revision));
+        let waits = now < round.published_ms.saturating_add(MISSED_MS);
+        if waits && (have.is_empty() || !have_not.is_empty()) {
+            return None;
+        }
+        Some(Delivered {
+            revision,
+            workers: have.len(),
+            missing: have_not.len(),
+            first_worker_ms: took(round.first_arrival_ms),
+            last_worker_ms: took(round.last_arrival_ms),
+        })
     }
 
     /// What proxies on ECDS say, and said.
@@ -281,6 +309,7 @@ impl State {
             .entry(id.to_owned())
             .or_insert_with(|| Session {
                 node: String::new(),
+                since_ms: now,
                 revision: None,
                 seen_ms: now,
                 refused: None,
@@ -289,6 +318,31 @@ impl State {
         // What another judge heard comes later than what this one did.
         session.seen_ms = session.seen_ms.max(now);
         session
+    }
+
+    /// A worker has this plan, and with it those between. Its plan never gets older; what
+    /// says so comes late. A worker that came after a plan says nothing of how long that
+    /// took.
+    fn arrived(&mut self, session: &str, revision: Revision, now: Millis) {
+        let Some(session) = self.sessions.get_mut(session) else {
+            return;
+        };
+        let before = session.revision;
+        if before >= Some(revision) {
+            return;
+        }
+        session.revision = Some(revision);
+        if !session.serves {
+            return;
+        }
+        let since_ms = session.since_ms;
+        let after = before.map_or(Bound::Unbounded, Bound::Excluded);
+        for (_, round) in self.rounds.range_mut((after, Bound::Included(revision))) {
+            if since_ms <= round.published_ms {
+                round.first_arrival_ms.get_or_insert(now);
+                round.last_arrival_ms = Some(now);
+            }
+        }
     }
 
     fn make_room(&mut self, now: Millis) {
@@ -407,6 +461,33 @@ mod tests {
             Some(7)
         );
         assert_eq!(delivery.convergence(200_000).silent, 2);
+    }
+
+    #[test]
+    fn a_decision_is_delivered_once_all_have_it_that_served_then() {
+        let delivery = Delivery::empty();
+        delivery.give_out(Published::of(&plan(1)), 0);
+        for session in ["worker-1", "worker-2"] {
+            delivery.reported(session, Some(plan(1).revision), 10);
+        }
+        delivery.give_out(Published::of(&plan(2)), 100);
+        delivery.give_out(Published::of(&plan(3)), 150);
+        let took = |counter, now| {
+            let delivered = delivery.delivered(plan(counter).revision, now)?;
+            let (first, last) = (delivered.first_worker_ms, delivered.last_worker_ms);
+            Some((delivered.workers, delivered.missing, first, last))
+        };
+        delivery.polled(&poll("worker-1", 2), 103);
+        assert_eq!(took(2, 104), None);
+        // One that came later had nothing to wait for, and the second skips a plan.
+        delivery.reported("worker-3", Some(plan(2).revision), 120);
+        delivery.polled(&poll("worker-2", 3), 160);
+        assert_eq!(took(2, 161), Some((2, 0, Some(3), Some(60))));
+        assert_eq!(took(3, 161), None);
+        // What is said late changes nothing, and nobody is waited for without end.
+        delivery.polled(&poll("worker-2", 2), 170);
+        assert_eq!(took(3, 150 + MISSED_MS), Some((1, 2, Some(10), Some(10))));
+        assert_eq!(took(4, 200), None);
     }
 
     #[test]

@@ -52,9 +52,13 @@ impl Service {
     /// are read again, which [`Self::books`] does.
     ///
     /// # Errors
-    /// The store's.
+    /// The store's; or an earlier commit by whoever holds the books had failed: what it
+    /// had is lost, and what rests on that must not be kept.
     pub(super) async fn commit(&self, books: &mut Books) -> Result<(), StoreError> {
         let change = books.take_change(self.now());
+        if self.trouble.state().unknown {
+            return Err(StoreError::Failing);
+        }
         if change.is_empty() {
             return Ok(());
         }

@@ -61,7 +61,7 @@ impl Service {
             books.read_letter(*position);
         }
         if newest > books.revision() {
-            self.overtake_in(books, newest).await;
+            self.overtake_in(books, newest).await?;
         }
         self.commit(books).await?;
         let mut live = self.live();

@@ -115,15 +115,9 @@ impl Service {
         delivery: Arc<Delivery>,
         clock: fn() -> Millis,
     ) -> Result<Arc<Self>, StoreError> {
-        let mut books = Books::from_loaded(store.load().await?);
+        let books = Books::from_loaded(store.load().await?);
         let models = Models::new(settings.models.clone());
         models.load_all(books.entries().iter().map(|entry| &entry.rollout));
-        let plan = Published::of(&books.next_plan(&settings.terms));
-        if shared.is_some() {
-            books.give_out(plan.bytes.to_vec());
-        }
-        store.commit(books.take_change(clock())).await?;
-        delivery.give_out(plan, clock());
         let (ingest, reports) = mpsc::unbounded_channel();
         let (samples, work) = reference::queue();
         let service = Arc::new(Self {
@@ -146,6 +140,7 @@ impl Service {
             overruled: Notify::new(),
             stopped: watch::Sender::new(false),
         });
+        service.publish(&mut *service.books.lock().await).await?;
         service.runs("ingestion", Arc::clone(&service).take_reports(reports));
         service.runs("the control loop", Arc::clone(&service).control());
         service.runs("readiness", Arc::clone(&service).watch_readiness());

@@ -151,6 +151,8 @@ mod tests {
               connection_keepalive: { interval: 5s, timeout: 5s }
 "#;
 
+    const HTTP2_CHECKS: &str = "\n          codec_client_type: HTTP2\n";
+
     #[test]
     fn the_two_configurations_differ_where_they_say_so_and_nowhere_else() {
         let lines = |file: &str| -> String {
@@ -168,6 +170,7 @@ mod tests {
                 "\n                        path_config_source: { path: envoy/serinus.yaml }\n",
             ),
             (HTTP2, "\n"),
+            (HTTP2_CHECKS, "\n"),
         ] {
             assert_eq!(ecds.matches(only_there).count(), 1, "{only_there}");
             ecds = ecds.replacen(only_there, instead, 1);

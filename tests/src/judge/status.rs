@@ -105,8 +105,19 @@ pub struct Delivery {
     pub decided_to_last_worker_ms: Option<u64>,
 }
 
+/// How a decision reached the workers.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Delivered {
+    pub workers: u32,
+    pub missing: u32,
+    pub first_worker_ms: Option<u64>,
+    pub last_worker_ms: Option<u64>,
+}
+
 #[derive(Debug, Clone, Deserialize)]
 pub struct Decision {
+    #[serde(default)]
+    pub delivered: Option<Delivered>,
     pub sequence: u64,
     pub at_ms: u64,
     pub action: String,
