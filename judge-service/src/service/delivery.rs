@@ -12,8 +12,8 @@ use tokio::sync::watch;
 
 mod sessions;
 
-pub(super) use sessions::GONE_MS;
-use sessions::{Round, SILENT_MS, State};
+pub(super) use sessions::{GONE_MS, SILENT_MS};
+use sessions::{Round, State};
 
 /// A worker that is silent for longer is no longer waited for: in a fleet that scales,
 /// proxies come and go.

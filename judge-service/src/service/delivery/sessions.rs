@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 
 /// A worker that has not called for this long is silent: three times the longest poll.
-pub(super) const SILENT_MS: Millis = 30_000;
+pub(in crate::service) const SILENT_MS: Millis = 30_000;
 
 /// A session that has not called for this long is gone, with its Envoy.
 pub(in crate::service) const GONE_MS: Millis = 600_000;
