@@ -3,7 +3,7 @@
 
 use crate::wire::http1::{self, request};
 use crate::wire::{self, Counts, ID, Wire, arm_at_half, options, user};
-use crate::world::{LIMIT, keys, settled_by, turn};
+use crate::world::{LIMIT, keys, settled_by, steady, turn};
 use reqwest::Method;
 use serde_json::{Value, json};
 use serinus_tests::envoy::Edit;
@@ -207,5 +207,40 @@ async fn a_proxy_that_claims_to_be_another_is_noticed() {
         ("reports_duplicate", 2),
     ] {
         assert_eq!(counters[name], count, "{name} in {counters}");
+    }
+    let said = notices(&judge, ID).await;
+    assert!(
+        said.contains("6 reports of workers never arrived"),
+        "{said}"
+    );
+}
+
+async fn notices(judge: &Judge, id: &str) -> String {
+    let rollout = get(judge, &format!("/v1/rollouts/{id}")).await;
+    rollout["notices"].to_string()
+}
+
+/// It is created, since only its owner knows what it is worth, and says what it cannot see.
+#[tokio::test(flavor = "multi_thread")]
+async fn more_segments_than_evidence_could_serve_are_named_with_the_numbers() {
+    let (_folder, judge, _) = judge().await;
+    let mut spec = steady("sliced");
+    let of = |country: usize| {
+        let name = format!("country-{country}");
+        json!({"name": name, "when": [{"header": "x-country", "in": [name]}]})
+    };
+    spec["segments"] = (0..20).map(of).collect();
+    for (per_minute, blind) in [(40.0, true), (1e6, false)] {
+        spec["id"] = json!(format!("sliced-{blind}"));
+        spec["match"] = json!({"host": format!("{blind}.example")});
+        spec["expected"] = json!({"requests_per_minute": per_minute, "error_rate": 0.01});
+        // A week at a step: what a small service may want.
+        spec["deadline"] = json!({"seconds": 7 * 86_400});
+        spec["minimum"] = json!({"seconds": 60, "exposures": 50});
+        judge.create(&spec).await.unwrap();
+        let said = notices(&judge, &format!("sliced-{blind}")).await;
+        let named = said.contains("segment country-0 has about 19,000 requests to compare")
+            && said.contains("19 other segments are like it");
+        assert_eq!(named, blind, "{said}");
     }
 }

@@ -2,6 +2,7 @@
 //! The one that judges is killed, frozen and cut off, and nothing is lost.
 
 use crate::world::{LIMIT, steady};
+use crate::xds::{Proxy, client, proxies_are, serve_ecds, subscribe};
 use reqwest::Method;
 use serde_json::{Value, json};
 use serinus_tests::failure::{During, Result};
@@ -47,6 +48,7 @@ impl Judges {
             std::fs::create_dir(&own)?;
             let mut judge = Judge::new(&own)?;
             judge.store(&database.url_by(line.port()));
+            serve_ecds(&mut judge, &own)?;
             judge.start().await?;
             judges.push(judge);
             lines.push(line);
@@ -349,4 +351,40 @@ async fn evidence_that_others_took_rolls_back() {
         judges.chain_holds(follower).await.unwrap(),
         ["create", "roll_back"]
     );
+}
+
+/// A proxy on ECDS speaks to one judge, and the one that judges knows what it says; so
+/// does the next one, which was never told of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_proxy_says_to_one_judge_the_one_that_judges_knows() {
+    let mut judges = Judges::start(3).await.unwrap();
+    let leader = judges.leader(&[]).await.unwrap();
+    let follower = (leader + 1) % 3;
+    let mut client = client(&judges.judges[follower]).await;
+    let mut proxy = Proxy::open(&mut client, subscribe("refuses", &["serinus"])).await;
+    let first = proxy.response().await.unwrap();
+    proxy.answer(&first.nonce, None).await;
+    judges.judges[leader].create(&steady(ID)).await.unwrap();
+    let second = proxy.response().await.unwrap();
+    proxy.answer(&second.nonce, Some("not with me")).await;
+
+    let refuses = |proxies: &Value| {
+        let proxy = &proxies[0];
+        proxy["connected"] == true && !proxy["accepted"].is_null() && proxy["why"] == "not with me"
+    };
+    proxies_are(&judges.judges[leader], refuses).await;
+    let workers = judges.judges[leader]
+        .call(Method::GET, "/v1/workers", None)
+        .await
+        .unwrap();
+    assert_eq!(workers.body[0]["refused"], "not with me", "{workers:?}");
+
+    judges.judges[leader].kill().await.unwrap();
+    let next = judges.leader(&[leader]).await.unwrap();
+    proxies_are(&judges.judges[next], refuses).await;
+    drop(proxy);
+    proxies_are(&judges.judges[next], |proxies| {
+        proxies[0]["connected"] == false
+    })
+    .await;
 }

@@ -15,6 +15,7 @@ use serinus_tests::envoy::xds_plugin;
 use serinus_tests::failure::{During, Result};
 use serinus_tests::judge::Judge;
 use serinus_tests::wait;
+use std::path::Path;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt;
@@ -29,14 +30,20 @@ const TYPE_URL: &str = "type.googleapis.com/envoy.config.core.v3.TypedExtensionC
 async fn judge() -> (Judge, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let mut judge = Judge::new(folder.path()).unwrap();
-    let plugin = folder.path().join("xds-plugin.json");
-    std::fs::write(&plugin, xds_plugin(&artefacts::wasm().unwrap()).unwrap()).unwrap();
-    judge.option("--xds-plugin", &plugin.display().to_string());
+    serve_ecds(&mut judge, folder.path()).unwrap();
     judge.start().await.unwrap();
     (judge, folder)
 }
 
-async fn client(judge: &Judge) -> Client {
+/// Has a judge that is not started yet serve ECDS.
+pub fn serve_ecds(judge: &mut Judge, folder: &Path) -> Result<()> {
+    let plugin = folder.join("xds-plugin.json");
+    std::fs::write(&plugin, xds_plugin(&artefacts::wasm()?)?)?;
+    judge.option("--xds-plugin", &plugin.display().to_string());
+    Ok(())
+}
+
+pub async fn client(judge: &Judge) -> Client {
     Client::connect(judge.address()).await.unwrap()
 }
 
@@ -47,7 +54,7 @@ fn node(id: &str) -> Option<Node> {
     })
 }
 
-fn subscribe(id: &str, names: &[&str]) -> DeltaDiscoveryRequest {
+pub fn subscribe(id: &str, names: &[&str]) -> DeltaDiscoveryRequest {
     DeltaDiscoveryRequest {
         node: node(id),
         type_url: TYPE_URL.to_owned(),
@@ -57,13 +64,13 @@ fn subscribe(id: &str, names: &[&str]) -> DeltaDiscoveryRequest {
 }
 
 /// A delta stream of one proxy.
-struct Proxy {
+pub struct Proxy {
     requests: mpsc::Sender<DeltaDiscoveryRequest>,
     responses: Streaming<DeltaDiscoveryResponse>,
 }
 
 impl Proxy {
-    async fn open(client: &mut Client, first: DeltaDiscoveryRequest) -> Self {
+    pub async fn open(client: &mut Client, first: DeltaDiscoveryRequest) -> Self {
         let (requests, queue) = mpsc::channel(16);
         requests.send(first).await.unwrap();
         let responses = client
@@ -77,14 +84,14 @@ impl Proxy {
         }
     }
 
-    async fn response(&mut self) -> std::result::Result<DeltaDiscoveryResponse, Status> {
+    pub async fn response(&mut self) -> std::result::Result<DeltaDiscoveryResponse, Status> {
         let response = tokio::time::timeout(LIMIT, self.responses.next()).await;
         response
             .expect("an answer within the limit")
             .expect("an answer")
     }
 
-    async fn answer(&self, nonce: &str, refusal: Option<&str>) {
+    pub async fn answer(&self, nonce: &str, refusal: Option<&str>) {
         let answer = DeltaDiscoveryRequest {
             type_url: TYPE_URL.to_owned(),
             response_nonce: nonce.to_owned(),
@@ -102,7 +109,7 @@ async fn get(judge: &Judge, path: &str) -> Result<Value> {
     Ok(judge.call(Method::GET, path, None).await?.body)
 }
 
-async fn proxies_are(judge: &Judge, wanted: impl Fn(&Value) -> bool) -> Value {
+pub async fn proxies_are(judge: &Judge, wanted: impl Fn(&Value) -> bool) -> Value {
     let mut last = Value::Null;
     let found = wait::until("what is known of proxies", LIMIT, async || {
         last = get(judge, "/v1/proxies").await?;

@@ -19,6 +19,10 @@ const BATCH: usize = 512;
 /// What is heard of workers goes to the judge that judges this often.
 const HEARD_EVERY: Duration = Duration::from_millis(100);
 
+/// The judge that judges may be a new one, and knows nothing of proxies on ECDS: those
+/// that are there are told of again after so many times, which is ten seconds.
+const ALL_PROXIES_EVERY: u64 = 100;
+
 /// What is kept of it while the database is away; the newest words of a worker matter.
 const HEARD_AT_MOST: usize = 20_000;
 
@@ -107,6 +111,15 @@ impl Follower {
         self.hear(Heard::Polled { poll, at_ms: now });
     }
 
+    /// What became known since it was asked last.
+    fn take_heard(&self, all_proxies: bool) -> Vec<Heard> {
+        let told = self.delivery.proxies().to_tell(all_proxies);
+        let mut heard = core::mem::take(&mut self.state().heard);
+        let at_ms = (self.clock)();
+        heard.extend(told.into_iter().map(|told| Heard::Proxy { told, at_ms }));
+        heard
+    }
+
     fn hear(&self, heard: Heard) {
         let mut state = self.state();
         if state.heard.len() < HEARD_AT_MOST {
@@ -145,12 +158,12 @@ async fn post_reports(shared: Arc<dyn Shared>, mut taken: mpsc::Receiver<Taken>)
 async fn post_heard(shared: Arc<dyn Shared>, follower: std::sync::Weak<Follower>) {
     let mut tick = tokio::time::interval(HEARD_EVERY);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
+    for turn in 0u64.. {
         tick.tick().await;
         let Some(follower) = follower.upgrade() else {
             return;
         };
-        let heard = core::mem::take(&mut follower.state().heard);
+        let heard = follower.take_heard(turn % ALL_PROXIES_EVERY == 0);
         if heard.is_empty() {
             continue;
         }

@@ -1,6 +1,7 @@
 //! What a judge hears of workers, in a form that it can pass on to another.
 
 use super::Delivery;
+use super::proxies::Told;
 use crate::domain::Millis;
 use serde::{Deserialize, Serialize};
 use serinus_core::plan::Revision;
@@ -30,6 +31,11 @@ pub enum Heard {
         revision: Option<Revision>,
         at_ms: Millis,
     },
+    /// A proxy on ECDS, which has or had a stream to the judge that says so.
+    Proxy {
+        told: Told,
+        at_ms: Millis,
+    },
 }
 
 impl Heard {
@@ -41,6 +47,7 @@ impl Heard {
                 revision,
                 at_ms,
             } => delivery.reported(session, *revision, *at_ms),
+            Self::Proxy { told, at_ms } => delivery.proxies().told(told, *at_ms),
         }
     }
 }

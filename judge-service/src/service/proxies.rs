@@ -4,9 +4,9 @@
 //! Envoy accepts bytes that it refused once as unchanged. So it takes nothing back that
 //! was said of the same version; what serves, the workers say themselves.
 
-use super::delivery::GONE_MS;
+use super::delivery::{GONE_MS, SILENT_MS};
 use crate::domain::Millis;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serinus_core::plan::Revision;
 use std::collections::HashMap;
 
@@ -31,23 +31,38 @@ pub struct Counts {
 
 #[derive(Default)]
 struct Proxy {
+    /// To this judge.
     streams: u32,
+    /// When another judge last said that it has a stream there.
+    elsewhere_ms: Option<Millis>,
     accepted: Option<Revision>,
     refused: Option<Refused>,
     seen_ms: Millis,
+    /// Whether this judge knows something first-hand that it has told nobody.
+    untold: bool,
 }
 
-struct Refused {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
     version: String,
     revision: Option<Revision>,
     why: String,
+}
+
+/// What a judge knows first-hand of a proxy, for another judge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    node: String,
+    connected: bool,
+    accepted: Option<Revision>,
+    refused: Option<Refused>,
 }
 
 /// As `/v1/proxies` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ProxyState {
     pub node: String,
-    /// Whether it has a stream to this judge.
+    /// Whether it has a stream to a judge.
     pub connected: bool,
     /// The plan that it took last.
     pub accepted: Option<String>,
@@ -62,16 +77,16 @@ pub struct ProxyState {
 impl Proxies {
     pub fn came(&mut self, node: &str, now: Millis) {
         self.make_room(now);
-        self.proxy(node, now).streams += 1;
+        self.own(node, now).streams += 1;
     }
 
     pub fn left(&mut self, node: &str, now: Millis) {
-        let proxy = self.proxy(node, now);
+        let proxy = self.own(node, now);
         proxy.streams = proxy.streams.saturating_sub(1);
     }
 
     pub fn accepted(&mut self, node: &str, version: &str, revision: Option<Revision>, now: Millis) {
-        let proxy = self.proxy(node, now);
+        let proxy = self.own(node, now);
         if proxy
             .refused
             .as_ref()
@@ -98,11 +113,44 @@ impl Proxies {
         why: &str,
         now: Millis,
     ) {
-        self.proxy(node, now).refused = Some(Refused {
+        self.own(node, now).refused = Some(Refused {
             version: version.to_owned(),
             revision,
             why: why.to_owned(),
         });
+    }
+
+    /// What another judge is to know: what is new, or of all that have a stream here.
+    pub fn to_tell(&mut self, all: bool) -> Vec<Told> {
+        let mut told = Vec::new();
+        for (node, proxy) in &mut self.by_node {
+            let new = core::mem::take(&mut proxy.untold);
+            if new || all && proxy.streams > 0 {
+                told.push(Told {
+                    node: node.clone(),
+                    connected: proxy.streams > 0,
+                    accepted: proxy.accepted,
+                    refused: proxy.refused.clone(),
+                });
+            }
+        }
+        told
+    }
+
+    /// Another judge said so, when its clock showed `at_ms`.
+    pub fn told(&mut self, told: &Told, at_ms: Millis) {
+        self.make_room(at_ms);
+        let proxy = self.proxy(&told.node);
+        // Of a proxy that has streams to two judges, or had, the newest word counts.
+        if at_ms < proxy.seen_ms {
+            return;
+        }
+        proxy.seen_ms = at_ms;
+        proxy.elsewhere_ms = told.connected.then_some(at_ms);
+        if proxy.streams == 0 {
+            proxy.accepted = told.accepted;
+            proxy.refused.clone_from(&told.refused);
+        }
     }
 
     /// Why a proxy refuses this plan, if it does.
@@ -133,7 +181,7 @@ impl Proxies {
             .filter(|(_, proxy)| !proxy.is_gone(now))
             .map(|(node, proxy)| ProxyState {
                 node: node.clone(),
-                connected: proxy.streams > 0,
+                connected: proxy.is_connected(now),
                 accepted: proxy.accepted.map(|revision| revision.to_string()),
                 refused: proxy
                     .refused
@@ -147,9 +195,15 @@ impl Proxies {
         states
     }
 
-    fn proxy(&mut self, node: &str, now: Millis) -> &mut Proxy {
-        let proxy = self.by_node.entry(node.to_owned()).or_default();
+    fn proxy(&mut self, node: &str) -> &mut Proxy {
+        self.by_node.entry(node.to_owned()).or_default()
+    }
+
+    /// It speaks to this judge.
+    fn own(&mut self, node: &str, now: Millis) -> &mut Proxy {
+        let proxy = self.proxy(node);
         proxy.seen_ms = now;
+        proxy.untold = true;
         proxy
     }
 
@@ -171,6 +225,12 @@ impl Proxies {
 }
 
 impl Proxy {
+    /// A judge that died says nothing more of its proxies.
+    fn is_connected(&self, now: Millis) -> bool {
+        let elsewhere = |at_ms: Millis| now.saturating_sub(at_ms) <= SILENT_MS;
+        self.streams > 0 || self.elsewhere_ms.is_some_and(elsewhere)
+    }
+
     fn is_gone(&self, now: Millis) -> bool {
         self.streams == 0 && now.saturating_sub(self.seen_ms) >= GONE_MS
     }
@@ -215,6 +275,46 @@ mod tests {
             (state.accepted.as_deref(), &state.why),
             (Some("1.6"), &None)
         );
+    }
+
+    #[test]
+    fn what_a_judge_is_told_of_a_proxy_it_knows_until_nobody_says_so() {
+        let (mut follower, mut leader) = (Proxies::default(), Proxies::default());
+        let pass_on = |follower: &mut Proxies, leader: &mut Proxies, all, now| {
+            let told = follower.to_tell(all);
+            for told in &told {
+                leader.told(told, now);
+            }
+            told.len()
+        };
+        let shown = |leader: &Proxies, now| {
+            let state = leader.states(now).pop();
+            state.map(|state| (state.connected, state.refused))
+        };
+        follower.came("envoy-1", 1);
+        follower.refused("envoy-1", "1.5-x", Some(revision(5)), "no", 2);
+        assert_eq!(pass_on(&mut follower, &mut leader, false, 3), 1);
+        assert_eq!(pass_on(&mut follower, &mut leader, false, 4), 0);
+        assert_eq!(leader.refusal("envoy-1", revision(5)), Some("no"));
+        let refused = || Some("1.5".to_owned());
+        assert_eq!(shown(&leader, 4), Some((true, refused())));
+        // Another that begins to judge hears it again; what was told is not passed on.
+        let mut other = Proxies::default();
+        assert_eq!(pass_on(&mut follower, &mut other, true, 5), 1);
+        assert_eq!(shown(&other, 5), Some((true, refused())));
+        assert_eq!(leader.to_tell(true), []);
+        // Its judge died, or the proxy went.
+        assert_eq!(shown(&leader, 4 + SILENT_MS), Some((false, refused())));
+        follower.left("envoy-1", 6);
+        assert_eq!(pass_on(&mut follower, &mut leader, false, 7), 1);
+        assert_eq!(shown(&leader, 7), Some((false, refused())));
+        // It came to the one that judges, and what the other says of before is nothing.
+        leader.came("envoy-1", 8);
+        leader.accepted("envoy-1", "1.6-x", Some(revision(6)), 9);
+        assert_eq!(pass_on(&mut follower, &mut leader, true, 10), 0);
+        follower.left("envoy-1", 7);
+        pass_on(&mut follower, &mut leader, false, 10);
+        assert_eq!(shown(&leader, 10), Some((true, None)));
     }
 
     #[test]
