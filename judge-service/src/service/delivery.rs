@@ -13,7 +13,7 @@ use tokio::sync::watch;
 mod sessions;
 
 pub(super) use sessions::{GONE_MS, SILENT_MS};
-use sessions::{Round, State};
+use sessions::{Round, Session, State};
 
 /// A worker that is silent for longer is no longer waited for: in a fleet that scales,
 /// proxies come and go.
