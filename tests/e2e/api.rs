@@ -292,6 +292,7 @@ async fn deeds_and_paths(lab: &Lab) {
     );
     refused(&get("/v1/plan?revision=yesterday").await, 400, "revision");
     refused(&get("/v1/plan?wait=-1").await, 400, "wait");
+    refused(&get("/v1/rollouts/%ff").await, 400, "no UTF-8");
     refused(&get("/nowhere").await, 404, "nothing at this path");
     let deleted = lab
         .judge

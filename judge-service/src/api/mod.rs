@@ -6,6 +6,7 @@ mod filter;
 mod following;
 mod member;
 mod page;
+mod path;
 mod poll;
 mod problem;
 mod rollouts;

@@ -1,6 +1,7 @@
 //! What people and their tools call.
 
 use super::body;
+use super::path::Path;
 use super::problem::Problem;
 use crate::domain::Delivered;
 use crate::domain::decision::{By, Deed, Sealed};
@@ -9,7 +10,7 @@ use crate::service::status::Status;
 use crate::service::{Example, Point, Service};
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
