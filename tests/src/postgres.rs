@@ -10,6 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
 /// Making a cluster takes some seconds, and installing PostgreSQL a minute.
 const READY_LIMIT: Duration = Duration::from_secs(300);
@@ -185,6 +186,34 @@ impl Postgres {
         }
     }
 
+    /// Has a session run SQL in a transaction, which ends when it is released.
+    ///
+    /// # Errors
+    /// SQL that fails.
+    pub async fn hold(&self, database: &Database, sql: &str) -> Result<Held> {
+        let mut session = tokio::process::Command::new(self.programs.join("psql"))
+            .args(self.client())
+            .args(["--quiet", "--set=ON_ERROR_STOP=1"])
+            .args(["--dbname", &database.name])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .during("run psql")?;
+        let mut input = session.stdin.take().ok_or("psql has no input")?;
+        let output = session.stdout.take().ok_or("psql has no output")?;
+        input
+            .write_all(format!("BEGIN;\n{sql};\n\\echo held\n").as_bytes())
+            .await?;
+        let mut lines = BufReader::new(output).lines();
+        while let Some(line) = lines.next_line().await? {
+            if line == "held" {
+                return Ok(Held { session, input });
+            }
+        }
+        Err(format!("`{sql}` fails").into())
+    }
+
     fn client(&self) -> [String; 3] {
         [
             "--host=127.0.0.1".to_owned(),
@@ -199,6 +228,30 @@ impl Postgres {
             .stdout(Stdio::null())
             .status();
         Ok(asked.during("run pg_isready")?.success())
+    }
+}
+
+/// A session within a transaction.
+#[derive(Debug)]
+pub struct Held {
+    session: tokio::process::Child,
+    input: tokio::process::ChildStdin,
+}
+
+impl Held {
+    /// Ends the session, and with it the transaction.
+    ///
+    /// # Errors
+    /// A session that had ended before.
+    pub async fn release(mut self) -> Result<()> {
+        self.input.write_all(b"ROLLBACK;\n").await?;
+        drop(self.input);
+        let ended = self.session.wait().await?;
+        if ended.success() {
+            Ok(())
+        } else {
+            Err(format!("psql ended with {ended}").into())
+        }
     }
 }
 

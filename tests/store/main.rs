@@ -12,6 +12,7 @@ mod backend;
 mod change;
 mod contract;
 mod damaged;
+mod overload;
 mod shared;
 mod trouble;
 

@@ -12,9 +12,9 @@ use serinus_tests::wait;
 use std::time::Duration;
 use tokio::process::Command;
 
-const ID: &str = "trouble";
+pub const ID: &str = "trouble";
 
-const LIMIT: Duration = Duration::from_secs(60);
+pub const LIMIT: Duration = Duration::from_secs(60);
 
 /// A worker as the judge sees it.
 struct Worker<'judge> {
@@ -186,7 +186,7 @@ async fn a_full_disk_is_waited_for() {
     worker.check().await.unwrap();
 }
 
-async fn created(judge: &Judge) -> Result<()> {
+pub async fn created(judge: &Judge) -> Result<()> {
     // Its first step lasts longer than the test.
     let spec = json!({
         "id": ID,
