@@ -11,6 +11,7 @@
     reason = "a benchmark that cannot measure stops and says why"
 )]
 
+mod bare;
 mod bench;
 mod cores;
 mod http;
@@ -55,6 +56,9 @@ async fn run() -> Result<()> {
     // One part only, and another build, for who works on them.
     let mut arguments = std::env::args().skip(1);
     let only = arguments.next().filter(|part| part != "all");
+    if only.as_deref() == Some(bare::SERVE) {
+        return bare::serve().await;
+    }
     let release = artefacts::root().join("target/release/serinus");
     let cores = Cores::part(arguments.next().map_or(release, Into::into))?;
     let wanted = |part: &str| only.as_deref().is_none_or(|only| only == part);
@@ -67,7 +71,12 @@ async fn run() -> Result<()> {
     let mut figures = out["figures"].take();
     out["loads"] = loads();
     if wanted("full") {
+        let bare = bare::measure(&cores, FULL.length / 2).await?;
+        println!("an endpoint that reads reports and keeps nothing: {bare:.0} a second");
         let found = measured("SQLite", &FULL, &cores).await?;
+        figures["reports_to_bare_endpoint_sqlite"] =
+            json!((found.reports_per_second / bare * 100.0).round() / 100.0);
+        out["bare_endpoint_per_second"] = json!(bare.round());
         figures["reports_per_second_sqlite"] = json!(found.reports_per_second.round());
         figures["report_p99_ms"] = json!(found.p99_ms);
         figures["memory_mb_10000_workers_50_rollouts"] = json!(found.memory_most_mb.round());
@@ -189,6 +198,7 @@ fn loads() -> Value {
             "units": "10 new users, 6 first outcomes, 2 first errors, 2 first slow answers; drawn at random from the users of the rollout, so that at the start nearly all are new",
         },
         "reports": "256 keep-alive connections, each sends the next report when the last one is acknowledged, which is when it is on disk; sessions and rollouts in turn",
+        "bare_endpoint": "the peer: axum on the same core, which reads the body of the same reports and answers",
         "workers": "as many connections on long poll, which stay through the reports, and as many sessions that report",
         "cores": "the judge has core 0 to itself (release profile); the load, and PostgreSQL's server with its default settings, have the others",
         "memory": "VmHWM of the judge, at the end of all that",

@@ -49,6 +49,18 @@ pub fn read_tolerant<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, Vec<String
     read::read(&tree)
 }
 
+/// Reads what mostly fits, as [`read_tolerant`] does. The quick reader has no words for
+/// what is wrong, so what it does not read is read again by the one that has.
+///
+/// # Errors
+/// The first field that does not fit.
+pub fn read_quickly<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, FieldError> {
+    match serde_json::from_slice(bytes) {
+        Ok(read) => Ok(read),
+        Err(_) => Ok(read_tolerant(bytes)?.0),
+    }
+}
+
 /// Reads what a person wrote: an unknown field is an error, since it is most
 /// often a known one misspelt.
 ///

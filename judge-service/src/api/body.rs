@@ -65,14 +65,5 @@ pub async fn strict<T: DeserializeOwned>(body: Body, limit: usize) -> Result<T, 
 
 /// What a worker, maybe of another version, wrote.
 pub async fn tolerant<T: DeserializeOwned>(body: Body, limit: usize) -> Result<T, Problem> {
-    worker(&bytes(body, limit).await?)
-}
-
-/// The same, once it is here. The quick reader has no words for what is wrong, so what
-/// it does not read is read again by the one that has.
-pub fn worker<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    match serde_json::from_slice(bytes) {
-        Ok(read) => Ok(read),
-        Err(_) => Ok(json::read_tolerant(bytes)?.0),
-    }
+    Ok(json::read_quickly(&bytes(body, limit).await?)?)
 }

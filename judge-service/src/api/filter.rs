@@ -10,7 +10,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serinus_core::report::{self, Report};
+use serinus_core::report;
 use serinus_core::sample::{self, SampleBatch};
 use std::sync::Arc;
 
@@ -39,10 +39,7 @@ pub async fn plan(
 
 pub async fn report(State(service): State<Arc<Service>>, body: Body) -> Result<Response, Problem> {
     let bytes = counted(&service, body::bytes(body, report::MAX_BYTES).await)?;
-    let place = service.room_for(bytes.len())?;
-    let report: Report = counted(&service, body::worker(&bytes))?;
-    drop(bytes);
-    Ok(Json(service.report(report, place).await?).into_response())
+    Ok(Json(service.report(bytes).await?).into_response())
 }
 
 pub async fn samples(State(service): State<Arc<Service>>, body: Body) -> Result<Response, Problem> {

@@ -63,7 +63,7 @@ async fn plan(
 
 async fn report(State(following): State<Following>, body: Body) -> Result<Response, Problem> {
     let bytes = body::bytes(body, report::MAX_BYTES).await?;
-    let (report, _) = serinus_core::json::read_tolerant::<Report>(&bytes)?;
+    let report: Report = serinus_core::json::read_quickly(&bytes)?;
     following.follower.report(&report, bytes).await?;
     Ok(Json(json!({"posted": true})).into_response())
 }

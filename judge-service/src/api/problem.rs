@@ -93,6 +93,7 @@ impl From<DeedError> for Problem {
 impl From<IngestError> for Problem {
     fn from(error: IngestError) -> Self {
         match error {
+            IngestError::Unreadable(error) => error.into(),
             IngestError::Refused(Refusal::Malformed { field, problem }) => {
                 FieldError::new(field, problem).into()
             }

@@ -4,20 +4,27 @@
 use super::{Place, Service};
 use crate::books::{Books, Counted, Refusal};
 use crate::domain::Millis;
-use crate::store::StoreError;
 use serinus_core::identity::UnitHash;
+use serinus_core::json::{self, FieldError};
+use serinus_core::plan::Revision;
 use serinus_core::report::Report;
 use std::sync::{Arc, LazyLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+use std::vec::Drain;
 use tokio::sync::{mpsc, oneshot};
 
 /// What is written together at most. Whatever came while the commit before was under way
 /// makes the next batch, so batches grow with the load.
 const BATCH: usize = 4_096;
 
+/// A batch has the books no longer than this before it is committed: others want them too.
+const HELD: Duration = Duration::from_millis(20);
+
 pub(super) enum Ingest {
+    /// As it came: it is read when it is counted. Read, it has some hundred parts in
+    /// several times the memory, of which thousands would wait and grow cold.
     Report {
-        report: Box<Report>,
+        body: Vec<u8>,
         place: Place,
         done: oneshot::Sender<Result<Counted, IngestError>>,
     },
@@ -37,6 +44,8 @@ pub(super) struct Comparison {
 #[derive(Debug, thiserror::Error)]
 pub enum IngestError {
     #[error(transparent)]
+    Unreadable(#[from] FieldError),
+    #[error(transparent)]
     Refused(#[from] Refusal),
     /// The worker is to keep the report and send it again.
     #[error("the judge is busy; send the report again later")]
@@ -45,64 +54,72 @@ pub enum IngestError {
     Store,
 }
 
-impl Service {
-    /// Room for a report of so many bytes, before it is read.
-    ///
-    /// # Errors
-    /// None now: the worker is to send it again.
-    pub fn room_for(&self, bytes: usize) -> Result<Place, IngestError> {
-        self.room
-            .take(bytes)
-            .inspect_err(|_| self.live().counters.reports_postponed += 1)
-    }
+/// A report that was counted, until the commit that has it.
+struct Answer {
+    done: oneshot::Sender<Result<Counted, IngestError>>,
+    result: Result<Taken, IngestError>,
+    _place: Place,
+}
 
+struct Taken {
+    counted: Counted,
+    session: String,
+    revision: Option<Revision>,
+}
+
+impl Service {
     /// Counts a report; when this returns `Ok`, the count is on disk.
     ///
     /// # Errors
-    /// A report that is refused for good, or a judge that cannot take it now.
-    pub async fn report(&self, report: Report, place: Place) -> Result<Counted, IngestError> {
-        let (session, revision) = (report.session.clone(), report.revision);
-        let (done, answer) = oneshot::channel();
-        let ingest = Ingest::Report {
-            report: Box::new(report),
-            place,
-            done,
-        };
-        self.ingest.send(ingest).map_err(|_| IngestError::Busy)?;
-        let result = answer.await.map_err(|_| IngestError::Busy)?;
-        // Who sends nonsense is no worker.
-        if result.is_ok() {
-            self.delivery.reported(&session, revision, self.now());
-        }
+    /// A report that is refused for good, or a judge that cannot take it now: the worker
+    /// is to send it again.
+    pub async fn report(&self, body: Vec<u8>) -> Result<Counted, IngestError> {
+        let result = self.queue(body).await;
         self.live().counters.counted(&result);
         result
+    }
+
+    async fn queue(&self, body: Vec<u8>) -> Result<Counted, IngestError> {
+        let place = self.room.take(body.len())?;
+        let (done, answer) = oneshot::channel();
+        let ingest = Ingest::Report { body, place, done };
+        self.ingest.send(ingest).map_err(|_| IngestError::Busy)?;
+        answer.await.map_err(|_| IngestError::Busy)?
     }
 
     pub(super) async fn take_reports(self: Arc<Self>, mut queue: mpsc::UnboundedReceiver<Ingest>) {
         let mut batch = Vec::new();
         while queue.recv_many(&mut batch, BATCH).await > 0 {
-            self.take_batch(&mut batch).await;
-            self.changed.notify_one();
+            let mut batch = batch.drain(..);
+            while batch.len() > 0 {
+                self.take_batch(&mut batch).await;
+                self.changed.notify_one();
+            }
         }
     }
 
-    async fn take_batch(&self, batch: &mut Vec<Ingest>) {
+    /// Takes the first of them, as many as may be.
+    async fn take_batch(&self, batch: &mut Drain<'_, Ingest>) {
         let Ok(mut books) = self.books().await else {
             return postpone(batch);
         };
-        if self.fill_gaps(&mut books, batch).await.is_err() {
-            return postpone(batch);
-        }
         let mut answers = Vec::with_capacity(batch.len());
-        for ingest in batch.drain(..) {
+        let began = Instant::now();
+        while began.elapsed() < HELD
+            && let Some(ingest) = batch.next()
+        {
             match ingest {
-                Ingest::Report {
-                    report,
-                    place,
-                    done,
-                } => {
-                    let counted = books.count(&report);
-                    answers.push((done, place, counted));
+                Ingest::Report { body, place, done } => {
+                    let result = self.count(&mut books, &body).await;
+                    let fails = matches!(result, Err(IngestError::Store));
+                    answers.push(Answer {
+                        done,
+                        result,
+                        _place: place,
+                    });
+                    if fails {
+                        break;
+                    }
                 }
                 Ingest::Comparison(found) => {
                     if let Some(entry) = books.entry_mut(&found.rollout)
@@ -116,40 +133,48 @@ impl Service {
         }
         let stored = self.commit(&mut books).await.is_ok();
         drop(books);
-        for (done, _place, counted) in answers {
-            let answer = match counted {
-                Err(refusal) => Err(IngestError::Refused(refusal)),
+        let now = self.now();
+        for Answer { done, result, .. } in answers {
+            let answer = match result {
                 Ok(_) if !stored => Err(IngestError::Store),
-                Ok(counted) => Ok(counted),
+                // Who sends nonsense is no worker.
+                Ok(taken) => {
+                    self.delivery.reported(&taken.session, taken.revision, now);
+                    Ok(taken.counted)
+                }
+                Err(error) => Err(error),
             };
             // A worker that hung up sends the same bytes again, as a duplicate.
             let _ = done.send(answer);
         }
     }
-}
 
-impl Service {
+    /// Counts one report, until the next commit in memory only.
+    ///
     /// A worker that comes from another judge may have left a report there: that one is
     /// counted first, or it would seem to have been counted already.
-    async fn fill_gaps(&self, books: &mut Books, batch: &[Ingest]) -> Result<(), StoreError> {
-        let Some(shared) = &self.shared else {
-            return Ok(());
-        };
-        let follows = |ingest: &Ingest| match ingest {
-            Ingest::Report { report, .. } => books.follows(report),
-            Ingest::Comparison(_) => true,
-        };
-        if batch.iter().all(follows) {
-            return Ok(());
+    async fn count(&self, books: &mut Books, body: &[u8]) -> Result<Taken, IngestError> {
+        let report: Report = json::read_quickly(body)?;
+        if let Some(shared) = &self.shared
+            && !books.follows(&report)
+        {
+            let mut more = true;
+            while more {
+                let read = self.take_letters(books, &**shared).await;
+                more = read.map_err(|_| IngestError::Store)? > 0;
+            }
         }
-        while self.take_letters(books, &**shared).await? > 0 {}
-        Ok(())
+        Ok(Taken {
+            counted: books.count(&report)?,
+            session: report.session,
+            revision: report.revision,
+        })
     }
 }
 
 /// Their workers keep them, and send them again.
-fn postpone(batch: &mut Vec<Ingest>) {
-    for ingest in batch.drain(..) {
+fn postpone(batch: &mut Drain<'_, Ingest>) {
+    for ingest in batch {
         if let Ingest::Report { done, .. } = ingest {
             let _ = done.send(Err(IngestError::Store));
         }

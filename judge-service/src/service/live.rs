@@ -189,7 +189,8 @@ impl Counters {
                 self.reports_refused += 1;
                 self.reports_claimed += u64::from(matches!(refusal, Refusal::Claimed { .. }));
             }
-            Err(_) => self.reports_postponed += 1,
+            Err(IngestError::Unreadable(_)) => self.requests_malformed += 1,
+            Err(IngestError::Busy | IngestError::Store) => self.reports_postponed += 1,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Reports' bytes that wait at most: a third of a second of 10,000 reports of 5 KB
-/// each. Read, they take about four times as much memory.
+/// each.
 const ROOM: usize = 16 * 1024 * 1024;
 
 /// Room is given in pieces of this many bytes.
