@@ -2,7 +2,7 @@
 //! them. What a report costs above that is what the judge does with it.
 
 use crate::cores::Cores;
-use crate::load::{Load, Sequences};
+use crate::load::{CONNECTIONS, Load, Sequences};
 use axum::Router;
 use axum::body::Bytes;
 use axum::routing::post;
@@ -41,7 +41,7 @@ pub async fn measure(cores: &Cores, length: Duration) -> Result<f64> {
         port: port.ok_or("the bare endpoint has ended")?.parse()?,
         rollouts: vec![("model-000".to_owned(), 1)],
         sessions: 10_000,
-        connections: 256,
+        connections: CONNECTIONS,
         users: 1_000_000,
         rate: None,
     };

@@ -9,6 +9,10 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+/// Reports that are under way at once at most. Workers have a connection each, so in a
+/// fleet that reports without a pause there are more.
+pub const CONNECTIONS: u64 = 1_024;
+
 pub struct Load {
     pub port: u16,
     pub rollouts: Vec<(String, u64)>,

@@ -197,7 +197,7 @@ fn loads() -> Value {
             "bytes_of_json": template.body_bytes(),
             "units": "10 new users, 6 first outcomes, 2 first errors, 2 first slow answers; drawn at random from the users of the rollout, so that at the start nearly all are new",
         },
-        "reports": "256 keep-alive connections, each sends the next report when the last one is acknowledged, which is when it is on disk; sessions and rollouts in turn",
+        "reports": "1,024 keep-alive connections, each sends the next report when the last one is acknowledged, which is when it is on disk; sessions and rollouts in turn",
         "bare_endpoint": "the peer: axum on the same core, which reads the body of the same reports and answers",
         "workers": "as many connections on long poll, which stay through the reports, and as many sessions that report",
         "cores": "the judge has core 0 to itself (release profile); the load, and PostgreSQL's server with its default settings, have the others",

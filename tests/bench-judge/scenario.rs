@@ -3,7 +3,7 @@
 
 use crate::bench::{Bench, Kind};
 use crate::cores::Cores;
-use crate::load::{Load, Sequences};
+use crate::load::{CONNECTIONS, Load, Sequences};
 use crate::pollers::Pollers;
 use crate::tenths;
 use serde_json::{Value, json};
@@ -46,7 +46,7 @@ impl Scenario {
             port,
             rollouts,
             sessions: self.workers as u64,
-            connections: 256.min(self.workers as u64),
+            connections: CONNECTIONS.min(self.workers as u64),
             users: self.users,
             rate: None,
         };

@@ -6,7 +6,11 @@
 use crate::decision::Fallback;
 use crate::identity::UnitHash;
 use crate::plan::Revision;
-use serde::{Deserialize, Serialize};
+use crate::plan::compiled::MAX_EDGES;
+use core::fmt;
+use core::ops::Deref;
+use serde::de::{self, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
 
 pub const VERSION: u32 = 1;
@@ -90,7 +94,14 @@ pub struct ArmReport {
 /// `[slot, exposures, finished, errors, latency sum in us, [finished without
 /// error above each latency edge]]`
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SlotRow(pub u8, pub u64, pub u64, pub u64, pub u64, pub Vec<u64>);
+pub struct SlotRow(pub u8, pub u64, pub u64, pub u64, pub u64, pub Over);
+
+/// Counts above each latency edge, in place: a report has some hundred of them.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Over {
+    counts: [u64; MAX_EDGES],
+    edges: usize,
+}
 
 /// `[unit, arm]`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,4 +125,86 @@ pub struct BreakerReport {
     pub arm: String,
     pub finished: u32,
     pub errors: u32,
+}
+
+// === impl Over ===
+
+impl Deref for Over {
+    type Target = [u64];
+
+    fn deref(&self) -> &[u64] {
+        self.counts.get(..self.edges).unwrap_or_default()
+    }
+}
+
+impl FromIterator<u64> for Over {
+    /// Of the first edges that a plan may have; there are no more.
+    fn from_iter<I: IntoIterator<Item = u64>>(counts: I) -> Self {
+        let mut over = Self::default();
+        for (place, count) in over.counts.iter_mut().zip(counts) {
+            *place = count;
+            over.edges += 1;
+        }
+        over
+    }
+}
+
+impl fmt::Debug for Over {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.deref().fmt(formatter)
+    }
+}
+
+impl Serialize for Over {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for Over {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(OverVisitor)
+    }
+}
+
+struct OverVisitor;
+
+impl<'de> Visitor<'de> for OverVisitor {
+    type Value = Over;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "at most {MAX_EDGES} counts")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut counts: A) -> Result<Over, A::Error> {
+        let mut over = Over::default();
+        while let Some(count) = counts.next_element()? {
+            let Some(place) = over.counts.get_mut(over.edges) else {
+                return Err(de::Error::invalid_length(over.edges + 1, &self));
+            };
+            *place = count;
+            over.edges += 1;
+        }
+        Ok(over)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::{read_quickly, read_tolerant};
+
+    #[test]
+    fn counts_over_edges_are_as_many_as_a_plan_may_have_edges() {
+        for edges in [0, 5, MAX_EDGES] {
+            let row = SlotRow(7, 9, 8, 0, 40, (1..=edges as u64).collect());
+            let text = serde_json::to_vec(&row).unwrap();
+            assert_eq!(read_quickly::<SlotRow>(&text).unwrap(), row);
+            assert_eq!(read_tolerant::<SlotRow>(&text).unwrap().0, row);
+        }
+        let many = serde_json::to_string(&[1; MAX_EDGES + 1]).unwrap();
+        let error = read_quickly::<SlotRow>(format!("[7,9,8,0,40,{many}]").as_bytes());
+        let said = error.unwrap_err().to_string();
+        assert!(said.contains("at most 12"), "{said}");
+    }
 }

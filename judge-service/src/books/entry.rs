@@ -218,7 +218,7 @@ impl Entry {
                 add(&mut arm.finished, slot, row.2);
                 add(&mut arm.errors, slot, row.3);
                 add(&mut arm.latency_sum_us, slot, row.4);
-                for (over, &count) in arm.over.iter_mut().zip(&row.5) {
+                for (over, &count) in arm.over.iter_mut().zip(row.5.iter()) {
                     add(over, slot, count);
                 }
             }

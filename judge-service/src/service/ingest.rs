@@ -17,8 +17,8 @@ use tokio::sync::{mpsc, oneshot};
 /// makes the next batch, so batches grow with the load.
 const BATCH: usize = 4_096;
 
-/// A batch has the books no longer than this before it is committed: others want them too.
-const HELD: Duration = Duration::from_millis(20);
+/// A batch has the books no longer than this at a time: verdicts and pages want them too.
+const HELD: Duration = Duration::from_millis(10);
 
 pub(super) enum Ingest {
     /// As it came: it is read when it is counted. Read, it has some hundred parts in
@@ -90,49 +90,15 @@ impl Service {
     pub(super) async fn take_reports(self: Arc<Self>, mut queue: mpsc::UnboundedReceiver<Ingest>) {
         let mut batch = Vec::new();
         while queue.recv_many(&mut batch, BATCH).await > 0 {
-            let mut batch = batch.drain(..);
-            while batch.len() > 0 {
-                self.take_batch(&mut batch).await;
-                self.changed.notify_one();
-            }
+            self.take_batch(batch.drain(..)).await;
+            self.changed.notify_one();
         }
     }
 
-    /// Takes the first of them, as many as may be.
-    async fn take_batch(&self, batch: &mut Drain<'_, Ingest>) {
-        let Ok(mut books) = self.books().await else {
-            return postpone(batch);
-        };
+    /// Counts them, commits once, and answers.
+    async fn take_batch(&self, mut batch: Drain<'_, Ingest>) {
         let mut answers = Vec::with_capacity(batch.len());
-        let began = Instant::now();
-        while began.elapsed() < HELD
-            && let Some(ingest) = batch.next()
-        {
-            match ingest {
-                Ingest::Report { body, place, done } => {
-                    let result = self.count(&mut books, &body).await;
-                    let fails = matches!(result, Err(IngestError::Store));
-                    answers.push(Answer {
-                        done,
-                        result,
-                        _place: place,
-                    });
-                    if fails {
-                        break;
-                    }
-                }
-                Ingest::Comparison(found) => {
-                    if let Some(entry) = books.entry_mut(&found.rollout)
-                        && let Some(arm) = entry.rollout.arm_index(&found.arm)
-                    {
-                        let segment = found.segment.as_deref();
-                        entry.compared(found.epoch, segment, arm, found.unit, found.agrees);
-                    }
-                }
-            }
-        }
-        let stored = self.commit(&mut books).await.is_ok();
-        drop(books);
+        let stored = self.store_batch(&mut batch, &mut answers).await;
         let now = self.now();
         for Answer { done, result, .. } in answers {
             let answer = match result {
@@ -146,6 +112,62 @@ impl Service {
             };
             // A worker that hung up sends the same bytes again, as a duplicate.
             let _ = done.send(answer);
+        }
+        // What was not taken, the workers keep, and send again.
+        for ingest in batch {
+            if let Ingest::Report { done, .. } = ingest {
+                let _ = done.send(Err(IngestError::Store));
+            }
+        }
+    }
+
+    /// Whether all that was counted is on disk.
+    async fn store_batch(&self, batch: &mut Drain<'_, Ingest>, answers: &mut Vec<Answer>) -> bool {
+        let mut failures = None;
+        loop {
+            let Ok(mut books) = self.books().await else {
+                return false;
+            };
+            let before = *failures.get_or_insert_with(|| self.trouble.failures());
+            let began = Instant::now();
+            while began.elapsed() < HELD
+                && let Some(ingest) = batch.next()
+            {
+                if !self.take(&mut books, ingest, answers).await {
+                    return false;
+                }
+            }
+            if batch.len() == 0 {
+                // Who had the books meanwhile may have committed what was counted here, or
+                // failed to.
+                let committed = self.commit(&mut books).await.is_ok();
+                return committed && self.trouble.failures() == before;
+            }
+        }
+    }
+
+    /// Whether the store still answers.
+    async fn take(&self, books: &mut Books, ingest: Ingest, answers: &mut Vec<Answer>) -> bool {
+        match ingest {
+            Ingest::Report { body, place, done } => {
+                let result = self.count(books, &body).await;
+                let answers_still = !matches!(result, Err(IngestError::Store));
+                answers.push(Answer {
+                    done,
+                    result,
+                    _place: place,
+                });
+                answers_still
+            }
+            Ingest::Comparison(found) => {
+                if let Some(entry) = books.entry_mut(&found.rollout)
+                    && let Some(arm) = entry.rollout.arm_index(&found.arm)
+                {
+                    let segment = found.segment.as_deref();
+                    entry.compared(found.epoch, segment, arm, found.unit, found.agrees);
+                }
+                true
+            }
         }
     }
 
@@ -169,15 +191,6 @@ impl Service {
             session: report.session,
             revision: report.revision,
         })
-    }
-}
-
-/// Their workers keep them, and send them again.
-fn postpone(batch: &mut Drain<'_, Ingest>) {
-    for ingest in batch {
-        if let Ingest::Report { done, .. } = ingest {
-            let _ = done.send(Err(IngestError::Store));
-        }
     }
 }
 

@@ -22,6 +22,8 @@ pub(super) struct Trouble(Mutex<State>);
 struct State {
     /// The last commit failed: the books may say what is not on disk, or not say what is.
     unknown: bool,
+    /// Commits that failed since the judge started.
+    failures: u64,
     asked: Option<Instant>,
     /// The log says that it fails.
     failing: bool,
@@ -66,7 +68,7 @@ impl Service {
         match &stored {
             Ok(()) => self.trouble.is_over(),
             Err(error) => {
-                self.trouble.state().unknown = true;
+                self.trouble.failed();
                 if matches!(error, StoreError::Fenced) {
                     self.overruled.notify_one();
                 }
@@ -113,6 +115,18 @@ impl Trouble {
         }
         state.asked = Some(Instant::now());
         Ok(true)
+    }
+
+    fn failed(&self) {
+        let mut state = self.state();
+        state.unknown = true;
+        state.failures += 1;
+    }
+
+    /// Commits that failed until now: whoever lets go of the books before it has committed
+    /// sees by this whether what it changed was lost meanwhile.
+    pub(super) fn failures(&self) -> u64 {
+        self.state().failures
     }
 
     fn say(&self, error: &StoreError) {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::decision::Fallback;
 use crate::plan::compiled::tests::{compiled, plan_json};
-use crate::report::{FirstError, FirstOutcome, FirstSlow, LIST_LIMIT, SlotRow};
+use crate::report::{FirstError, FirstOutcome, FirstSlow, LIST_LIMIT, Over, SlotRow};
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -68,7 +68,10 @@ fn a_report_has_sums_and_first_events() {
     assert_eq!(sums.first_slow, [FirstSlow(42, 1, 1), FirstSlow(42, 1, 2)]);
     assert_eq!(sums.fallbacks, BTreeMap::from([(Fallback::NoUnit, 1)]));
     assert_eq!(sums.arms[0].slots, []);
-    assert_eq!(sums.arms[1].slots, [SlotRow(5, 5, 5, 2, 4001, vec![2, 1])]);
+    assert_eq!(
+        sums.arms[1].slots,
+        [SlotRow(5, 5, 5, 2, 4001, Over::from_iter([2, 1]))]
+    );
     assert_eq!(
         sums.arms[1]
             .histogram
@@ -116,7 +119,7 @@ fn an_ending_counts_in_the_epoch_of_its_decision() {
     assert_eq!(report.rollouts[0].epoch, 3);
     assert_eq!(
         report.rollouts[0].arms[1].slots,
-        [SlotRow(5, 0, 1, 0, 5, vec![])]
+        [SlotRow(5, 0, 1, 0, 5, Over::default())]
     );
     ledger.acknowledged(2);
     assert!(ledger.rollouts.is_empty(), "an old epoch is let go");
@@ -247,7 +250,7 @@ fn a_request_under_way_is_slow_when_it_passes_an_edge_and_only_once() {
     assert_eq!(report.rollouts[0].first_slow, []);
     assert_eq!(
         report.rollouts[0].arms[1].slots,
-        [SlotRow(5, 0, 1, 1, 0, vec![])],
+        [SlotRow(5, 0, 1, 1, 0, Over::default())],
         "the sums over edges are of answers without error"
     );
     ledger.look_at_flights(10_000);
@@ -278,7 +281,7 @@ fn a_streamed_answer_is_measured_to_its_first_byte() {
     let report = read(ledger.report(Some(&plan)).unwrap());
     assert_eq!(
         report.rollouts[0].arms[0].slots,
-        [SlotRow(5, 1, 1, 0, 700, vec![])]
+        [SlotRow(5, 1, 1, 0, 700, Over::default())]
     );
     assert_eq!(report.rollouts[0].first_slow, []);
 }
