@@ -165,6 +165,8 @@ function render() {
   safely("traffic", () => parts.traffic(rollout, series, decisions, now()));
   safely("delivery", () => parts.delivery(rollout, workers, now()));
   safely("metrics", () => parts.metrics(rollout, series, decisions, now()));
+  $("segments-panel").hidden = !rollout.segments?.length;
+  safely("segments", () => parts.segments(rollout));
   safely("examples", () => parts.examples(rollout, examples));
   safely("decisions", () => parts.decisions(rollout, decisions, now()));
   showText("spec", JSON.stringify(rollout.spec ?? {}, null, 2));

@@ -234,6 +234,42 @@ function srm(check) {
     h("p", { class: "soft" }, evidence));
 }
 
+// === segments ===
+
+function splitOf(rollout, segment) {
+  if (segment.arm) return `all to ${words.armTitle(armNamed(rollout, segment.arm))}`;
+  if (!segment.weights) return "taken back";
+  return (rollout.arms ?? []).map((arm, index) => `${words.weight(segment.weights[index])} ${words.versionOf(arm)}`).join(", ");
+}
+
+function harmIn(rollout, segment) {
+  const harmed = (rollout.evaluation?.metrics ?? []).filter((m) => m.segment === segment.name && m.harmed);
+  if (harmed.length > 0) return pill("bad", `✕ ${harmed.map((m) => words.metricName(m.metric)).join(", ")}`);
+  return segment.arm ? h("span", { class: "soft" }, "not compared") : pill("", "no harm seen");
+}
+
+export function segments(rollout) {
+  const arms = rollout.arms ?? [];
+  const of = (segment, arm) => segment.traffic?.find((t) => t.arm === arm.name) ?? {};
+  const cell = (segment, arm) => {
+    const counts = of(segment, arm);
+    if (segment.arm) return segment.arm === arm.name ? `${words.count(segment.by_rule)} by rule` : "–";
+    const errors = `${words.count(counts.errors)} failed (${words.share(counts.errors / counts.finished)})`;
+    return counts.finished ? `${words.count(counts.exposures)}, ${errors}` : words.count(counts.exposures);
+  };
+  return [
+    h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Segments" }, h("table", { class: "figures" },
+      h("caption", { class: "unseen" }, "Requests of each segment, per arm"),
+      h("thead", null, h("tr", null, h("th", { scope: "col" }, "Segment"), h("th", { scope: "col" }, "Split"),
+        arms.map((arm) => h("th", { scope: "col" }, swatch(rollout, arm.name), words.armTitle(arm))),
+        h("th", { scope: "col" }, "In this step"))),
+      h("tbody", null, (rollout.segments ?? []).map((segment) => h("tr", { "data-key": segment.name },
+        h("th", { scope: "row" }, segment.name), h("td", null, splitOf(rollout, segment)),
+        arms.map((arm) => h("td", null, cell(segment, arm))), h("td", null, harmIn(rollout, segment))))))),
+    h("p", { class: "soft" }, "A segment that is harmed takes the version back for everybody; none promotes by itself."),
+  ];
+}
+
 // === metrics ===
 
 function metricState(metric) {
