@@ -64,7 +64,11 @@ impl History {
     ///
     /// # Errors
     /// When one is missing that was seen, is another, or follows from another.
-    pub fn decisions(&mut self, now: Vec<Value>) -> Result<()> {
+    pub fn decisions(&mut self, mut now: Vec<Value>) -> Result<()> {
+        // How a decision reached the workers is measured after it, and is no part of it.
+        for decision in now.iter_mut().filter_map(Value::as_object_mut) {
+            decision.remove("delivered");
+        }
         if !now.starts_with(&self.decisions) {
             let seen = self.decisions.len();
             return Err(format!("of {seen} decisions that were seen there are now {now:?}").into());

@@ -78,7 +78,7 @@ fn a_report_has_sums_and_first_events_under_pseudonyms() {
     let rollout = &report.rollouts[0];
     let slot = &rollout.arms[1].slots[0];
     assert_eq!(slot.0, bucket::place(canary.as_bytes(), "salt").slot);
-    assert_eq!(slot.5, [2, 1], "over each edge");
+    assert_eq!(&*slot.5, [2, 1], "over each edge");
     let key = IdentityKey::from_hex(IDENTITY_KEY).unwrap();
     let [control_hash, canary_hash] = [&control, &canary].map(|unit| key.hash(unit.as_bytes()));
     assert_eq!(
