@@ -70,10 +70,12 @@ async fn counted(judge: &Judge) -> u64 {
         .exposures
 }
 
+/// By hash: how one reached the workers is measured after it.
 async fn decisions(judge: &Judge) -> Vec<Value> {
     let path = format!("/v1/rollouts/{ID}/decisions");
     let reply = judge.call(Method::GET, &path, None).await.unwrap();
-    reply.body.as_array().unwrap().clone()
+    let decisions = reply.body.as_array().unwrap().iter();
+    decisions.map(|decision| decision["hash"].clone()).collect()
 }
 
 #[tokio::test]
