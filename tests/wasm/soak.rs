@@ -82,5 +82,10 @@ fn a_workers_memory_settles_over_a_thousand_plans() {
         half / page,
         end / page
     );
-    assert_eq!(half, end, "memory grows: {sizes:?}");
+    // The allocator's gaps may take a page more at any time, and never another one.
+    assert!(
+        end <= half + page,
+        "memory grows, in pages: {:?}",
+        sizes.iter().map(|size| size / page).collect::<Vec<_>>()
+    );
 }
