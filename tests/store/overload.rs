@@ -72,7 +72,8 @@ async fn overload() {
     let plan = judge.call(Method::GET, "/v1/plan", None).await.unwrap();
     let epoch = plan.body["rollouts"][0]["epoch"].as_u64().unwrap();
 
-    let lock = "LOCK TABLE sums IN ACCESS EXCLUSIVE MODE";
+    // It can be read, so the judge goes on; nothing can be written to it.
+    let lock = "LOCK TABLE sums IN EXCLUSIVE MODE";
     let held = server.hold(&database, lock).await.unwrap();
     let workers: Vec<_> = (1..=WORKERS)
         .map(|number| {

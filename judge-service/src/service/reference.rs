@@ -76,13 +76,16 @@ impl Service {
         if !serinus_core::report::is_session(&batch.session) {
             return Err(SampleRefusal::Session);
         }
-        if self.room.is_scarce() {
+        let shed = || {
             self.live().counters.samples_shed += batch.samples.len() as u64;
-            return Err(SampleRefusal::Busy);
+            SampleRefusal::Busy
+        };
+        if self.room.is_scarce() {
+            return Err(shed());
         }
+        let books = self.books().await.map_err(|_| shed())?;
         let mut work = Vec::new();
         let mut taken = Taken::default();
-        let books = self.books().await.map_err(|_| SampleRefusal::Busy)?;
         for (index, sample) in batch.samples.into_iter().enumerate() {
             let Some(entry) = books.entry(&sample.rollout) else {
                 return Err(SampleRefusal::UnknownRollout {
