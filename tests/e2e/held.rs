@@ -157,6 +157,35 @@ async fn what_cannot_be_held_goes_on_to_the_baseline() {
     wire.vms_live().await.unwrap();
 }
 
+/// What Envoy reads at once comes on top of what is held already: with a limit of the
+/// connection alone, the two together can be more than it, and the client gets 413.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_held_may_be_more_than_a_connections_buffer() {
+    let _turn = turn().await;
+    let edits = [&options::ALL[..], &[options::SMALL_BUFFERS]].concat();
+    let wire = Wire::start_with(&by_body(), &edits).await;
+    let streams = wire.http2().await;
+    let canary = user(Arm::Canary);
+    let mut client = wire.http1().await;
+    for (size, arm) in [
+        (30_000, Arm::Canary),
+        (100_000, Arm::Canary),
+        (MOST - 100, Arm::Canary),
+        (MOST + 1, Arm::Control),
+        (3 * 1024 * 1024, Arm::Control),
+    ] {
+        let body = body(&canary, size);
+        let whole = client.ask("POST /", &[], &body).await.unwrap();
+        let post = http2::request(Method::POST, "/", &[]);
+        let by_stream = streams.ask(post, &body).await.unwrap();
+        for answer in [whole, by_stream] {
+            assert_eq!((answer.status, answer.arm()), (200, Some(arm)), "{size}");
+            assert!(answer.body == body, "{size} bytes came back otherwise");
+        }
+    }
+    wire.vms_live().await.unwrap();
+}
+
 /// Read by the filter, and by nobody before it.
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_that_cannot_be_read_go_on_to_the_baseline_as_they_are() {

@@ -112,3 +112,12 @@ pub const LOCAL_REPLIES: [Edit; 3] = [
 ",
     ),
 ];
+
+/// Some meshes read little at a time, and would hold as little.
+pub const SMALL_BUFFERS: Edit = (
+    "    - name: models\n      address:\n",
+    "    - name: models
+      per_connection_buffer_limit_bytes: 32768
+      address:
+",
+);
