@@ -7,7 +7,7 @@
 mod check;
 mod entry;
 mod requests;
-mod session;
+mod sessions;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -17,19 +17,19 @@ pub use entry::Entry;
 use crate::domain::decision::{By, Decision, Deed, Evidence, NO_HASH, Sealed};
 use crate::domain::layers::Part;
 use crate::domain::plan::{Keyed, Terms, build};
+use crate::domain::sessions::SessionName;
 use crate::domain::spec::InLayer;
 use crate::domain::{Delivered, Millis, Phase, Rollout};
 use crate::store::{Change, Loaded};
 use serinus_core::plan::{Plan, Revision};
 use serinus_core::report::Report;
-use session::{Print, Session};
-use std::collections::HashMap;
+use sessions::{Print, Sessions};
 
 #[derive(Debug, Default)]
 pub struct Books {
     revision: Revision,
     rollouts: Vec<Entry>,
-    sessions: HashMap<String, Session>,
+    sessions: Sessions,
     change: Change,
 }
 
@@ -72,11 +72,7 @@ impl Books {
         Self {
             revision: loaded.revision,
             rollouts,
-            sessions: loaded
-                .sessions
-                .into_iter()
-                .map(|(session, sequence)| (session, Session::stored(sequence)))
-                .collect(),
+            sessions: Sessions::from_loaded(loaded.sessions),
             change: Change::default(),
         }
     }
@@ -195,16 +191,15 @@ impl Books {
     /// # Errors
     /// A report that is not one of a worker of this judge; nothing of it is counted.
     pub fn count(&mut self, report: &Report) -> Result<Counted, Refusal> {
-        check::check(report)?;
+        let session = check::check(report)?;
         let print = Print::of(report);
-        let known = self.sessions.get(&report.session);
-        if known.is_some_and(|known| known.is_another(report.sequence, print)) {
+        if self.sessions.is_another(session, report.sequence, print) {
             return Err(Refusal::Claimed {
                 session: report.session.clone(),
                 sequence: report.sequence,
             });
         }
-        let last = known.map_or(0, |known| known.sequence);
+        let last = self.sessions.last(session);
         if report.sequence <= last {
             return Ok(Counted {
                 duplicate: true,
@@ -255,16 +250,7 @@ impl Books {
                 entry.add(part, &arms);
             }
         }
-        match self.sessions.get_mut(&report.session) {
-            Some(last) => *last = Session::counted(report.sequence, print),
-            None => {
-                let counted = Session::counted(report.sequence, print);
-                self.sessions.insert(report.session.clone(), counted);
-            }
-        }
-        self.change
-            .sessions
-            .push((report.session.clone(), report.sequence));
+        self.sessions.counted(session, report.sequence, print);
         Ok(Counted {
             duplicate: false,
             missing: report.sequence - last - 1,
@@ -275,8 +261,9 @@ impl Books {
     /// Whether it is the next report of its session, or one of before.
     #[must_use]
     pub fn follows(&self, report: &Report) -> bool {
-        let last = self.sessions.get(&report.session);
-        report.sequence <= last.map_or(0, |last| last.sequence).saturating_add(1)
+        let session = SessionName::read(&report.session);
+        let last = session.map_or(0, |session| self.sessions.last(session));
+        report.sequence <= last.saturating_add(1)
     }
 
     /// The next commit has the plan of its revision, as workers get it: other judges give
@@ -291,13 +278,9 @@ impl Books {
     }
 
     /// Takes what the store has yet to write.
-    pub fn take_change(&mut self, now: Millis) -> Change {
+    pub fn take_change(&mut self) -> Change {
         let mut change = core::mem::take(&mut self.change);
-        change.now_ms = now;
-        // Each session once, with its last number, which came last.
-        change.sessions.reverse();
-        change.sessions.sort_by(|left, right| left.0.cmp(&right.0));
-        change.sessions.dedup_by(|left, right| left.0 == right.0);
+        change.sessions = self.sessions.take_change();
         for entry in &mut self.rollouts {
             entry.take_change(&mut change);
         }

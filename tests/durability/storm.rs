@@ -95,7 +95,11 @@ impl Storm {
             );
         }
         // Else the next copy of a report would be counted again.
-        let stored: BTreeMap<_, _> = loaded.sessions.into_iter().collect();
+        let stored: BTreeMap<_, _> = loaded
+            .sessions
+            .into_iter()
+            .map(|(name, last)| (name.to_string(), last))
+            .collect();
         for (session, sequence) in model.acknowledged() {
             if stored.get(session) < Some(sequence) {
                 return Err(format!("report {sequence} of {session} is forgotten").into());

@@ -1,9 +1,10 @@
 //! Changes to commit, made of as little as possible.
 
 use serinus_judge::domain::decision::{By, Decision, Deed, NO_HASH, Sealed};
+use serinus_judge::domain::sessions::{self, SessionName};
 use serinus_judge::domain::units::{UnitRecord, pack};
 use serinus_judge::domain::{EpochSums, Rollout, RolloutSpec};
-use serinus_judge::store::{Change, SumsChange, UnitsChange};
+use serinus_judge::store::{Change, SessionsChange, SumsChange, UnitsChange};
 use std::collections::BTreeMap;
 
 pub const KEY: &str = "0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a";
@@ -59,8 +60,17 @@ pub fn listed(rollout: &str, all: bool, units: &[(u64, UnitRecord)]) -> UnitsCha
     }
 }
 
-pub fn session(number: u64) -> String {
-    format!("{number:032x}")
+pub fn session(number: u64) -> SessionName {
+    SessionName::read(&format!("{number:032x}")).unwrap()
+}
+
+/// Sessions by number, each with its last report.
+pub fn heard(all: bool, sessions: &[(u64, u64)]) -> Option<SessionsChange> {
+    let sessions = sessions.iter();
+    Some(SessionsChange {
+        all,
+        bytes: sessions::pack(sessions.map(|&(number, last)| (session(number), last))),
+    })
 }
 
 pub fn decision(rollout: &str, sequence: u64, reason: &str) -> Sealed {

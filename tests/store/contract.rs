@@ -1,14 +1,14 @@
 //! The promises of every store.
 
 use crate::backend::Backend;
-use crate::change::{KEY, decision, listed, rollout, seen, session, stored, sums, with_rollouts};
+use crate::change::{
+    KEY, decision, heard, listed, rollout, seen, session, stored, sums, with_rollouts,
+};
 use serinus_core::plan::Revision;
+use serinus_judge::domain::EpochSums;
 use serinus_judge::domain::units::UnitRecord;
-use serinus_judge::domain::{EpochSums, Millis};
 use serinus_judge::store::{Change, Loaded, LoadedRollout};
 use std::collections::BTreeMap;
-
-const DAY_MS: Millis = 24 * 3_600 * 1_000;
 
 fn ids(loaded: &Loaded) -> Vec<&str> {
     let rollouts = loaded.rollouts.iter();
@@ -59,7 +59,6 @@ pub async fn what_is_committed_is_loaded(backend: &mut Backend) {
     backend
         .store()
         .commit(Change {
-            now_ms: 9,
             revision: Some(revision(2, 7)),
             published: Some(b"{}".to_vec()),
             sums: vec![stored("digits", &counted)],
@@ -68,7 +67,7 @@ pub async fn what_is_committed_is_loaded(backend: &mut Backend) {
                 false,
                 &[(u64::MAX, seen(1)), (0, seen(2))],
             )],
-            sessions: vec![(session(1), 3)],
+            sessions: heard(false, &[(1, 3)]),
             decisions: vec![first.clone()],
             ..with_rollouts(&["digits"])
         })
@@ -191,47 +190,22 @@ pub async fn lists_of_users_add_up_until_all_come_anew(backend: &mut Backend) {
     );
 }
 
-pub async fn sessions_keep_their_last_number(backend: &mut Backend) {
+pub async fn sessions_are_lists_that_replace_each_other(backend: &mut Backend) {
     let store = backend.store();
-    for numbers in [[1, 1], [2, 7], [3, 8]] {
+    for (all, list) in [
+        (false, &[(1, 1), (2, 1)][..]),
+        (false, &[(2, 7)]),
+        (true, &[(2, 7), (3, 1)]),
+        (false, &[(3, 2)]),
+    ] {
         let change = Change {
-            sessions: vec![(session(1), numbers[0]), (session(2), numbers[1])],
+            sessions: heard(all, list),
             ..Change::default()
         };
         store.commit(change).await.unwrap();
     }
-    let mut loaded = store.load().await.unwrap().sessions;
-    loaded.sort();
-    assert_eq!(loaded, [(session(1), 3), (session(2), 8)]);
-}
-
-/// Clocks are set, and judges are away for days: only their number makes old ones go.
-pub async fn sessions_are_forgotten_for_newer_ones_and_not_for_their_age(backend: &mut Backend) {
-    const KEPT: u64 = 200_000;
-    let store = backend.store();
-    let remembered = async |numbers: std::ops::Range<u64>, now_ms: u64| {
-        let change = Change {
-            now_ms,
-            sessions: numbers
-                .map(|number| (session(number), number + 1))
-                .collect(),
-            ..with_rollouts(&["digits"])
-        };
-        store.commit(change).await.unwrap();
-        store.load().await.unwrap().sessions
-    };
-    for (number, now_ms) in [(0, 0), (1, 8 * DAY_MS), (2, 3_000 * DAY_MS)] {
-        let found = remembered(number..number + 1, now_ms).await;
-        assert_eq!(found.len() as u64, number + 1);
-    }
-    let found = remembered(3..KEPT + 3, 3_001 * DAY_MS).await;
-    assert!(!found.contains(&(session(0), 1)), "the oldest is gone");
-    assert!(found.contains(&(session(KEPT + 2), KEPT + 3)));
-    assert!(
-        (KEPT..KEPT + 2).contains(&(found.len() as u64)),
-        "{}",
-        found.len()
-    );
+    let loaded = store.load().await.unwrap().sessions;
+    assert_eq!(loaded, [(session(2), 7), (session(3), 1), (session(3), 2)]);
 }
 
 fn full(ids: &[&str]) -> Change {
@@ -277,12 +251,11 @@ pub async fn a_change_is_all_or_nothing(backend: &mut Backend) {
     ];
     for (number, fail) in fails.into_iter().enumerate() {
         let mut change = Change {
-            now_ms: 9,
             revision: Some(revision(3, 3)),
             published: Some(b"never".to_vec()),
             sums: vec![stored("digits", &sums(1, None, 99))],
             units: vec![listed("digits", true, &[(2, seen(2))])],
-            sessions: vec![(session(1), 3)],
+            sessions: heard(false, &[(1, 3)]),
             ..with_rollouts(&["new"])
         };
         fail(&mut change);
@@ -331,11 +304,10 @@ pub async fn the_largest_numbers_and_the_oddest_texts_survive(backend: &mut Back
     backend
         .store()
         .commit(Change {
-            now_ms: LARGEST,
             revision: Some(revision(LARGEST, LARGEST)),
             sums: vec![stored("digits", &counted)],
             units: vec![listed("digits", false, &extremes)],
-            sessions: vec![(session(u64::MAX), LARGEST)],
+            sessions: heard(false, &[(u64::MAX, LARGEST)]),
             decisions: vec![sealed.clone()],
             ..with_rollouts(&["digits"])
         })
@@ -370,9 +342,8 @@ pub async fn a_change_may_be_large(backend: &mut Backend) {
             .collect();
         change.units.push(listed(id, false, &users));
     }
-    change.sessions = (0..20_000)
-        .map(|number| (session(number), number + 1))
-        .collect();
+    let sessions: Vec<_> = (0..20_000).map(|number| (number, number + 1)).collect();
+    change.sessions = heard(false, &sessions);
     backend.store().commit(change).await.unwrap();
     let loaded = backend.store().load().await.unwrap();
     assert_eq!(ids(&loaded), names);

@@ -1,7 +1,7 @@
 //! What somebody or something changed behind the store's back.
 
 use crate::backend::Backend;
-use crate::change::{decision, listed, seen, stored, sums, with_rollouts};
+use crate::change::{decision, heard, listed, seen, stored, sums, with_rollouts};
 use serinus_judge::store::{Change, StoreError};
 
 /// Whoever has to repair a database is told what to look at.
@@ -9,6 +9,7 @@ pub async fn what_is_damaged_is_named(backend: &mut Backend) {
     let change = Change {
         sums: vec![stored("digits", &sums(1, None, 1))],
         units: vec![listed("digits", false, &[(1, seen(1))])],
+        sessions: heard(false, &[(1, 1)]),
         decisions: vec![decision("digits", 1, "created")],
         ..with_rollouts(&["digits"])
     };
@@ -27,6 +28,10 @@ pub async fn what_is_damaged_is_named(backend: &mut Backend) {
 
     // Each damage is loaded before the one above it.
     let broken = backend.bytes("0102");
+    backend
+        .sql(&format!("UPDATE session_lists SET list = {broken}"))
+        .await;
+    is_named(backend.store().load().await, "worker sessions");
     backend
         .sql(&format!("UPDATE unit_lists SET list = {broken}"))
         .await;

@@ -12,6 +12,7 @@ mod backend;
 mod change;
 mod contract;
 mod damaged;
+mod migrated;
 mod overload;
 mod shared;
 mod trouble;
@@ -43,8 +44,7 @@ promises! {
     contract::rollouts_keep_the_order_of_their_creation,
     contract::sums_are_replaced_and_come_by_epoch,
     contract::lists_of_users_add_up_until_all_come_anew,
-    contract::sessions_keep_their_last_number,
-    contract::sessions_are_forgotten_for_newer_ones_and_not_for_their_age,
+    contract::sessions_are_lists_that_replace_each_other,
     contract::a_deleted_rollout_takes_all_of_it_along,
     contract::a_change_is_all_or_nothing,
     contract::decisions_are_a_chain_that_stays,

@@ -2,6 +2,7 @@
 //! their reports, and each report is counted in the end, once.
 
 use crate::trouble::{ID, LIMIT, created};
+use axum::body::Bytes;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use serinus_tests::failure::{During, Result};
@@ -16,8 +17,7 @@ const WORKERS: u64 = 64;
 
 const UNITS: u64 = 40_000;
 
-/// How often a worker was asked to wait because the judge is busy.
-async fn send_until_counted(url: String, number: u64, epoch: u64) -> Result<u64> {
+fn report(number: u64, epoch: u64) -> Bytes {
     let first = number * UNITS;
     let units: Vec<Value> = (first..first + UNITS)
         .map(|unit| json!([unit, 0]))
@@ -28,7 +28,11 @@ async fn send_until_counted(url: String, number: u64, epoch: u64) -> Result<u64>
             {"arm": CONTROL, "slots": [[3, 1, 1, 0, 900, []]]}, {"arm": CANARY, "slots": []},
         ]}],
     });
-    let body = axum::body::Bytes::from(report.to_string());
+    Bytes::from(report.to_string())
+}
+
+/// How often a worker was asked to wait because the judge is busy.
+async fn send_until_counted(url: String, body: Bytes) -> Result<u64> {
     let http = reqwest::Client::new();
     let mut busy = 0;
     wait::until("a report to be counted", LIMIT, async || {
@@ -72,29 +76,28 @@ async fn overload() {
     let plan = judge.call(Method::GET, "/v1/plan", None).await.unwrap();
     let epoch = plan.body["rollouts"][0]["epoch"].as_u64().unwrap();
 
+    // The store lets a judge wait for three seconds: all is sent within them.
+    let reports: Vec<_> = (1..=WORKERS).map(|number| report(number, epoch)).collect();
     // It can be read, so the judge goes on; nothing can be written to it.
     let lock = "LOCK TABLE sums IN EXCLUSIVE MODE";
     let held = server.hold(&database, lock).await.unwrap();
-    let workers: Vec<_> = (1..=WORKERS)
-        .map(|number| {
+    let workers: Vec<_> = reports
+        .into_iter()
+        .map(|report| {
             let url = format!("{}/v1/reports", judge.address());
-            spawn_local(send_until_counted(url, number, epoch))
+            spawn_local(send_until_counted(url, report))
         })
         .collect();
-    let sample = json!({"version": 1, "session": "5e".repeat(16), "samples": [{"rollout": ID,
-        "epoch": epoch, "arm": CANARY, "unit": 7, "request": "e30=", "response": "e30="}]});
-    wait::until("a sample to be shed", LIMIT, async || {
-        let body = sample.to_string();
-        let answer = judge.call(Method::POST, "/v1/samples", Some(&body)).await?;
-        Ok((answer.status == 429).then_some(()))
-    })
-    .await
-    .unwrap();
     wait::until("a report to be put off", LIMIT, async || {
         Ok((counter(&judge, "reports_postponed").await? > 0).then_some(()))
     })
     .await
     .unwrap();
+    let sample = json!({"version": 1, "session": "5e".repeat(16), "samples": [{"rollout": ID,
+        "epoch": epoch, "arm": CANARY, "unit": 7, "request": "e30=", "response": "e30="}]});
+    let body = sample.to_string();
+    let answer = judge.call(Method::POST, "/v1/samples", Some(&body)).await;
+    assert_eq!(answer.unwrap().status, 429);
     held.release().await.unwrap();
 
     let mut busy = 0;

@@ -1,7 +1,7 @@
 //! What several judges on one PostgreSQL are promised.
 
 use crate::backend::{database, judge};
-use crate::change::{session, with_rollouts};
+use crate::change::{heard, with_rollouts};
 use serinus_core::plan::Revision;
 use serinus_judge::store::{Change, LEASE, Letter, LetterKind, Outlook, Shared, Store, StoreError};
 use serinus_tests::wait;
@@ -101,7 +101,7 @@ async fn no_two_judges_commit_for_one_lease() {
         assert_eq!(taken.iter().filter(|&&taken| taken).count(), 1, "{taken:?}");
         for (number, (judge, taken)) in judges.iter().zip(taken).enumerate() {
             let change = Change {
-                sessions: vec![(session(number as u64), round)],
+                sessions: heard(false, &[(number as u64, round)]),
                 ..Change::default()
             };
             assert_eq!(judge.commit(change).await.is_ok(), taken, "judge {number}");
@@ -160,7 +160,7 @@ async fn letters_stay_until_they_are_counted() {
     );
 
     let read = |positions: &[(i64, Letter)]| Change {
-        sessions: vec![(session(1), 1)],
+        sessions: heard(false, &[(1, 1)]),
         letters_read: positions.iter().map(|(position, _)| *position).collect(),
         ..Change::default()
     };

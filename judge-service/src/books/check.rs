@@ -2,6 +2,7 @@
 //! whole, with the field that is wrong.
 
 use super::{Entry, Refusal};
+use crate::domain::sessions::SessionName;
 use serinus_core::report::{Report, RolloutReport, SlotRow};
 
 /// Requests of one arm and slot in one report; no proxy serves so many.
@@ -10,8 +11,8 @@ pub(super) const MAX_COUNT: u64 = 1 << 32;
 /// A second each of them.
 const MAX_LATENCY_SUM_US: u64 = MAX_COUNT * 1_000_000;
 
-/// What does not depend on the rollouts.
-pub fn check(report: &Report) -> Result<(), Refusal> {
+/// What does not depend on the rollouts: whose report it is.
+pub fn check(report: &Report) -> Result<SessionName, Refusal> {
     if report.version != serinus_core::report::VERSION {
         return Err(malformed(
             "version",
@@ -22,13 +23,12 @@ pub fn check(report: &Report) -> Result<(), Refusal> {
             ),
         ));
     }
-    if !serinus_core::report::is_session(&report.session) {
-        return Err(malformed("session", "is not 32 hex digits".to_owned()));
-    }
+    let session = SessionName::read(&report.session)
+        .ok_or_else(|| malformed("session", "is not 32 hex digits".to_owned()))?;
     if report.sequence == 0 || report.sequence > i64::MAX.unsigned_abs() {
         return Err(malformed("sequence", "counts from 1".to_owned()));
     }
-    Ok(())
+    Ok(session)
 }
 
 /// For each arm of a report its index in the spec; `None` for an epoch that

@@ -10,6 +10,7 @@ pub mod layers;
 mod packed;
 pub mod plan;
 pub mod rollout;
+pub mod sessions;
 pub mod spec;
 pub mod sums;
 pub mod trial;

@@ -57,7 +57,7 @@ impl Service {
     /// The store's; or an earlier commit by whoever holds the books had failed: what it
     /// had is lost, and what rests on that must not be kept.
     pub(super) async fn commit(&self, books: &mut Books) -> Result<(), StoreError> {
-        let change = books.take_change(self.now());
+        let change = books.take_change();
         if self.trouble.state().unknown {
             return Err(StoreError::Failing);
         }

@@ -1,13 +1,12 @@
 //! What the books give the store to keep.
 
+use crate::domain::Rollout;
 use crate::domain::decision::Sealed;
-use crate::domain::{Millis, Rollout};
 use serinus_core::plan::Revision;
 
 /// What changes together: all of it or nothing.
 #[derive(Debug, Default)]
 pub struct Change {
-    pub now_ms: Millis,
     pub revision: Option<Revision>,
     /// The plan of `revision` as workers get it, for the judges that share the store.
     pub published: Option<Vec<u8>>,
@@ -16,8 +15,7 @@ pub struct Change {
     pub rollouts: Vec<(Rollout, String)>,
     pub sums: Vec<SumsChange>,
     pub units: Vec<UnitsChange>,
-    /// Each session once.
-    pub sessions: Vec<(String, u64)>,
+    pub sessions: Option<SessionsChange>,
     pub decisions: Vec<Sealed>,
     /// Positions of letters whose content this change has.
     pub letters_read: Vec<i64>,
@@ -43,6 +41,15 @@ pub struct UnitsChange {
     pub bytes: Vec<u8>,
 }
 
+/// Worker sessions.
+#[derive(Debug, PartialEq, Eq)]
+pub struct SessionsChange {
+    /// All that are remembered, instead of what was there; otherwise those that changed.
+    pub all: bool,
+    /// As [`crate::domain::sessions::pack`] writes them.
+    pub bytes: Vec<u8>,
+}
+
 impl Change {
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -51,7 +58,7 @@ impl Change {
             && self.rollouts.is_empty()
             && self.sums.is_empty()
             && self.units.is_empty()
-            && self.sessions.is_empty()
+            && self.sessions.is_none()
             && self.decisions.is_empty()
             && self.letters_read.is_empty()
     }

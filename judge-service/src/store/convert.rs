@@ -1,8 +1,8 @@
 //! Between our values and what both databases have.
 
-use super::{LoadedRollout, StoreError};
-use crate::domain::EpochSums;
+use super::{Loaded, LoadedRollout, StoreError};
 use crate::domain::units::Units;
+use crate::domain::{EpochSums, sessions};
 use serde::de::DeserializeOwned;
 use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
@@ -56,6 +56,11 @@ pub fn add_units(loaded: &mut LoadedRollout, bytes: &[u8]) -> Result<(), StoreEr
     let count = loaded.units.unpack(bytes);
     loaded.units_stored += count.map_err(|problem| damaged(format!("users of {id}"), problem))?;
     Ok(())
+}
+
+pub fn add_sessions(loaded: &mut Loaded, bytes: &[u8]) -> Result<(), StoreError> {
+    let read = sessions::unpack(bytes, &mut loaded.sessions);
+    read.map_err(|problem| damaged("worker sessions", problem))
 }
 
 /// Embedded by hand: the macro for it would bring sqlx's whole compile-time

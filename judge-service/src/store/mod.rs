@@ -9,13 +9,14 @@ mod postgres;
 mod shared;
 mod sqlite;
 
-pub use change::{Change, SumsChange, UnitsChange};
+pub use change::{Change, SessionsChange, SumsChange, UnitsChange};
 pub use location::{Location, PostgresUrl};
 pub use postgres::Postgres;
 pub use shared::{LEASE, Letter, LetterKind, Outlook, Shared};
 pub use sqlite::Sqlite;
 
 use crate::domain::decision::Sealed;
+use crate::domain::sessions::Heard;
 use crate::domain::units::Units;
 use crate::domain::{EpochSums, Rollout};
 use async_trait::async_trait;
@@ -41,19 +42,15 @@ pub enum StoreError {
     Failing,
 }
 
-/// Worker sessions whose last report is remembered, those that were heard last; what is
-/// older by the clock alone may still send again, since clocks are set and judges are
-/// away for days. A thousand workers that restart every day are as many in half a year.
-const SESSIONS_KEPT: i64 = 200_000;
-
 /// Everything that a judge knows, to begin with.
 #[derive(Debug, Default)]
 pub struct Loaded {
     pub revision: Revision,
     /// In the order of their creation.
     pub rollouts: Vec<LoadedRollout>,
-    /// The last sequence number counted of each worker session.
-    pub sessions: Vec<(String, u64)>,
+    /// Worker sessions with the last report that was counted, oldest first; later entries
+    /// replace earlier ones of the same session.
+    pub sessions: Vec<Heard>,
 }
 
 #[derive(Debug)]

@@ -4,7 +4,9 @@ mod connections;
 mod lease;
 mod write;
 
-use super::convert::{add_sums, add_units, document, migrations, rollout, signed, unsigned};
+use super::convert::{
+    add_sessions, add_sums, add_units, document, migrations, rollout, signed, unsigned,
+};
 use super::{Change, Loaded, LoadedRollout, PostgresUrl, Store, StoreError};
 use crate::domain::decision::Sealed;
 use async_trait::async_trait;
@@ -17,10 +19,16 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-const MIGRATIONS: [(&str, &str); 1] = [(
-    "judge",
-    include_str!("../../migrations/postgres/1_judge.sql"),
-)];
+const MIGRATIONS: [(&str, &str); 2] = [
+    (
+        "judge",
+        include_str!("../../migrations/postgres/1_judge.sql"),
+    ),
+    (
+        "lists of sessions",
+        include_str!("../../migrations/postgres/2_lists_of_sessions.sql"),
+    ),
+];
 
 /// The server ends a transaction whose judge says nothing for this long: one that
 /// froze would hold the lease's row, and nobody could follow it.
@@ -202,13 +210,11 @@ async fn load(connection: &mut PgConnection) -> Result<Loaded, StoreError> {
                 Some((unsigned(row.try_get("sequence")?), row.try_get("hash")?));
         }
     }
-    let rows = sqlx::query("SELECT session, sequence FROM sessions")
+    let rows = sqlx::query("SELECT list FROM session_lists ORDER BY position")
         .fetch_all(&mut *connection)
         .await?;
     for row in rows {
-        loaded
-            .sessions
-            .push((row.try_get("session")?, unsigned(row.try_get("sequence")?)));
+        add_sessions(&mut loaded, row.try_get("list")?)?;
     }
     Ok(loaded)
 }

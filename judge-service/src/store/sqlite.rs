@@ -1,7 +1,9 @@
 //! The embedded store.
 
-use super::convert::{add_sums, add_units, document, json, migrations, rollout, signed, unsigned};
-use super::{Change, Loaded, LoadedRollout, SESSIONS_KEPT, Store, StoreError};
+use super::convert::{
+    add_sessions, add_sums, add_units, document, json, migrations, rollout, signed, unsigned,
+};
+use super::{Change, Loaded, LoadedRollout, Store, StoreError};
 use crate::domain::decision::Sealed;
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
@@ -12,11 +14,15 @@ use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::time::Duration;
 
-const MIGRATIONS: [(&str, &str); 2] = [
+const MIGRATIONS: [(&str, &str); 3] = [
     ("judge", include_str!("../../migrations/sqlite/1_judge.sql")),
     (
         "lists of units",
         include_str!("../../migrations/sqlite/2_lists_of_units.sql"),
+    ),
+    (
+        "lists of sessions",
+        include_str!("../../migrations/sqlite/3_lists_of_sessions.sql"),
     ),
 ];
 
@@ -93,13 +99,11 @@ impl Store for Sqlite {
             self.load_rest(&id, &mut rollout).await?;
             loaded.rollouts.push(rollout);
         }
-        let rows = sqlx::query("SELECT session, sequence FROM sessions")
+        let rows = sqlx::query("SELECT list FROM session_lists ORDER BY position")
             .fetch_all(&self.pool)
             .await?;
         for row in rows {
-            loaded
-                .sessions
-                .push((row.try_get("session")?, unsigned(row.try_get("sequence")?)));
+            add_sessions(&mut loaded, row.try_get("list")?)?;
         }
         Ok(loaded)
     }
@@ -266,21 +270,16 @@ async fn write(
         .execute(&mut **transaction)
         .await?;
     }
-    if !change.sessions.is_empty() {
-        let rows: Vec<_> = change
-            .sessions
-            .iter()
-            .map(|(session, sequence)| (session, signed(*sequence)))
-            .collect();
-        sqlx::query(
-            "INSERT INTO sessions (session, sequence, seen_ms)
-             SELECT value->>0, value->>1, ?2 FROM json_each(?1) WHERE true
-             ON CONFLICT (session) DO UPDATE SET sequence = excluded.sequence, seen_ms = excluded.seen_ms",
-        )
-        .bind(json("sessions", &rows)?)
-        .bind(signed(change.now_ms))
-        .execute(&mut **transaction)
-        .await?;
+    if let Some(sessions) = change.sessions {
+        if sessions.all {
+            sqlx::query("DELETE FROM session_lists")
+                .execute(&mut **transaction)
+                .await?;
+        }
+        sqlx::query("INSERT INTO session_lists (list) VALUES (?)")
+            .bind(sessions.bytes)
+            .execute(&mut **transaction)
+            .await?;
     }
     for sealed in &change.decisions {
         sqlx::query(
@@ -290,15 +289,6 @@ async fn write(
         .bind(signed(sealed.decision.sequence))
         .bind(&sealed.hash)
         .bind(json("a decision", &sealed)?)
-        .execute(&mut **transaction)
-        .await?;
-    }
-    if !change.rollouts.is_empty() {
-        sqlx::query(
-            "DELETE FROM sessions WHERE seen_ms <
-                 (SELECT seen_ms FROM sessions ORDER BY seen_ms DESC LIMIT 1 OFFSET ?)",
-        )
-        .bind(SESSIONS_KEPT)
         .execute(&mut **transaction)
         .await?;
     }
@@ -325,6 +315,7 @@ mod tests {
     use super::*;
     use crate::domain::EpochSums;
     use crate::domain::rollout::tests::rollout as digits;
+    use crate::domain::sessions::SessionName;
     use crate::domain::units::UnitRecord;
 
     #[tokio::test]
@@ -390,6 +381,15 @@ mod tests {
                 .await
                 .unwrap();
         }
+        for (session, seen) in [("0b".repeat(16), 9), ("0a".repeat(16), 4)] {
+            sqlx::query("INSERT INTO sessions VALUES (?, ?, ?)")
+                .bind(session)
+                .bind(300 + seen)
+                .bind(seen)
+                .execute(&old)
+                .await
+                .unwrap();
+        }
         old.close().await;
 
         let store = Sqlite::open(&path).await.unwrap();
@@ -399,5 +399,7 @@ mod tests {
         assert_eq!(entry.units.len(), 2);
         assert_eq!(entry.units.get(u64::MAX), Some(record));
         assert_eq!(entry.units.get(7), Some(record));
+        let heard = |name: &str, last| (SessionName::read(&name.repeat(16)).unwrap(), last);
+        assert_eq!(loaded.sessions, [heard("0a", 304), heard("0b", 309)]);
     }
 }

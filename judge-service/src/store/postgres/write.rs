@@ -3,7 +3,7 @@
 
 use super::lease;
 use crate::store::convert::{json, signed};
-use crate::store::{Change, SESSIONS_KEPT, StoreError};
+use crate::store::{Change, StoreError};
 use serinus_core::plan::Revision;
 use sqlx::postgres::PgConnection;
 
@@ -81,17 +81,16 @@ pub async fn write(connection: &mut PgConnection, change: Change) -> Result<(), 
         .execute(&mut *connection)
         .await?;
     }
-    if !change.sessions.is_empty() {
-        sqlx::query(
-            "INSERT INTO sessions (session, sequence, seen_ms)
-             SELECT session, sequence, $3 FROM unnest($1::text[], $2::bigint[]) AS seen (session, sequence)
-             ON CONFLICT (session) DO UPDATE SET sequence = excluded.sequence, seen_ms = excluded.seen_ms",
-        )
-        .bind(column(&change.sessions, |(session, _)| session.as_str()))
-        .bind(column(&change.sessions, |&(_, sequence)| signed(sequence)))
-        .bind(signed(change.now_ms))
-        .execute(&mut *connection)
-        .await?;
+    if let Some(sessions) = &change.sessions {
+        if sessions.all {
+            sqlx::query("DELETE FROM session_lists")
+                .execute(&mut *connection)
+                .await?;
+        }
+        sqlx::query("INSERT INTO session_lists (list) VALUES ($1)")
+            .bind(&sessions.bytes)
+            .execute(&mut *connection)
+            .await?;
     }
     for sealed in &change.decisions {
         sqlx::query(
@@ -109,15 +108,6 @@ pub async fn write(connection: &mut PgConnection, change: Change) -> Result<(), 
             .bind(&change.letters_read)
             .execute(&mut *connection)
             .await?;
-    }
-    if !change.rollouts.is_empty() {
-        sqlx::query(
-            "DELETE FROM sessions WHERE seen_ms <
-                 (SELECT seen_ms FROM sessions ORDER BY seen_ms DESC LIMIT 1 OFFSET $1)",
-        )
-        .bind(SESSIONS_KEPT)
-        .execute(&mut *connection)
-        .await?;
     }
     Ok(())
 }
