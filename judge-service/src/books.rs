@@ -6,6 +6,7 @@
 
 mod check;
 mod entry;
+mod lists;
 mod requests;
 mod sessions;
 #[cfg(test)]

@@ -58,11 +58,6 @@ async fn read(mut body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
     Ok(kept)
 }
 
-/// What a person or their tool wrote: an unknown field is refused.
-pub async fn strict<T: DeserializeOwned>(body: Body, limit: usize) -> Result<T, Problem> {
-    Ok(json::read_strict(&bytes(body, limit).await?)?)
-}
-
 /// What a worker, maybe of another version, wrote.
 pub async fn tolerant<T: DeserializeOwned>(body: Body, limit: usize) -> Result<T, Problem> {
     Ok(json::read_quickly(&bytes(body, limit).await?)?)

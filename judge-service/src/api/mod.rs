@@ -1,7 +1,9 @@
 //! The judge over HTTP. Handlers translate; what they ask for is done in
 //! [`crate::service`].
 
+mod asking;
 mod body;
+mod events;
 mod filter;
 mod following;
 mod member;
@@ -37,6 +39,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/{id}/abort", post(rollouts::abort))
         .route("/{id}/finish", post(rollouts::finish))
         .route("/{id}/arms/{arm}/drop", post(rollouts::drop_arm))
+        .route("/{id}/events", get(events::one))
         .route("/{id}/series", get(rollouts::series))
         .route("/{id}/examples", get(rollouts::examples))
         .route("/{id}/chain", get(rollouts::chain))
@@ -44,6 +47,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/{id}/decisions/{sequence}", get(rollouts::decision));
     let router = Router::new()
         .nest("/v1/rollouts", rollouts)
+        .route("/v1/events", get(events::all))
         .route("/v1/plan", get(filter::plan))
         .route("/v1/reports", post(filter::report))
         .route("/v1/samples", post(filter::samples))

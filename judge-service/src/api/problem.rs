@@ -75,6 +75,12 @@ impl From<DeedError> for Problem {
             DeedError::Exists(_) | DeedError::Conflict(_) => {
                 Self::new(StatusCode::CONFLICT, error.to_string())
             }
+            DeedError::Changed { .. } => {
+                Self::new(StatusCode::PRECONDITION_FAILED, error.to_string())
+            }
+            DeedError::KeyIsUsed(_) => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string())
+            }
             DeedError::Unknown(id) => Self::no_rollout(&id),
             DeedError::UnknownArm { .. } => Self::new(StatusCode::NOT_FOUND, error.to_string()),
             // What went wrong inside is for the log, not for the caller.

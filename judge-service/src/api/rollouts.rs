@@ -1,19 +1,20 @@
 //! What people and their tools call.
 
-use super::body;
+use super::asking::{self, Asking};
 use super::path::Path;
 use super::problem::Problem;
 use crate::domain::Delivered;
 use crate::domain::decision::{By, Deed, Sealed};
-use crate::domain::{Millis, RolloutSpec};
+use crate::domain::{Millis, Phase, RolloutSpec};
 use crate::service::status::Status;
-use crate::service::{Example, Point, Service};
+use crate::service::{Asked, Example, Point, Service};
 use axum::Json;
-use axum::body::Body;
-use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use serinus_core::json::{self, FieldError};
 use std::sync::Arc;
 
 const LONGEST_SPEC: usize = 256 * 1024;
@@ -47,112 +48,205 @@ pub struct DecisionSummary {
     delivered: Option<Delivered>,
 }
 
-pub async fn list(State(service): Service_) -> Result<Json<Vec<Status>>, Problem> {
-    Ok(Json(service.statuses().await?))
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listed {
+    /// Names of phases with commas between.
+    phase: Option<String>,
+    /// The id after which the list goes on.
+    after: Option<String>,
+    limit: Option<usize>,
 }
 
-pub async fn create(State(service): Service_, body: Body) -> Result<Response, Problem> {
-    let spec: RolloutSpec = body::strict(body, LONGEST_SPEC).await?;
-    let status = service.create(spec).await?;
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Since {
+    after_ms: Option<Millis>,
+}
+
+/// In the order of their creation.
+pub async fn list(
+    State(service): Service_,
+    query: Result<Query<Listed>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let Query(listed) = read_query(query)?;
+    let phases = listed.phase.as_deref().map(phases).transpose()?;
+    let mut all = service.statuses().await?;
+    if let Some(after) = &listed.after {
+        let before = all.iter().position(|status| status.id == *after);
+        let before = before.ok_or_else(|| {
+            Problem::from(FieldError::new(
+                "after",
+                format!("there is no rollout `{after}`"),
+            ))
+        })?;
+        all.drain(..=before);
+    }
+    if let Some(phases) = phases {
+        all.retain(|status| phases.contains(&status.phase));
+    }
+    let limit = listed.limit.unwrap_or(usize::MAX).max(1);
+    let more = all.len() > limit;
+    all.truncate(limit);
+    let last = all.last().filter(|_| more);
+    let next = last.map(|last| {
+        let mut next = format!("</v1/rollouts?after={}&limit={limit}", last.id);
+        if let Some(phase) = &listed.phase {
+            next.push_str("&phase=");
+            next.push_str(phase);
+        }
+        next.push_str(">; rel=\"next\"");
+        next
+    });
+    let mut response = Json(all).into_response();
+    // What it is made of was checked: ids, a number and names of phases.
+    if let Some(Ok(next)) = next.map(|next| HeaderValue::from_str(&next)) {
+        response.headers_mut().insert(header::LINK, next);
+    }
+    Ok(response)
+}
+
+fn phases(names: &str) -> Result<Vec<Phase>, Problem> {
+    let known = |name: &str| Phase::ALL.into_iter().find(|phase| phase.name() == name);
+    let names = names.split(',');
+    names
+        .map(|name| {
+            known(name).ok_or_else(|| {
+                let all = Phase::ALL.map(Phase::name).join(", ");
+                let problem = format!("`{name}` is no phase; those are {all}");
+                Problem::from(FieldError::new("phase", problem))
+            })
+        })
+        .collect()
+}
+
+pub async fn create(
+    State(service): Service_,
+    asking: Asking<LONGEST_SPEC>,
+) -> Result<Response, Problem> {
+    let spec: RolloutSpec = json::read_strict(&asking.body)?;
+    let status = service.create(spec, asking.asked).await?;
     // The id was checked to be letters, digits, `-`, `_` and `.`.
     let location = HeaderValue::from_str(&format!("/v1/rollouts/{}", status.id));
-    let mut response = (StatusCode::CREATED, Json(status)).into_response();
+    let mut response = (StatusCode::CREATED, shown(status)).into_response();
     if let Ok(location) = location {
         response.headers_mut().insert(header::LOCATION, location);
     }
     Ok(response)
 }
 
+/// With `If-None-Match`, 304 as long as nothing was decided.
 pub async fn read(
     State(service): Service_,
     Path(id): Path<String>,
-) -> Result<Json<Status>, Problem> {
-    Ok(Json(service.status(&id).await?))
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let known = asking::tags(&headers, &header::IF_NONE_MATCH)?;
+    let status = service.status(&id).await?;
+    if known.is_some_and(|known| known.contains(&status.version)) {
+        return Ok((StatusCode::NOT_MODIFIED, tag(&status.version)).into_response());
+    }
+    Ok(shown(status))
+}
+
+fn shown(status: Status) -> Response {
+    (tag(&status.version), Json(status)).into_response()
+}
+
+fn tag(version: &str) -> [(HeaderName, String); 1] {
+    [(header::ETAG, format!("\"{version}\""))]
 }
 
 pub async fn delete(
     State(service): Service_,
     Path(id): Path<String>,
+    asking: Asking<LONGEST_REASON>,
 ) -> Result<StatusCode, Problem> {
-    service.delete(&id).await?;
+    service.delete(&id, asking.asked).await?;
     Ok(StatusCode::NO_CONTENT)
 }
+
+type Words = Asking<LONGEST_REASON>;
 
 pub async fn promote(
     service: Service_,
     id: Path<String>,
-    body: Body,
-) -> Result<Json<Status>, Problem> {
-    act(service, id, body, Deed::Promote).await
+    words: Words,
+) -> Result<Response, Problem> {
+    act(service, id, words, Deed::Promote).await
 }
 
-pub async fn pause(
-    service: Service_,
-    id: Path<String>,
-    body: Body,
-) -> Result<Json<Status>, Problem> {
-    act(service, id, body, Deed::Pause).await
+pub async fn pause(service: Service_, id: Path<String>, words: Words) -> Result<Response, Problem> {
+    act(service, id, words, Deed::Pause).await
 }
 
 pub async fn resume(
     service: Service_,
     id: Path<String>,
-    body: Body,
-) -> Result<Json<Status>, Problem> {
-    act(service, id, body, Deed::Resume).await
+    words: Words,
+) -> Result<Response, Problem> {
+    act(service, id, words, Deed::Resume).await
 }
 
-pub async fn abort(
-    service: Service_,
-    id: Path<String>,
-    body: Body,
-) -> Result<Json<Status>, Problem> {
-    act(service, id, body, Deed::Abort).await
+pub async fn abort(service: Service_, id: Path<String>, words: Words) -> Result<Response, Problem> {
+    act(service, id, words, Deed::Abort).await
 }
 
 pub async fn finish(
     service: Service_,
     id: Path<String>,
-    body: Body,
-) -> Result<Json<Status>, Problem> {
-    act(service, id, body, Deed::Finish).await
+    words: Words,
+) -> Result<Response, Problem> {
+    act(service, id, words, Deed::Finish).await
 }
 
 async fn act(
     State(service): Service_,
     Path(id): Path<String>,
-    body: Body,
+    words: Words,
     deed: Deed,
-) -> Result<Json<Status>, Problem> {
-    let reason = reason(body).await?;
-    Ok(Json(service.act(&id, deed, reason).await?))
+) -> Result<Response, Problem> {
+    let asked = with_reason(words)?;
+    Ok(shown(service.act(&id, deed, asked).await?))
 }
 
 pub async fn drop_arm(
     State(service): Service_,
     Path((id, arm)): Path<(String, String)>,
-    body: Body,
-) -> Result<Json<Status>, Problem> {
-    let reason = reason(body).await?;
-    Ok(Json(service.drop_arm(&id, &arm, reason).await?))
+    words: Words,
+) -> Result<Response, Problem> {
+    let asked = with_reason(words)?;
+    Ok(shown(service.drop_arm(&id, &arm, asked).await?))
 }
 
-async fn reason(body: Body) -> Result<Option<String>, Problem> {
-    let bytes = body::bytes(body, LONGEST_REASON).await?;
-    let given: Reason = if bytes.is_empty() {
+fn with_reason(words: Words) -> Result<Asked, Problem> {
+    let given: Reason = if words.body.is_empty() {
         Reason::default()
     } else {
-        serinus_core::json::read_strict(&bytes)?
+        json::read_strict(&words.body)?
     };
-    Ok(given.reason)
+    Ok(Asked {
+        reason: given.reason,
+        ..words.asked
+    })
 }
 
 pub async fn series(
     State(service): Service_,
     Path(id): Path<String>,
+    query: Result<Query<Since>, QueryRejection>,
 ) -> Result<Json<Vec<Point>>, Problem> {
+    let Query(since) = read_query(query)?;
     known(&service, &id).await?;
-    Ok(Json(service.series(&id)))
+    let mut series = service.series(&id);
+    if let Some(after) = since.after_ms {
+        series.retain(|point| point.at_ms > after);
+    }
+    Ok(Json(series))
+}
+
+fn read_query<T>(query: Result<Query<T>, QueryRejection>) -> Result<Query<T>, Problem> {
+    query.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.body_text()))
 }
 
 pub async fn examples(
@@ -210,7 +304,7 @@ async fn known(service: &Service, id: &str) -> Result<(), Problem> {
 }
 
 impl DecisionSummary {
-    fn of(sealed: Sealed, delivered: Option<Delivered>) -> Self {
+    pub fn of(sealed: Sealed, delivered: Option<Delivered>) -> Self {
         let Sealed { hash, decision } = sealed;
         Self {
             sequence: decision.sequence,

@@ -1,5 +1,6 @@
 //! One rollout in the books: its state, its sums, and what is remembered of its users.
 
+use super::lists;
 use super::requests::{self, NEVER};
 use crate::domain::evidence::{NewUsers, Workers};
 use crate::domain::sums::{Firsts, Trip};
@@ -18,12 +19,6 @@ pub(super) const MAX_SUM: u64 = 1 << 44;
 
 /// Clusters of one arm that are remembered: a mesh may have one for each zone.
 const MAX_CLUSTERS: usize = 16;
-
-/// The store has lists of users, of which later ones replace earlier ones: when these
-/// have so many times as many entries as there are users, and so many more, all users
-/// are written anew.
-const LISTED_TIMES: usize = 4;
-const LISTED_MORE: usize = 10_000;
 
 #[derive(Debug)]
 pub struct Entry {
@@ -103,6 +98,19 @@ impl Entry {
         self.open_epochs();
     }
 
+    /// How many decisions there are, which is the number of the last.
+    #[must_use]
+    pub fn decisions(&self) -> u64 {
+        let last = self.last_decision.as_ref();
+        last.map_or(0, |(sequence, _)| *sequence)
+    }
+
+    /// Another one after each decision, and for another rollout of the same id.
+    #[must_use]
+    pub fn version(&self) -> String {
+        format!("{}-{}", self.rollout.created_ms, self.decisions())
+    }
+
     #[must_use]
     pub fn sums(&self) -> &[EpochSums] {
         &self.sums
@@ -121,6 +129,7 @@ impl Entry {
             now_ms: now,
             rollout: Rollout {
                 delivered: BTreeMap::new(),
+                keys: Vec::new(),
                 ..self.rollout.clone()
             },
             sums: self
@@ -342,12 +351,15 @@ impl Entry {
                 });
             }
         }
-        if let Some(units) = self.take_units() {
+        // One rollout's in a commit: many would all be long at the same time, and whoever
+        // waits for this commit would wait for all of them.
+        let may_be_all = !change.units.iter().any(|units| units.all);
+        if let Some(units) = self.take_units(may_be_all) {
             change.units.push(units);
         }
     }
 
-    fn take_units(&mut self) -> Option<UnitsChange> {
+    fn take_units(&mut self, may_be_all: bool) -> Option<UnitsChange> {
         if self.dirty_units.is_empty() {
             return None;
         }
@@ -355,7 +367,7 @@ impl Entry {
         dirty.sort_unstable();
         dirty.dedup();
         self.units_stored += dirty.len();
-        let all = self.units_stored > LISTED_TIMES * self.units.len() + LISTED_MORE;
+        let all = may_be_all && lists::are_due(self.units_stored, self.units.len());
         let bytes = if all {
             self.units_stored = self.units.len();
             pack(self.units.iter())

@@ -1,6 +1,7 @@
 //! What is known of workers' sessions: the last report of each, so that it counts once,
 //! and that it is the same when it comes again.
 
+use super::lists;
 use crate::domain::sessions::{Heard, SessionName, pack};
 use crate::store::SessionsChange;
 use foldhash::fast::RandomState;
@@ -14,11 +15,6 @@ const KEPT: usize = 200_000;
 
 /// Forgetting writes all that is kept anew, so it waits for so many.
 const FORGOTTEN_AT_ONCE: usize = KEPT / 10;
-
-/// Lists of the store are written anew when they have so many times as many entries as
-/// there are sessions, and so many more.
-const LISTED_TIMES: usize = 4;
-const LISTED_MORE: usize = 10_000;
 
 #[derive(Debug, Default)]
 pub struct Sessions {
@@ -95,7 +91,7 @@ impl Sessions {
         changed.sort_unstable();
         changed.dedup();
         self.stored += changed.len();
-        let all = self.stored > LISTED_TIMES * self.known.len() + LISTED_MORE
+        let all = lists::are_due(self.stored, self.known.len())
             || self.known.len() > KEPT + FORGOTTEN_AT_ONCE;
         let bytes = if all {
             let kept = self.forget_oldest();

@@ -36,9 +36,23 @@ pub struct Rollout {
     /// How decisions reached the workers, by their numbers; no evidence has it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub delivered: BTreeMap<u64, Delivered>,
+    /// Keys under which people's deeds were done, the newest last; no evidence has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<UsedKey>,
     /// All epochs, oldest first; the last one is now.
     pub epochs: Vec<Epoch>,
 }
+
+/// A caller's key of something that was done, so that it is not done twice.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsedKey {
+    pub key: String,
+    /// SHA-256 of what was asked, in hex.
+    pub content: String,
+}
+
+/// Whoever asks again does so within minutes: far fewer deeds come between.
+const KEYS: usize = 64;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -113,6 +127,17 @@ pub struct PromotionEdge {
 // === impl Phase ===
 
 impl Phase {
+    pub const ALL: [Self; 8] = [
+        Self::Waiting,
+        Self::Running,
+        Self::Paused,
+        Self::Promoted,
+        Self::Finished,
+        Self::RolledBack,
+        Self::Aborted,
+        Self::Superseded,
+    ];
+
     /// As the API and sentences write it.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -181,6 +206,14 @@ impl Epoch {
 // === impl Rollout ===
 
 impl Rollout {
+    /// A deed was done under this key.
+    pub fn use_key(&mut self, key: UsedKey) {
+        if self.keys.len() >= KEYS {
+            self.keys.remove(0);
+        }
+        self.keys.push(key);
+    }
+
     /// Its epochs count from `first_epoch`: a report names a rollout by id and epoch,
     /// and must not be taken for one of a later rollout of the same id. It waits where
     /// an arm says how it shows that it is ready.
@@ -207,6 +240,7 @@ impl Rollout {
             dropped: BTreeMap::new(),
             layer_part: None,
             delivered: BTreeMap::new(),
+            keys: Vec::new(),
             epochs: Vec::new(),
         };
         if rollout.spec.arms.iter().any(|arm| arm.ready.is_some()) {

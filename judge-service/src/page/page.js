@@ -1,4 +1,4 @@
-// Asks the judge each second and shows what it says.
+// Shows what the judge tells, and asks it for the details of the rollout that is looked at.
 
 import { fill } from "./page/dom.js";
 import * as parts from "./page/parts.js";
@@ -6,13 +6,16 @@ import * as words from "./page/words.js";
 
 const EVERY_MS = 1000;
 const PATIENCE_MS = 5000;
+const AGAIN_MS = 2000;
+const POINTS = 1800;
 const UNREACHABLE = "unreachable";
 
 const $ = (id) => document.getElementById(id);
 const state = {
-  rollouts: null, // null until the judge has answered once
+  rollouts: null, // null until the judge has said which there are
   picked: null, // by the address; without one the page follows the newest that runs
   selected: null,
+  since: null, // when it was created
   detail: { series: [], decisions: [], examples: [], workers: [] },
   answered: null, // when the judge last answered, by this browser's clock
   trouble: null,
@@ -42,27 +45,19 @@ const at = (id, rest = "") => `v1/rollouts/${encodeURIComponent(id)}${rest}`;
 /** Running ones first, then the newest. */
 const order = (a, b) => words.isOver(a) - words.isOver(b) || b.created_ms - a.created_ms;
 
-async function poll() {
-  try {
-    state.rollouts = (await ask("v1/rollouts")).toSorted(order);
-    state.answered = Date.now();
-    state.trouble = null;
-    select();
-    if (state.selected) await pollDetail(state.selected);
-  } catch (error) {
-    state.trouble = error instanceof Problem ? `The judge answers with an error: ${error.message}` : UNREACHABLE;
-  }
-  render();
-}
-
 async function pollDetail(id) {
-  const paths = { series: at(id, "/series"), decisions: at(id, "/decisions"), examples: at(id, "/examples"), workers: "v1/workers" };
+  const last = state.detail.series.at(-1)?.at_ms;
+  const paths = { series: at(id, "/series") + (last ? `?after_ms=${last}` : ""), decisions: at(id, "/decisions"), examples: at(id, "/examples"), workers: "v1/workers" };
   const names = Object.keys(paths);
   const answers = await Promise.allSettled(names.map((name) => ask(paths[name])));
   if (id !== state.selected) return;
   const failed = [];
   answers.forEach((answer, i) => {
-    if (answer.status === "fulfilled" && Array.isArray(answer.value)) state.detail[names[i]] = answer.value;
+    if (answer.status === "fulfilled" && Array.isArray(answer.value)) {
+      // A judge that was started anew has no points of before, and the page has.
+      const more = names[i] === "series" ? [...state.detail.series, ...answer.value].slice(-POINTS) : answer.value;
+      state.detail[names[i]] = more;
+    }
     else failed.push(names[i]);
   });
   state.detail.decisions.sort((a, b) => a.sequence - b.sequence);
@@ -80,32 +75,93 @@ function select() {
   const named = (id) => state.rollouts.find((r) => r.id === id);
   if (named(wanted)) state.picked = wanted;
   const found = named(state.picked) ?? state.rollouts[0];
-  if (found?.id === state.selected) return;
+  // One that was deleted and made again is another.
+  if (found?.id === state.selected && found?.created_ms === state.since) return;
   state.selected = found?.id ?? null;
+  state.since = found?.created_ms;
   state.detail = { series: [], decisions: [], examples: [], workers: state.detail.workers };
 }
 
-// One loop: the next question goes out a second after the last answer, and none while nobody looks.
+// === being told ===
+
+// The judge tells at once how every rollout stands, and then what changes; the connection
+// is made anew when it breaks, and none is there while nobody looks.
+let source = null;
+function listen() {
+  if (document.hidden) {
+    source?.close();
+    source = null;
+    return;
+  }
+  if (source) return;
+  source = new EventSource("v1/events");
+  const hear = (name, change) =>
+    source.addEventListener(name, (event) => {
+      change(JSON.parse(event.data));
+      state.rollouts = (state.rollouts ?? []).toSorted(order);
+      show();
+    });
+  const without = (id) => (state.rollouts ?? []).filter((r) => r.id !== id);
+  hear("listed", ({ ids }) => {
+    state.rollouts = (state.rollouts ?? []).filter((r) => ids.includes(r.id));
+  });
+  hear("rollout", (rollout) => {
+    state.rollouts = [...without(rollout.id), rollout];
+  });
+  hear("deleted", ({ id }) => {
+    state.rollouts = without(id);
+  });
+  hear("decision", () => {});
+  source.onerror = () => {
+    // The browser tries again by itself, unless it was answered with an error.
+    if (source?.readyState === EventSource.CLOSED) {
+      source = null;
+      setTimeout(listen, AGAIN_MS);
+    }
+    show();
+  };
+}
+
+// One at a time, and the next a second after the last. A judge that is silent is asked all
+// the same, since a connection does not show that nobody is at its other end.
 let timer = null;
 let busy = false;
-async function loop() {
+async function show() {
   clearTimeout(timer);
   if (document.hidden || busy) return;
   busy = true;
   try {
-    await poll();
+    await refresh();
   } catch (error) {
-    console.error("could not show the judge's answer", error);
+    console.error("could not show what the judge says", error);
   }
   busy = false;
-  timer = setTimeout(loop, EVERY_MS);
+  timer = setTimeout(show, EVERY_MS);
 }
-document.addEventListener("visibilitychange", loop);
+
+async function refresh() {
+  try {
+    await ask("health/ready");
+    state.answered = Date.now();
+    state.trouble = null;
+    if (state.rollouts) select();
+    if (state.selected) await pollDetail(state.selected);
+  } catch (error) {
+    state.trouble = error instanceof Problem ? `The judge answers with an error: ${error.message}` : UNREACHABLE;
+  }
+  render();
+}
+
+function look() {
+  listen();
+  show();
+}
+document.addEventListener("visibilitychange", look);
 addEventListener("hashchange", () => {
   if (!state.rollouts) return;
   select();
   render();
-  loop();
+  show();
 });
 
 // === showing ===
@@ -216,7 +272,7 @@ dialog.querySelector("form").addEventListener("submit", async (event) => {
     });
     dialog.close();
     $("headline").focus({ preventScroll: true }); // the button that opened the dialog may be gone
-    loop();
+    show();
   } catch (error) {
     showText("dialog-error", error instanceof Problem ? `The judge refused: ${error.message}` : "The judge does not answer. Once it does, its decisions show whether this arrived.");
   } finally {
@@ -236,4 +292,4 @@ showText("example", `curl ${location.origin}/v1/rollouts \\
     {"name": "canary", "version": "v2", "model": "digits-v2.json"}
   ]
 }'`);
-loop();
+look();

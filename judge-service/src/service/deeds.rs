@@ -1,7 +1,7 @@
 //! What people do to rollouts.
 
-use super::Service;
 use super::status::Status;
+use super::{Asked, Service};
 use crate::books::{Books, Made};
 use crate::domain::check::check;
 use crate::domain::decision::{By, Deed, Sealed};
@@ -28,6 +28,10 @@ pub enum DeedError {
     UnknownArm { rollout: String, arm: String },
     #[error("{0}")]
     Conflict(String),
+    #[error("rollout `{rollout}` has changed since: it is at version {version} now")]
+    Changed { rollout: String, version: String },
+    #[error("something else was asked under the key `{0}`; what is asked again must be the same")]
+    KeyIsUsed(String),
     #[error("it could not be stored, and is not done: {0}")]
     Store(#[from] StoreError),
     #[error("{0}")]
@@ -39,18 +43,25 @@ impl Service {
     ///
     /// # Errors
     /// A spec that does not make sense, a model that does not load, an id that is taken.
-    pub async fn create(self: &Arc<Self>, spec: RolloutSpec) -> Result<Status, DeedError> {
+    pub async fn create(
+        self: &Arc<Self>,
+        spec: RolloutSpec,
+        asked: Asked,
+    ) -> Result<Status, DeedError> {
         let service = Arc::clone(self);
-        to_its_end(async move { service.create_now(spec).await }).await
+        to_its_end(async move { service.create_now(spec, asked).await }).await
     }
 
-    async fn create_now(&self, spec: RolloutSpec) -> Result<Status, DeedError> {
+    async fn create_now(&self, spec: RolloutSpec, asked: Asked) -> Result<Status, DeedError> {
         let spec = spec.completed();
         check(&spec)?;
         forecast::check(&spec)?;
         let id = spec.id.clone();
         let mut books = self.books().await?;
-        if books.entry(&id).is_some() {
+        if let Some(entry) = books.entry(&id) {
+            if asked.was_done(entry)? {
+                return Ok(self.status_of(entry));
+            }
             return Err(DeedError::Exists(id));
         }
         // Reads files, so other tasks must not wait on this thread.
@@ -63,6 +74,9 @@ impl Service {
         };
         let mut rollout = Rollout::start(spec, loaded.digests(), books.first_epoch(), now)?;
         rollout.inherited_place = place;
+        if let Some(key) = asked.key {
+            rollout.use_key(key);
+        }
         if let Some(layer) = &rollout.spec.layer {
             rollout.layer_part = Some(layers::place(
                 layer,
@@ -127,23 +141,22 @@ impl Service {
         self: &Arc<Self>,
         id: &str,
         deed: Deed,
-        reason: Option<String>,
+        asked: Asked,
     ) -> Result<Status, DeedError> {
         let (service, id) = (Arc::clone(self), id.to_owned());
-        to_its_end(async move { service.act_now(&id, deed, reason).await }).await
+        to_its_end(async move { service.act_now(&id, deed, asked).await }).await
     }
 
-    async fn act_now(
-        &self,
-        id: &str,
-        deed: Deed,
-        reason: Option<String>,
-    ) -> Result<Status, DeedError> {
+    async fn act_now(&self, id: &str, deed: Deed, asked: Asked) -> Result<Status, DeedError> {
         let mut books = self.books().await?;
         let now = self.now();
         let entry = books
             .entry_mut(id)
             .ok_or_else(|| DeedError::Unknown(id.to_owned()))?;
+        if asked.was_done(entry)? {
+            return Ok(self.status_of(entry));
+        }
+        asked.holds(entry)?;
         let rollout = &mut entry.rollout;
         let (phase, step) = (rollout.phase, rollout.step);
         let conflict = |wanted: &str| {
@@ -172,8 +185,9 @@ impl Service {
             (Deed::Abort, _) => return Err(conflict("waiting, running, paused or promoted")),
             _ => return Err(conflict("waiting, running or paused")),
         }
+        asked.remember(entry);
         entry.touch();
-        let reasons = vec![reason.unwrap_or_else(|| "by hand".to_owned())];
+        let reasons = vec![asked.reason.unwrap_or_else(|| "by hand".to_owned())];
         self.decided(&mut books, id, deed, step, reasons).await
     }
 
@@ -182,16 +196,17 @@ impl Service {
     ///
     /// # Errors
     /// No such rollout, or one that still splits traffic.
-    pub async fn delete(self: &Arc<Self>, id: &str) -> Result<(), DeedError> {
+    pub async fn delete(self: &Arc<Self>, id: &str, asked: Asked) -> Result<(), DeedError> {
         let (service, id) = (Arc::clone(self), id.to_owned());
-        to_its_end(async move { service.delete_now(&id).await }).await
+        to_its_end(async move { service.delete_now(&id, asked).await }).await
     }
 
-    async fn delete_now(&self, id: &str) -> Result<(), DeedError> {
+    async fn delete_now(&self, id: &str, asked: Asked) -> Result<(), DeedError> {
         let mut books = self.books().await?;
         let entry = books
             .entry(id)
             .ok_or_else(|| DeedError::Unknown(id.to_owned()))?;
+        asked.holds(entry)?;
         if entry.rollout.phase.is_live() {
             return Err(DeedError::Conflict(format!(
                 "the rollout is {}; abort it first",

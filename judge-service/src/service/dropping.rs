@@ -1,8 +1,8 @@
 //! A person takes one arm off.
 
-use super::Service;
 use super::deeds::{DeedError, to_its_end};
 use super::status::Status;
+use super::{Asked, Service};
 use crate::books::Made;
 use crate::domain::Phase;
 use crate::domain::decision::{By, Deed};
@@ -18,23 +18,22 @@ impl Service {
         self: &Arc<Self>,
         id: &str,
         arm: &str,
-        reason: Option<String>,
+        asked: Asked,
     ) -> Result<Status, DeedError> {
         let (service, id, arm) = (Arc::clone(self), id.to_owned(), arm.to_owned());
-        to_its_end(async move { service.drop_now(&id, arm, reason).await }).await
+        to_its_end(async move { service.drop_now(&id, arm, asked).await }).await
     }
 
-    async fn drop_now(
-        &self,
-        id: &str,
-        arm: String,
-        reason: Option<String>,
-    ) -> Result<Status, DeedError> {
+    async fn drop_now(&self, id: &str, arm: String, asked: Asked) -> Result<Status, DeedError> {
         let mut books = self.books().await?;
         let now = self.now();
         let entry = books
             .entry_mut(id)
             .ok_or_else(|| DeedError::Unknown(id.to_owned()))?;
+        if asked.was_done(entry)? {
+            return Ok(self.status_of(entry));
+        }
+        asked.holds(entry)?;
         let rollout = &mut entry.rollout;
         let Some(index) = rollout.arm_index(&arm) else {
             let rollout = id.to_owned();
@@ -57,7 +56,9 @@ impl Service {
             return Err(DeedError::Conflict(conflict));
         }
         let from_step = rollout.step;
-        let mut reasons = vec![reason.unwrap_or_else(|| "by hand".to_owned())];
+        asked.remember(entry);
+        let rollout = &mut entry.rollout;
+        let mut reasons = vec![asked.reason.unwrap_or_else(|| "by hand".to_owned())];
         let drops = vec![arm];
         if rollout.goes_on_without(&drops) {
             rollout.drop_arms(&drops, now);

@@ -1,5 +1,6 @@
 //! Joins books, store, policy, inference and delivery. Knows no HTTP.
 
+mod asked;
 mod control;
 mod deeds;
 mod delivery;
@@ -19,7 +20,9 @@ mod reference;
 mod room;
 mod scale_down;
 pub mod status;
+mod watching;
 
+pub use asked::Asked;
 pub use deeds::DeedError;
 pub use delivery::{Delivery, Published, WorkerState};
 pub use heard::{Heard, Poll};
@@ -28,6 +31,7 @@ pub use live::{Counters, Example, Point};
 pub use proxies::{Proxies, ProxyState};
 pub use reference::SampleRefusal;
 pub use room::Place;
+pub use watching::{Picture, Seen, Watcher};
 
 use crate::books::Books;
 use crate::domain::Millis;
@@ -44,6 +48,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch};
+use watching::Watching;
 
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -73,6 +78,7 @@ pub struct Service {
     room: Room,
     samples: std::sync::mpsc::SyncSender<reference::Work>,
     readiness: Readiness,
+    watching: Watching,
     /// Something was counted or done: time for a look.
     changed: Notify,
     /// A rollout was created, whose versions may not be ready.
@@ -135,6 +141,7 @@ impl Service {
             room: Room::new(),
             samples,
             readiness: Readiness::new(),
+            watching: Watching::new(),
             changed: Notify::new(),
             created: Notify::new(),
             overruled: Notify::new(),

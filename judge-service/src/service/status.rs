@@ -16,6 +16,10 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Serialize)]
 pub struct Status {
     pub id: String,
+    /// Another one after each decision: what `If-Match` takes.
+    pub version: String,
+    /// The number of the last.
+    pub decisions: u64,
     pub phase: Phase,
     pub phase_since_ms: Millis,
     pub created_ms: Millis,
@@ -177,6 +181,8 @@ impl Service {
             .collect();
         Status {
             id: rollout.spec.id.clone(),
+            version: entry.version(),
+            decisions: entry.decisions(),
             phase: rollout.phase,
             phase_since_ms: rollout.phase_since_ms,
             created_ms: rollout.created_ms,
