@@ -24,18 +24,18 @@ help:
 
 demo: wasm envoy
 	@echo 'building the judge, the model server and the demo (minutes, the first time)'
-	$(CARGO) build --locked -p serinus-judge -p serinus-tests --bins
+	$(CARGO) build --locked -p serinus-cli -p serinus-tests --bins
 	target/debug/demo $(DEMO)
 
 demo-keep:
 	$(MAKE) demo DEMO=--keep
 
 test: wasm envoy postgres
-	$(CARGO) build --locked -p serinus-judge -p serinus-tests --bins
+	$(CARGO) build --locked -p serinus-cli -p serinus-tests --bins
 	$(CARGO) test --locked $(NATIVE)
 
 build: wasm
-	$(CARGO) build --locked -p serinus-judge -p serinus-tests --bins
+	$(CARGO) build --locked -p serinus-cli -p serinus-tests --bins
 
 wasm:
 	filter/build-wasm
@@ -52,7 +52,7 @@ bench-filter: wasm envoy
 
 bench-judge: wasm envoy postgres
 	@echo 'building the judge in the release profile (minutes, the first time)'
-	$(CARGO) build --locked --release -p serinus-judge
+	$(CARGO) build --locked --release -p serinus-cli
 	$(CARGO) build --locked -p serinus-tests --bin bench-judge
 	target/debug/bench-judge $(PART)
 
@@ -64,20 +64,20 @@ fuzz:
 	filter/core/fuzz/run
 
 soak: wasm envoy
-	$(CARGO) build --locked -p serinus-judge -p serinus-tests --bins
+	$(CARGO) build --locked -p serinus-cli -p serinus-tests --bins
 	$(CARGO) test --locked -p serinus-tests --test e2e -- --ignored --nocapture --exact \
 		soak::memory_settles_over_a_million_requests
 
 soak-durability:
-	$(CARGO) build --locked -p serinus-judge -p serinus-tests --bins
+	$(CARGO) build --locked -p serinus-cli -p serinus-tests --bins
 	$(CARGO) test --locked -p serinus-tests --test durability -- --ignored --nocapture
 
 bench-rollback: wasm envoy
-	$(CARGO) build --locked -p serinus-judge -p serinus-tests --bins
+	$(CARGO) build --locked -p serinus-cli -p serinus-tests --bins
 	target/debug/rollback $(ROLLBACK)
 
 soak-ecds: wasm envoy
-	$(CARGO) build --locked -p serinus-judge -p serinus-tests --bins
+	$(CARGO) build --locked -p serinus-cli -p serinus-tests --bins
 	$(CARGO) test --locked -p serinus-tests --test e2e -- --ignored --nocapture --exact \
 		ecds::memory_settles_over_a_thousand_pushes
 

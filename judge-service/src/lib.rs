@@ -2,16 +2,16 @@
 //!
 //! Rooms, from the inside out: [`domain`] has plain values; [`policy`] turns
 //! evidence into a verdict; [`inference`] runs model artefacts; [`store`] keeps;
-//! [`forecast`] says what a rollout will take; [`books`] has it all in memory; [`service`] joins them; [`cluster`] says which of several
-//! judges judges; [`api`] is HTTP, [`xds`] gRPC for Envoy; [`hand_out`] writes the plan for people who deliver it.
-//! Nothing inside knows what is outside.
+//! [`forecast`] says what a rollout will take; [`books`] has it all in memory;
+//! [`service`] joins them; [`cluster`] says which of several judges judges; [`api`] is
+//! HTTP, [`xds`] gRPC for Envoy. Nothing inside knows what is outside. The command
+//! line is a package of its own, `serinus-cli`.
 
 pub mod api;
 pub mod books;
 pub mod cluster;
 pub mod domain;
 pub mod forecast;
-pub mod hand_out;
 pub mod inference;
 pub mod policy;
 pub mod probe;

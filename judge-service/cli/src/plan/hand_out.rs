@@ -1,15 +1,15 @@
 //! The plan for people who deliver configuration themselves: fetched from a judge, and
 //! written in a form that Envoy reads.
 
-use crate::service::Published;
-use crate::xds::{self, Plugin};
-use axum::body::Bytes;
+use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Map, Value};
 use serinus_core::plan::Revision;
+use serinus_judge::service::Published;
+use serinus_judge::xds::{self, Plugin};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,83 @@
+//! `serinus plan`: the plan as files for an Envoy that gets its configuration by hand.
+
+mod hand_out;
+
+use crate::files::{plugin, read, within};
+use clap::ValueEnum;
+use hand_out::{Form, HandOut};
+use serinus_judge::xds;
+use std::path::PathBuf;
+
+#[derive(clap::Args)]
+pub struct Plan {
+    /// Where the judge is
+    #[arg(long, default_value = "http://127.0.0.1:8090")]
+    judge: String,
+    /// What to write
+    #[arg(long = "as", value_enum)]
+    form: PlanForm,
+    /// For plugin-configuration: the filter's settings, to which the plan is added. JSON
+    /// as in envoy/serinus.yaml [default: {"judge": {"cluster": "judge"}}]
+    #[arg(long)]
+    settings: Option<PathBuf>,
+    /// For ecds: what proxies have where, JSON as for serve --xds-plugin
+    #[arg(long)]
+    plugin: Option<PathBuf>,
+    /// The file to replace, by renaming a new one over it [default: standard output]
+    #[arg(long)]
+    output: Option<PathBuf>,
+    /// Go on with each new plan; a judge that is away leaves the file as it is
+    #[arg(long)]
+    watch: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum PlanForm {
+    /// The filter's plugin configuration
+    PluginConfiguration,
+    /// A file for Envoy's path_config_source
+    Ecds,
+}
+
+impl Plan {
+    pub fn run(self) -> Result<(), String> {
+        if self.watch && self.output.is_none() {
+            return Err("--watch: needs --output, the file to replace".to_owned());
+        }
+        let form = match (self.form, self.settings, self.plugin) {
+            (PlanForm::PluginConfiguration, settings, None) => {
+                let settings = match settings {
+                    None => xds::settings(br#"{"judge": {"cluster": "judge"}}"#)
+                        .map_err(|error| error.to_string())?,
+                    Some(path) => xds::settings(&read("--settings", &path)?)
+                        .map_err(|error| within("--settings", &path, error))?,
+                };
+                Form::PluginConfiguration(settings)
+            }
+            (PlanForm::Ecds, None, Some(path)) => Form::Ecds(plugin("--plugin", &path)?),
+            (PlanForm::Ecds, None, None) => {
+                return Err("--plugin: is missing; --as ecds needs it".to_owned());
+            }
+            (PlanForm::PluginConfiguration, _, Some(_)) => {
+                return Err("--plugin: is for --as ecds; --settings is right here".to_owned());
+            }
+            (PlanForm::Ecds, Some(_), _) => {
+                return Err(
+                    "--settings: is for --as plugin-configuration; --plugin has them here"
+                        .to_owned(),
+                );
+            }
+        };
+        let hand_out = HandOut {
+            judge: self.judge,
+            form,
+            output: self.output,
+            watch: self.watch,
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| format!("failed to start: {error}"))?;
+        runtime.block_on(hand_out.run())
+    }
+}

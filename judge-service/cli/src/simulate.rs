@@ -1,0 +1,53 @@
+//! `serinus simulate`: what a rollout will take, before it starts.
+
+use crate::files::read_or_stdin;
+use serinus_judge::simulate;
+use std::path::PathBuf;
+
+#[derive(clap::Args)]
+pub struct Simulate {
+    /// A rollout as POST /v1/rollouts takes it; - reads standard input
+    spec: PathBuf,
+    /// Of all arms together; otherwise the spec's expected.requests_per_minute
+    #[arg(long)]
+    requests_per_minute: Option<f64>,
+    /// Control's share of requests that fail [default: the spec's, or 0.01]
+    #[arg(long)]
+    error_rate: Option<f64>,
+    /// Different users a day [default: the spec's, or each request is a user's own]
+    #[arg(long)]
+    users_per_day: Option<f64>,
+    /// How many times as often a bad version fails
+    #[arg(long, default_value_t = 2.0)]
+    ratio: f64,
+    /// Simulated releases of each kind
+    #[arg(long, default_value_t = 300)]
+    runs: u32,
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Write JSON instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+impl Simulate {
+    pub fn run(&self) -> Result<(), String> {
+        let spec = read_or_stdin(&self.spec)?;
+        let beside = simulate::Asked {
+            requests_per_minute: self.requests_per_minute,
+            error_rate: self.error_rate,
+            users_per_day: self.users_per_day,
+            ratio: self.ratio,
+            runs: self.runs,
+            seed: self.seed,
+        };
+        let found = simulate::simulate(&spec, &beside).map_err(|error| error.to_string())?;
+        if self.json {
+            let text = serde_json::to_string_pretty(&found).map_err(|error| error.to_string())?;
+            println!("{text}");
+        } else {
+            print!("{found}");
+        }
+        Ok(())
+    }
+}
