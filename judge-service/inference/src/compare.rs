@@ -221,7 +221,7 @@ mod tests {
         fn labels(&self) -> Option<&[i64]> {
             self.labels.as_deref()
         }
-        fn predict(&self, _: &[Vec<f32>]) -> Result<Vec<Vec<f32>>, InferenceError> {
+        fn predict_wide(&self, _: &[Vec<f64>]) -> Result<Vec<Vec<f32>>, InferenceError> {
             Ok(Vec::new())
         }
     }

@@ -19,6 +19,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::Datatype;
+use super::preprocess::Preprocess;
 
 /// The numbers in one row, in or out: 4 MiB as float32, a 1024 x 1024 grey image.
 const MAX_ROW: usize = 1024 * 1024;
@@ -31,15 +32,36 @@ const MAX_LAYERS: usize = 256;
 #[serde(deny_unknown_fields)]
 pub struct Description {
     pub name: String,
-    /// The file name of the safetensors file in the same folder.
+    /// The file name of the model file in the same folder.
     pub weights: String,
+    #[serde(default)]
+    pub format: Format,
     pub input: Input,
+    /// More inputs, whose columns follow in a row.
+    #[serde(default)]
+    pub further_inputs: Vec<Input>,
     /// Applied to the raw input, in order.
     #[serde(default)]
     pub preprocess: Vec<Preprocess>,
-    /// Applied after preprocessing, in order.
+    /// Applied after preprocessing, in order: the network of a safetensors file.
+    #[serde(default)]
     pub layers: Vec<Layer>,
+    /// How many boosting rounds of a file of trees are evaluated; all if left out.
+    pub iterations: Option<usize>,
     pub output: Output,
+}
+
+/// What kind of file the weights are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// Tensors by name; `layers` say what is done with them.
+    #[default]
+    Safetensors,
+    /// XGBoost's JSON.
+    Xgboost,
+    /// LightGBM's text.
+    Lightgbm,
 }
 
 /// The input tensor on the wire, without its batch dimension.
@@ -50,20 +72,6 @@ pub struct Input {
     pub shape: Vec<usize>,
     /// What the server announces. Any datatype whose values fit is accepted.
     pub datatype: Datatype,
-}
-
-/// What happens to every raw input before the first layer.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Preprocess {
-    /// Multiplies every number.
-    Scale(f32),
-    /// Adds to every number.
-    Offset(f32),
-    /// Limits every number to `low..=high`.
-    Clip { low: f32, high: f32 },
-    /// `(x - mean) / deviation`, with one mean and deviation for each column.
-    Standardise { mean: Vec<f32>, deviation: Vec<f32> },
 }
 
 /// One layer of the network.
@@ -161,19 +169,86 @@ impl Description {
                 return Err(DescriptionError::new(at, "is empty, but must be a name"));
             }
         }
-        self.input.check()?;
-        for (index, step) in self.preprocess.iter().enumerate() {
-            step.check(self.input.len())
-                .map_err(|reason| DescriptionError::new(format!("preprocess[{index}]"), reason))?;
+        self.input
+            .check()
+            .map_err(|reason| DescriptionError::new("input.shape", reason))?;
+        self.check_further_inputs()?;
+        self.check_format()?;
+        self.network_width()?;
+        self.output.check()
+    }
+
+    /// The numbers in one row as it is sent: all inputs, one after the other.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.inputs().map(Input::len).sum()
+    }
+
+    /// All inputs in the order of their columns in a row.
+    pub fn inputs(&self) -> impl Iterator<Item = &Input> {
+        std::iter::once(&self.input).chain(&self.further_inputs)
+    }
+
+    /// The numbers in one row after preprocessing.
+    ///
+    /// # Errors
+    /// A preprocessing step that does not fit the row.
+    pub fn network_width(&self) -> Result<usize, DescriptionError> {
+        let steps = self.preprocess.iter().enumerate();
+        steps
+            .into_iter()
+            .try_fold(self.width(), |width, (index, step)| {
+                step.check(width)
+                    .map_err(|reason| DescriptionError::new(format!("preprocess[{index}]"), reason))
+            })
+    }
+
+    fn check_further_inputs(&self) -> Result<(), DescriptionError> {
+        let mut names = BTreeSet::from([self.input.name.as_str()]);
+        for (index, input) in self.further_inputs.iter().enumerate() {
+            let at = |field: &str| format!("further_inputs[{index}].{field}");
+            input
+                .check()
+                .map_err(|reason| DescriptionError::new(at("shape"), reason))?;
+            if !names.insert(&input.name) {
+                let reason = format!("is `{}`, like an input before it", input.name);
+                return Err(DescriptionError::new(at("name"), reason));
+            }
         }
-        if self.layers.is_empty() || self.layers.len() > MAX_LAYERS {
-            let reason = format!(
-                "has {} layers, but must have 1 to {MAX_LAYERS}",
-                self.layers.len()
-            );
+        if self.width() > MAX_ROW {
+            let reason = format!("must have at most {MAX_ROW} numbers in all inputs together");
+            return Err(DescriptionError::new("further_inputs", reason));
+        }
+        Ok(())
+    }
+
+    fn check_format(&self) -> Result<(), DescriptionError> {
+        let without = |at: &str, what: &str| {
+            let reason = format!("must be left out, because only {what}");
+            Err(DescriptionError::new(at, reason))
+        };
+        let trees = matches!(self.format, Format::Xgboost | Format::Lightgbm);
+        if !trees && self.iterations.is_some() {
+            return without("iterations", "trees are boosted in rounds");
+        }
+        let layers = self.layers.len();
+        if self.format != Format::Safetensors {
+            return match layers {
+                0 => Ok(()),
+                _ => without("layers", "a safetensors file needs them"),
+            };
+        }
+        if !(1..=MAX_LAYERS).contains(&layers) {
+            let reason = format!("has {layers} layers, but must have 1 to {MAX_LAYERS}");
             return Err(DescriptionError::new("layers", reason));
         }
-        self.output.check(self.layers.last())
+        if self.output.kind == OutputKind::Probabilities
+            && self.layers.last() != Some(&Layer::Softmax)
+        {
+            let reason = "is `probabilities`, so the last layer must be `softmax`; for anything else say `values`";
+            return Err(DescriptionError::new("output.kind", reason));
+        }
+        Ok(())
     }
 }
 
@@ -191,64 +266,22 @@ impl Input {
         self.len() == 0
     }
 
-    fn check(&self) -> Result<(), DescriptionError> {
+    fn check(&self) -> Result<(), String> {
         if self.shape.is_empty() || !(1..=MAX_ROW).contains(&self.len()) {
-            let reason = format!(
+            return Err(format!(
                 "{:?} must have at least one dimension and 1 to {MAX_ROW} numbers in all",
                 self.shape
-            );
-            return Err(DescriptionError::new("input.shape", reason));
+            ));
         }
         Ok(())
     }
 }
 
-impl Preprocess {
-    fn check(&self, width: usize) -> Result<(), String> {
-        match self {
-            Self::Scale(number) | Self::Offset(number) if !number.is_finite() => {
-                Err(format!("{number} must be a finite float32"))
-            }
-            Self::Scale(_) | Self::Offset(_) => Ok(()),
-            Self::Clip { low, high } if low.is_finite() && high.is_finite() && low < high => Ok(()),
-            Self::Clip { low, high } => Err(format!(
-                "clip from {low} to {high} must be finite, with low below high"
-            )),
-            Self::Standardise { mean, deviation } => {
-                if mean.len() != width || deviation.len() != width {
-                    let (means, deviations) = (mean.len(), deviation.len());
-                    return Err(format!(
-                        "has {means} means and {deviations} deviations, but the input has {width} columns"
-                    ));
-                }
-                if !mean.iter().all(|number| number.is_finite()) {
-                    return Err("mean must have only finite float32 numbers".to_owned());
-                }
-                // A subnormal deviation would turn ordinary inputs into infinities.
-                if !deviation
-                    .iter()
-                    .all(|number| number.is_normal() && *number > 0.0)
-                {
-                    return Err("deviation must have only positive float32 numbers".to_owned());
-                }
-                Ok(())
-            }
-        }
-    }
-}
-
 impl Output {
-    fn check(&self, last: Option<&Layer>) -> Result<(), DescriptionError> {
-        match self.kind {
-            OutputKind::Probabilities if last != Some(&Layer::Softmax) => {
-                let reason = "is `probabilities`, so the last layer must be `softmax`; for anything else say `values`";
-                return Err(DescriptionError::new("output.kind", reason));
-            }
-            OutputKind::Values if self.labels.is_some() => {
-                let reason = "must be left out, because values have no labels";
-                return Err(DescriptionError::new("output.labels", reason));
-            }
-            OutputKind::Probabilities | OutputKind::Values => {}
+    fn check(&self) -> Result<(), DescriptionError> {
+        if self.kind == OutputKind::Values && self.labels.is_some() {
+            let reason = "must be left out, because values have no labels";
+            return Err(DescriptionError::new("output.labels", reason));
         }
         let labels = self.labels.as_deref().unwrap_or_default();
         let distinct: BTreeSet<i64> = labels.iter().copied().collect();
@@ -263,145 +296,4 @@ impl Output {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const GOOD: &str = r#"{
-        "name": "tiny", "weights": "tiny.safetensors",
-        "input": {"name": "x", "shape": [2], "datatype": "FP32"},
-        "preprocess": [{"scale": 0.5}, {"offset": -1}, {"clip": {"low": -1, "high": 1}},
-                       {"standardise": {"mean": [0, 1], "deviation": [1, 2]}}],
-        "layers": [{"linear": {"weight": "w", "bias": "b"}}, "tanh", "softmax"],
-        "output": {"name": "p", "kind": "probabilities", "labels": [3, 4]}
-    }"#;
-
-    #[test]
-    fn a_description_survives_a_round_trip() {
-        let description = Description::parse(GOOD.as_bytes()).unwrap();
-        assert_eq!(description.input.len(), 2);
-        let again = Description::parse(&serde_json::to_vec(&description).unwrap()).unwrap();
-        assert_eq!(again, description);
-    }
-
-    /// Replaces a part of the good description and returns what `parse` says.
-    fn refused(part: &str, by: &str) -> String {
-        assert!(
-            GOOD.contains(part),
-            "`{part}` is not in the good description"
-        );
-        Description::parse(GOOD.replace(part, by).as_bytes())
-            .unwrap_err()
-            .to_string()
-    }
-
-    #[test]
-    fn every_error_names_its_field() {
-        let cases = [
-            (
-                r#""kind""#,
-                r#""knd": 1, "kind""#,
-                "output.knd: unknown field `knd`",
-            ),
-            (
-                r#""bias""#,
-                r#""bais""#,
-                "layers[0].linear.bais: unknown field `bais`",
-            ),
-            (
-                r#""low": -1"#,
-                r#""lo": -1"#,
-                "preprocess[2].clip.lo: unknown field `lo`",
-            ),
-            (
-                r#"{"scale": 0.5}"#,
-                r#"{"scal": 0.5}"#,
-                "preprocess[0]: unknown variant `scal`",
-            ),
-            (
-                r#""tanh""#,
-                r#""tahn""#,
-                "layers[1]: unknown variant `tahn`",
-            ),
-            (
-                r#""FP32""#,
-                r#""FLOAT""#,
-                "input.datatype: unknown variant `FLOAT`",
-            ),
-            (
-                r#"[2]"#,
-                r#"[-2]"#,
-                "input.shape[0]: invalid value: integer `-2`",
-            ),
-            (
-                r#"[2]"#,
-                r#"[]"#,
-                "input.shape: [] must have at least one dimension",
-            ),
-            (r#"[2]"#, r#"[0]"#, "input.shape: [0] must have"),
-            (
-                r#"[2]"#,
-                r#"[4294967296, 4294967296]"#,
-                "input.shape: [4294967296, 4294967296] must have",
-            ),
-            // Refused by serde_json or here, as its `float_roundtrip` feature decides.
-            (r#"0.5"#, r#"1e60"#, "preprocess[0]"),
-            (
-                r#""high": 1"#,
-                r#""high": -1"#,
-                "preprocess[2]: clip from -1 to -1",
-            ),
-            (
-                r#"[0, 1]"#,
-                r#"[0]"#,
-                "preprocess[3]: has 1 means and 2 deviations, but the input has 2 columns",
-            ),
-            (
-                r#"[1, 2]"#,
-                r#"[1, 0]"#,
-                "preprocess[3]: deviation must have only positive",
-            ),
-            (
-                r#", "softmax""#,
-                "",
-                "output.kind: is `probabilities`, so the last layer must be `softmax`",
-            ),
-            (
-                r#""probabilities""#,
-                r#""values""#,
-                "output.labels: must be left out",
-            ),
-            (r#"[3, 4]"#, r#"[3, 3]"#, "output.labels: has a label twice"),
-            (r#""tiny","#, r#"" ","#, "name: is empty"),
-            (
-                r#""name": "tiny","#,
-                "",
-                "the description: missing field `name`",
-            ),
-        ];
-        for (part, by, expected) in cases {
-            let found = refused(part, by);
-            assert!(
-                found.contains(expected),
-                "{by}: expected `{expected}`, found `{found}`"
-            );
-        }
-    }
-
-    #[test]
-    fn text_after_the_description_is_refused() {
-        let error = Description::parse(format!("{GOOD} {{}}").as_bytes()).unwrap_err();
-        assert!(error.to_string().contains("trailing characters"), "{error}");
-    }
-
-    #[test]
-    fn a_network_without_layers_is_refused() {
-        let error = Description::parse(
-            GOOD.replace(
-                r#"[{"linear": {"weight": "w", "bias": "b"}}, "tanh", "softmax"]"#,
-                "[]",
-            )
-            .as_bytes(),
-        );
-        assert_eq!(error.unwrap_err().at, "layers");
-    }
-}
+mod tests;

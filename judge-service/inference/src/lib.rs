@@ -6,7 +6,7 @@
 //! response body -- protocol --> Answer ------------------> compare --> Comparison
 //! ```
 //!
-//! A model is a JSON [`Description`] beside the safetensors file that it names;
+//! A model is a JSON [`Description`] beside the file that it names (tensors, or trees);
 //! [`load`] checks both completely, so a well-shaped input cannot fail on shape.
 //!
 //! This crate knows no clock, no network, no store and no rollout: which inputs
@@ -16,21 +16,30 @@ mod compare;
 mod datatype;
 mod description;
 mod elements;
+mod error;
+mod kind;
 mod load;
+mod loaded;
 mod network;
 mod open_inference;
+mod preprocess;
 mod protocol;
+mod tabular;
+mod trees;
 mod weights;
 
 pub use compare::{Comparison, Disagreement, Tolerance, compare};
 pub use datatype::Datatype;
 pub use description::{
-    Description, DescriptionError, Input, Layer, Linear, Output, OutputKind, Preprocess,
+    Description, DescriptionError, Format, Input, Layer, Linear, Output, OutputKind,
 };
+pub use error::{BuildError, InferenceError};
+pub use kind::OtherFile;
 pub use load::{LoadError, MAX_DESCRIPTION_BYTES, MAX_WEIGHTS_BYTES, load};
-pub use network::{BuildError, InferenceError};
 pub use open_inference::{LABEL_OUTPUT, OpenInference, Request};
+pub use preprocess::Preprocess;
 pub use protocol::{Answer, MAX_BODY_BYTES, Protocol, ProtocolError};
+pub use trees::TreesError;
 pub use weights::WeightsError;
 
 /// A model artefact that is loaded and can be run.
@@ -45,12 +54,22 @@ pub trait Model: Send + Sync {
     /// lowercase hex: what `cat model.json model.safetensors | sha256sum` prints.
     fn digest(&self) -> &str;
 
-    /// The input as it is on the wire, without the batch dimension.
+    /// The first input as it is on the wire, without the batch dimension.
     fn input(&self) -> &Input;
 
-    /// The numbers in one input row: the product of the input's shape.
+    /// All inputs. A row is all of them, one after the other.
+    fn inputs(&self) -> &[Input] {
+        std::slice::from_ref(self.input())
+    }
+
+    /// The numbers in one input row: the product of each input's shape, added up.
     fn input_len(&self) -> usize {
-        self.input().len()
+        self.inputs().iter().map(Input::len).sum()
+    }
+
+    /// Whether NaN in a row is a missing value, as for trees, and not an error.
+    fn takes_missing(&self) -> bool {
+        false
     }
 
     /// The output's name on the wire.
@@ -67,9 +86,18 @@ pub trait Model: Send + Sync {
     /// [`output_len`](Self::output_len) finite numbers.
     ///
     /// # Errors
-    /// A row of the wrong length, an input that is not finite, or a result that
-    /// overflowed float32.
-    fn predict(&self, rows: &[Vec<f32>]) -> Result<Vec<Vec<f32>>, InferenceError>;
+    /// A row of the wrong length, an input that is not finite (or missing, where
+    /// that [is taken](Self::takes_missing)), or a result that overflowed float32.
+    fn predict_wide(&self, rows: &[Vec<f64>]) -> Result<Vec<Vec<f32>>, InferenceError>;
+
+    /// [`predict_wide`](Self::predict_wide) for float32 rows.
+    ///
+    /// # Errors
+    /// The same.
+    fn predict(&self, rows: &[Vec<f32>]) -> Result<Vec<Vec<f32>>, InferenceError> {
+        let wide = |row: &Vec<f32>| row.iter().copied().map(f64::from).collect();
+        self.predict_wide(&rows.iter().map(wide).collect::<Vec<_>>())
+    }
 
     /// The label with the largest number in an output row (the first, if equal);
     /// `None` where the outputs are plain values.

@@ -8,8 +8,13 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::Model;
-use super::description::{Description, DescriptionError};
-use super::network::{BuildError, Network};
+use super::description::{Description, DescriptionError, Format};
+use super::error::BuildError;
+use super::kind::{self, OtherFile};
+use super::loaded::{Engine, Loaded};
+use super::network::Network;
+use super::tabular::Tabular;
+use super::trees::{Trees, TreesError};
 use super::weights::{self, WeightsError};
 
 /// 1 MiB: a description with a mean and a deviation for each of 30,000 columns.
@@ -41,6 +46,10 @@ pub enum LoadError {
     #[error("{path}: {reason}")]
     Weights { path: PathBuf, reason: WeightsError },
     #[error("{path}: {reason}")]
+    Trees { path: PathBuf, reason: TreesError },
+    #[error("{path}: {reason}")]
+    OtherFile { path: PathBuf, reason: OtherFile },
+    #[error("{path}: {reason}")]
     Build { path: PathBuf, reason: BuildError },
 }
 
@@ -57,23 +66,53 @@ pub fn load(path: &Path) -> Result<Arc<dyn Model>, LoadError> {
     })?;
     let weights_path = beside(path, &description.weights)?;
     let bytes = read(&weights_path, MAX_WEIGHTS_BYTES)?;
-    let tensors = weights::read(&bytes).map_err(|reason| LoadError::Weights {
-        path: weights_path,
+    let engine = engine(path, &description, &weights_path, &bytes)?;
+    let loaded = Loaded::new(&description, engine, digest(&text, &bytes));
+    Ok(Arc::new(loaded.map_err(|reason| LoadError::Build {
+        path: path.to_owned(),
+        reason,
+    })?))
+}
+
+/// Reads the weights in the format that the description says.
+fn engine(
+    path: &Path,
+    description: &Description,
+    weights_path: &Path,
+    bytes: &[u8],
+) -> Result<Box<dyn Engine>, LoadError> {
+    let build = |reason: BuildError| LoadError::Build {
+        path: path.to_owned(),
+        reason,
+    };
+    let trees = |reason| LoadError::Trees {
+        path: weights_path.to_owned(),
+        reason,
+    };
+    kind::check(bytes, description.format).map_err(|reason| LoadError::OtherFile {
+        path: weights_path.to_owned(),
         reason,
     })?;
-    let network =
-        Network::build(&description, &tensors, digest(&text, &bytes)).map_err(|reason| {
-            LoadError::Build {
-                path: path.to_owned(),
+    let rounds = description.iterations;
+    let trees = match description.format {
+        Format::Safetensors => {
+            let tensors = weights::read(bytes).map_err(|reason| LoadError::Weights {
+                path: weights_path.to_owned(),
                 reason,
-            }
-        })?;
-    Ok(Arc::new(network))
+            })?;
+            let network = Network::build(description, &tensors).map_err(build)?;
+            return Ok(Box::new(network));
+        }
+        Format::Xgboost => Trees::xgboost(bytes, rounds).map_err(trees)?,
+        Format::Lightgbm => Trees::lightgbm(bytes, rounds).map_err(trees)?,
+    };
+    let tabular = Tabular::new(description, trees).map_err(|reason| build(reason.into()))?;
+    Ok(Box::new(tabular))
 }
 
 /// SHA-256 over both files, one after the other, in lowercase hex. Where one ends
-/// and the other begins is not ambiguous: JSON ends with its last brace, and
-/// safetensors begins with a length whose upper bytes are zero, which JSON refuses.
+/// and the other begins is not ambiguous: the description is one JSON value, which
+/// ends with the brace that closes it.
 fn digest(description: &[u8], weights: &[u8]) -> String {
     let hash = Sha256::new()
         .chain_update(description)
