@@ -1,8 +1,10 @@
 //! `serinus serve`: the judge.
 
 use crate::files::plugin;
+use axum::ServiceExt;
+use axum::extract::Request;
 use axum::serve::ListenerExt;
-use serinus_judge::api;
+use serinus_judge::api::{self, Guard};
 use serinus_judge::cluster::Member;
 use serinus_judge::domain::plan::Terms;
 use serinus_judge::service::{Delivery, Service, Settings, wall_clock};
@@ -156,9 +158,9 @@ async fn judge(serve: Serve) -> Result<(), String> {
             tracing::debug!(%error, "a connection stays with Nagle's algorithm");
         }
     });
-    // A router that is no make service would be made anew for each connection, which is
-    // 10 KB for each of thousands of polls.
-    let router = router.into_make_service();
+    // What is no make service would be made anew for each connection, which is 10 KB for
+    // each of thousands of polls.
+    let router = ServiceExt::<Request>::into_make_service(Guard(router));
     let served = tokio::select! {
         served = axum::serve(listener, router) => served.map_err(|error| format!("failed to serve: {error}")),
         () = asked_to_stop() => Ok(()),

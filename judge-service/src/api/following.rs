@@ -1,10 +1,11 @@
 //! The HTTP side of a judge that does not judge: it takes reports and gives plans out,
 //! and passes everything else on to the one that judges.
 
+use super::body;
 use super::poll::{self, Asked};
 use super::problem::Problem;
-use super::{body, guard};
 use crate::cluster::Follower;
+use crate::domain;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, Request, State};
@@ -17,7 +18,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::json;
-use serinus_core::report::{self, Report};
+use serinus_core::report;
 use std::sync::Arc;
 
 /// On what one judge passes on to another, which does not pass it on again: the lease
@@ -35,12 +36,11 @@ pub fn router(follower: Arc<Follower>) -> Router {
         follower,
         http: Client::builder(TokioExecutor::new()).build_http(),
     };
-    let router = Router::new()
+    Router::new()
         .route("/v1/plan", get(plan))
         .route("/v1/reports", post(report))
         .fallback(pass_on)
-        .with_state(following);
-    guard(router)
+        .with_state(following)
 }
 
 async fn plan(
@@ -63,7 +63,7 @@ async fn plan(
 
 async fn report(State(following): State<Following>, body: Body) -> Result<Response, Problem> {
     let bytes = body::bytes(body, report::MAX_BYTES).await?;
-    let report: Report = serinus_core::json::read_quickly(&bytes)?;
+    let report = domain::report::read(&bytes)?;
     following.follower.report(&report, bytes).await?;
     Ok(Json(json!({"posted": true})).into_response())
 }

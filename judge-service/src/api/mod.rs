@@ -6,6 +6,7 @@ mod body;
 mod events;
 mod filter;
 mod following;
+mod guard;
 mod member;
 mod page;
 mod path;
@@ -13,21 +14,17 @@ mod poll;
 mod problem;
 mod rollouts;
 
+pub use guard::Guard;
 pub use member::member_router;
 
 use crate::service::Service;
 use axum::Router;
-use axum::extract::Request;
-use axum::http::{HeaderName, HeaderValue, StatusCode};
-use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use problem::Problem;
 use serde_json::json;
 use std::sync::Arc;
-
-/// Tells the filter that an answer is the judge's own and not Envoy's.
-const JUDGE_HEADER: HeaderName = HeaderName::from_static("x-serinus-judge");
 
 pub fn router(service: Arc<Service>) -> Router {
     let rollouts = Router::new()
@@ -45,7 +42,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/{id}/chain", get(rollouts::chain))
         .route("/{id}/decisions", get(rollouts::decisions))
         .route("/{id}/decisions/{sequence}", get(rollouts::decision));
-    let router = Router::new()
+    Router::new()
         .nest("/v1/rollouts", rollouts)
         .route("/v1/events", get(events::all))
         .route("/v1/plan", get(filter::plan))
@@ -64,43 +61,10 @@ pub fn router(service: Arc<Service>) -> Router {
                 "this path does not take this method",
             )
         })
-        .with_state(service);
-    guard(router)
-}
-
-/// What holds for every answer, whichever role the judge has.
-fn guard(router: Router) -> Router {
-    router
-        .layer(middleware::from_fn(same_site))
-        .layer(middleware::from_fn(sign))
+        .with_state(service)
 }
 
 /// The judge answers only with its store loaded, so that both are the same.
 async fn alive() -> impl IntoResponse {
     axum::Json(json!({"status": "ok"}))
-}
-
-async fn sign(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    response
-        .headers_mut()
-        .insert(JUDGE_HEADER, HeaderValue::from_static("1"));
-    response
-}
-
-/// A browser says which site a request comes from: another site's page may not
-/// act here with a person's browser.
-async fn same_site(request: Request, next: Next) -> Response {
-    let foreign = request
-        .headers()
-        .get("sec-fetch-site")
-        .is_some_and(|site| !matches!(site.as_bytes(), b"same-origin" | b"none"));
-    if foreign && !request.method().is_safe() {
-        return Problem::new(
-            StatusCode::FORBIDDEN,
-            "a page of another site may not act here",
-        )
-        .into_response();
-    }
-    next.run(request).await
 }

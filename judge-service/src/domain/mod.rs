@@ -9,6 +9,7 @@ pub mod evidence;
 pub mod layers;
 mod packed;
 pub mod plan;
+pub mod report;
 pub mod rollout;
 pub mod sessions;
 pub mod spec;

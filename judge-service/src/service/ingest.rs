@@ -3,11 +3,10 @@
 
 use super::{Place, Service};
 use crate::books::{Books, Counted, Refusal};
-use crate::domain::Millis;
+use crate::domain::{Millis, report};
 use serinus_core::identity::UnitHash;
-use serinus_core::json::{self, FieldError};
+use serinus_core::json::FieldError;
 use serinus_core::plan::Revision;
-use serinus_core::report::Report;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 use std::vec::Drain;
@@ -176,7 +175,7 @@ impl Service {
     /// A worker that comes from another judge may have left a report there: that one is
     /// counted first, or it would seem to have been counted already.
     async fn count(&self, books: &mut Books, body: &[u8]) -> Result<Taken, IngestError> {
-        let report: Report = json::read_quickly(body)?;
+        let report = report::read(body)?;
         if let Some(shared) = &self.shared
             && !books.follows(&report)
         {

@@ -3,11 +3,10 @@
 
 use super::{Heard, Service};
 use crate::books::{Books, Counted};
+use crate::domain::report;
 use crate::service::IngestError;
 use crate::store::{Letter, LetterKind, Shared, StoreError};
-use serinus_core::json;
 use serinus_core::plan::Revision;
-use serinus_core::report::Report;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -93,8 +92,8 @@ impl Service {
 
 /// As if the report had come here; its worker had its answer already.
 fn count(books: &mut Books, letter: &Letter) -> Option<Result<Counted, IngestError>> {
-    match json::read_tolerant::<Report>(&letter.body) {
-        Ok((report, _)) => {
+    match report::read(&letter.body) {
+        Ok(report) => {
             let counted = books.count(&report).map_err(IngestError::Refused);
             if let Err(error) = &counted {
                 tracing::warn!(%error, session = %report.session, "a report that another judge took is refused");

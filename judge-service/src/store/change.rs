@@ -51,6 +51,15 @@ pub struct SessionsChange {
 }
 
 impl Change {
+    /// About as many as are written again and again.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let sums = self.sums.iter().map(|sums| sums.bytes.len());
+        let units = self.units.iter().map(|units| units.bytes.len());
+        let sessions = self.sessions.iter().map(|sessions| sessions.bytes.len());
+        sums.chain(units).chain(sessions).sum()
+    }
+
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.revision.is_none()

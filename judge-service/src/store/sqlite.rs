@@ -1,5 +1,7 @@
 //! The embedded store.
 
+mod log;
+
 use super::convert::{
     add_sessions, add_sums, add_units, document, json, migrations, rollout, signed, unsigned,
 };
@@ -7,11 +9,13 @@ use super::{Change, Loaded, LoadedRollout, Store, StoreError};
 use crate::domain::decision::Sealed;
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
+use log::Log;
 use serinus_core::plan::Revision;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, Row, Sqlite as Database, SqlitePool, Transaction};
 use std::fs::{File, TryLockError};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 const MIGRATIONS: [(&str, &str); 3] = [
@@ -26,12 +30,9 @@ const MIGRATIONS: [(&str, &str); 3] = [
     ),
 ];
 
-/// Pages of the log before they are copied into the database: 64 MB. Under load each
-/// commit writes the same pages again, and a copy takes the last of each.
-const LOG_PAGES: &str = "16384";
-
 pub struct Sqlite {
     pool: SqlitePool,
+    log: Arc<Log>,
     /// Held while the store is open: two judges on one file would each decide.
     _lock: File,
 }
@@ -50,7 +51,7 @@ impl Sqlite {
             // A commit is on disk when it returns, also if the power fails.
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
-            .pragma("wal_autocheckpoint", LOG_PAGES)
+            .pragma("wal_autocheckpoint", log::TOO_LONG)
             .busy_timeout(Duration::from_secs(5));
         // One writer, and a few readers for the decisions that people look at.
         let pool = SqlitePoolOptions::new()
@@ -58,7 +59,11 @@ impl Sqlite {
             .connect_with(options)
             .await?;
         migrations(&MIGRATIONS).run(&pool).await?;
-        Ok(Self { pool, _lock: lock })
+        Ok(Self {
+            log: Log::new(pool.clone()),
+            pool,
+            _lock: lock,
+        })
     }
 }
 
@@ -109,6 +114,7 @@ impl Store for Sqlite {
     }
 
     async fn commit(&self, change: Change) -> Result<(), StoreError> {
+        let bytes = change.bytes();
         let mut connection = self.pool.acquire().await?;
         let writing = async {
             let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
@@ -117,7 +123,9 @@ impl Store for Sqlite {
             Ok(())
         };
         let written = writing.await;
-        if written.is_err() {
+        if written.is_ok() {
+            self.log.grew(bytes);
+        } else {
             // On a full disk SQLite rolls back by itself, and sqlx, which does not notice,
             // would begin no transaction on this connection any more.
             connection.close_on_drop();
