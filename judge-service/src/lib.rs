@@ -12,7 +12,6 @@ pub mod books;
 pub mod cluster;
 pub mod domain;
 pub mod forecast;
-pub mod inference;
 pub mod policy;
 pub mod probe;
 pub mod replay;
@@ -20,3 +19,5 @@ pub mod service;
 pub mod simulate;
 pub mod store;
 pub mod xds;
+
+pub use serinus_inference as inference;

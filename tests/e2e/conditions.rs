@@ -1,7 +1,7 @@
 //! Requests that say under which conditions they are meant: `If-Match`, and keys under
 //! which nothing is done twice. And lists that come in pages.
 
-use crate::world::steady;
+use crate::world::{alone, steady};
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
@@ -199,7 +199,7 @@ async fn what_is_asked_again_under_its_key_is_not_done_again() {
 async fn a_list_comes_in_pages_and_by_phase() {
     let api = Api::start().await;
     for id in ["a", "b", "c", "d", "e"] {
-        api.judge.create(&steady(id)).await.unwrap();
+        api.judge.create(&alone(id)).await.unwrap();
     }
     for id in ["b", "d"] {
         api.judge.act(id, "pause", "for the list").await.unwrap();

@@ -1,6 +1,6 @@
 //! Server-sent events: who watches is told what changes, without asking.
 
-use crate::world::steady;
+use crate::world::alone;
 use reqwest::{Client, Response};
 use serde_json::Value;
 use serinus_tests::failure::{During, Result};
@@ -65,7 +65,7 @@ async fn who_watches_is_told_of_deeds_and_deletions() {
     let folder = tempfile::tempdir().unwrap();
     let mut judge = Judge::new(folder.path()).unwrap();
     judge.start().await.unwrap();
-    judge.create(&steady("first")).await.unwrap();
+    judge.create(&alone("first")).await.unwrap();
     let mut all = Stream::open(&judge, "/v1/events").await;
     let (name, data) = all.next().await.unwrap().unwrap();
     assert_eq!(
@@ -76,7 +76,7 @@ async fn who_watches_is_told_of_deeds_and_deletions() {
     assert_eq!((name.as_str(), &data["id"]), ("rollout", &"first".into()));
 
     let mut one = Stream::open(&judge, "/v1/rollouts/first/events").await;
-    judge.create(&steady("second")).await.unwrap();
+    judge.create(&alone("second")).await.unwrap();
     let of = |id: &'static str| move |data: &Value| data["id"] == id;
     all.until("rollout", of("second")).await;
     let made = all

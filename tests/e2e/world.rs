@@ -38,6 +38,13 @@ pub fn steady(id: &str) -> Value {
     })
 }
 
+/// One beside others: of requests that no other has.
+pub fn alone(id: &str) -> Value {
+    let mut spec = steady(id);
+    spec["match"] = json!({ "path_prefix": format!("/{id}/") });
+    spec
+}
+
 /// Waits until every thread of Envoy, the main one too, has the newest plan.
 pub async fn settled(lab: &Lab) -> Result<()> {
     settled_by(&lab.judge).await

@@ -113,10 +113,7 @@ pub(super) mod tests {
     use super::*;
 
     /// A safetensors file from (name, dtype, shape, offsets) and raw data.
-    pub(in crate::inference) fn file(
-        entries: &[(&str, &str, &[usize], [u64; 2])],
-        data: &[u8],
-    ) -> Vec<u8> {
+    pub(crate) fn file(entries: &[(&str, &str, &[usize], [u64; 2])], data: &[u8]) -> Vec<u8> {
         let header: serde_json::Map<String, serde_json::Value> = entries
             .iter()
             .map(|(name, dtype, shape, offsets)| {

@@ -9,7 +9,7 @@
 //! A model is a JSON [`Description`] beside the safetensors file that it names;
 //! [`load`] checks both completely, so a well-shaped input cannot fail on shape.
 //!
-//! This module knows no clock, no network, no store and no rollout: which inputs
+//! This crate knows no clock, no network, no store and no rollout: which inputs
 //! are sampled and what a disagreement means is decided elsewhere.
 
 mod compare;

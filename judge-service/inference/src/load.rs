@@ -153,7 +153,7 @@ mod tests {
     use super::*;
     use tempfile::TempDir;
 
-    const MODELS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/models");
+    const MODELS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/models");
 
     /// A folder with copies of both files of digits-v1.
     fn copy() -> TempDir {

@@ -194,7 +194,7 @@ fn largest_difference(expected: &[Vec<f32>], served: &[Vec<f32>]) -> Option<f32>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inference::{Datatype, InferenceError, Input};
+    use crate::{Datatype, InferenceError, Input};
 
     /// A model of three columns whose answers the tests write down themselves.
     struct Labelled {

@@ -329,7 +329,7 @@ mod tests {
     use std::collections::BTreeMap;
     use std::path::Path;
 
-    const MODELS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/models");
+    const MODELS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/models");
 
     #[derive(Deserialize)]
     struct Expected {
@@ -346,8 +346,7 @@ mod tests {
         let expected: Expected = serde_json::from_slice(&text).unwrap();
         assert_eq!(expected.probabilities.len(), 2);
         for (name, rows) in &expected.probabilities {
-            let model =
-                crate::inference::load(&Path::new(MODELS).join(format!("{name}.json"))).unwrap();
+            let model = crate::load(&Path::new(MODELS).join(format!("{name}.json"))).unwrap();
             let together = model.predict(&expected.inputs).unwrap();
             assert_eq!(together.len(), rows.len());
             for ((input, row), found) in expected.inputs.iter().zip(rows).zip(&together) {
