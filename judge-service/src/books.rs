@@ -40,7 +40,7 @@ pub struct Books {
 const MOST_LOST: u64 = 1 << 20;
 
 /// What became of a report.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, schemars::JsonSchema, serde::Serialize)]
 pub struct Counted {
     /// It had been counted before, and was not counted again.
     pub duplicate: bool,

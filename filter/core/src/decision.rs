@@ -16,6 +16,7 @@ use std::rc::Rc;
 
 /// Why a request is not randomised: it gets an arm, and never enters a verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Fallback {
     /// No source of a unit is present, or all are empty.

@@ -30,6 +30,7 @@ pub fn is_session(text: &str) -> bool {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Report {
     pub version: u32,
     /// Names the ledger of one worker's VM: 32 hex digits, random.
@@ -43,6 +44,7 @@ pub struct Report {
 
 /// Sums of one rollout in one epoch and segment. The lists name an arm by its index in `arms`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RolloutReport {
     pub rollout: String,
     pub epoch: u64,
@@ -69,6 +71,7 @@ pub struct RolloutReport {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ArmReport {
     pub arm: String,
     /// The upstream cluster that served the arm: two arms with the same one have no
@@ -94,6 +97,7 @@ pub struct ArmReport {
 /// `[slot, exposures, finished, errors, latency sum in us, [finished without
 /// error above each latency edge]]`
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SlotRow(pub u8, pub u64, pub u64, pub u64, pub u64, pub Over);
 
 /// Counts above each latency edge, in place: a report has some hundred of them.
@@ -105,22 +109,27 @@ pub struct Over {
 
 /// `[unit, arm]`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NewUnit(pub UnitHash, pub u8);
 
 /// `[unit, arm, whether it failed]`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FirstOutcome(pub UnitHash, pub u8, pub bool);
 
 /// `[unit, arm]`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FirstError(pub UnitHash, pub u8);
 
 /// `[unit, arm, latency edges exceeded]`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FirstSlow(pub UnitHash, pub u8, pub u8);
 
 /// What opened a worker's breaker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BreakerReport {
     pub arm: String,
     pub finished: u32,
@@ -158,6 +167,21 @@ impl fmt::Debug for Over {
 impl Serialize for Over {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.iter())
+    }
+}
+
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for Over {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Over".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "array",
+            "items": {"type": "integer", "minimum": 0},
+            "maxItems": MAX_EDGES,
+        })
     }
 }
 

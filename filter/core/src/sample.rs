@@ -12,6 +12,7 @@ pub const MAX_QUEUED_BYTES: usize = 1024 * 1024;
 pub const MAX_BATCH_BYTES: usize = 2 * MAX_QUEUED_BYTES;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SampleBatch {
     pub version: u32,
     pub session: String,
@@ -19,6 +20,7 @@ pub struct SampleBatch {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Sample {
     pub rollout: String,
     pub epoch: u64,

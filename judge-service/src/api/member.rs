@@ -1,14 +1,13 @@
 //! The HTTP side of one of several judges: what its role answers.
 
 use super::problem::Problem;
-use super::{following, router};
+use super::{Health, following, router};
 use crate::cluster::{Member, Role};
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use serde_json::json;
 use std::sync::{Arc, Mutex, PoisonError};
 use tower::ServiceExt;
 
@@ -36,7 +35,11 @@ async fn ready(State(switch): State<Arc<Switch>>) -> Response {
         Some(Role::Leader(_)) => "leader",
         Some(Role::Follower(_)) => "follower",
     };
-    Json(json!({"status": "ok", "role": role})).into_response()
+    let health = Health {
+        status: "ok",
+        role: Some(role),
+    };
+    Json(health).into_response()
 }
 
 fn cut_off() -> Response {

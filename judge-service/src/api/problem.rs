@@ -4,10 +4,11 @@ use crate::books::Refusal;
 use crate::service::{DeedError, IngestError, SampleRefusal};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serinus_core::json::FieldError;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct Problem {
     #[serde(rename = "type")]
     kind: &'static str,
@@ -30,6 +31,14 @@ impl Problem {
             field: None,
             retry_after_seconds: None,
         }
+    }
+
+    /// What a status is called.
+    pub fn title(status: u16) -> &'static str {
+        let status = StatusCode::from_u16(status).ok();
+        status
+            .and_then(|status| status.canonical_reason())
+            .unwrap_or("Error")
     }
 
     /// Worth another attempt after so long.

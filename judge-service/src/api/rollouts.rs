@@ -13,6 +13,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serinus_core::json::{self, FieldError};
 use std::sync::Arc;
@@ -22,14 +23,15 @@ const LONGEST_REASON: usize = 4 * 1024;
 
 type Service_ = State<Arc<Service>>;
 
-#[derive(Debug, Default, Deserialize)]
-struct Reason {
+#[derive(Debug, Default, JsonSchema, Deserialize)]
+pub struct Reason {
+    /// Stands in the decision.
     #[serde(default)]
     reason: Option<String>,
 }
 
 /// A decision without its evidence.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct DecisionSummary {
     sequence: u64,
     at_ms: Millis,

@@ -2,13 +2,14 @@
 //! hash of the one before, so that a changed record shows.
 
 use super::{Action, Bundle, Millis, Verdict};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// The first record's `previous_hash`.
 pub const NO_HASH: &str = "";
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Decision {
     pub rollout: String,
     /// From 1 for each rollout.
@@ -31,13 +32,13 @@ pub struct Decision {
     pub evidence_before: Option<Evidence>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Evidence {
     pub bundle: Bundle,
     pub verdict: Verdict,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Deed {
     Create,
@@ -71,7 +72,7 @@ impl Deed {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum By {
     Judge,
@@ -79,7 +80,7 @@ pub enum By {
 }
 
 /// A decision with the SHA-256 of its JSON: what is stored, shown and replayed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Sealed {
     pub hash: String,
     pub decision: Decision,

@@ -1,11 +1,12 @@
 //! How long a decision took to reach the workers: measured, not hoped.
 
 use super::Millis;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serinus_core::plan::Revision;
 
 /// How the plan of a decision reached the workers that served when it was made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Delivered {
     /// Of the first plan that has the decision.
     pub revision: Revision,

@@ -2,6 +2,7 @@
 
 use super::sums::EpochSums;
 use super::{Millis, Rollout};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -12,7 +13,7 @@ pub const VERSION: u32 = 3;
 
 /// Everything that [`crate::policy::judge`] looks at: the same bundle gives the
 /// same verdict, on any machine.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Bundle {
     pub version: u32,
     pub now_ms: Millis,
@@ -29,7 +30,7 @@ pub struct Bundle {
 }
 
 /// The proxies that serve the rollout, as far as they call.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Workers {
     /// Those that serve traffic, silent ones too.
     pub serving: usize,
@@ -41,7 +42,7 @@ pub struct Workers {
     pub lagging: usize,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct NewUsers {
     pub epoch: u64,
     #[serde(default)]
@@ -51,7 +52,7 @@ pub struct NewUsers {
     pub counts: Vec<u64>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Verdict {
     pub at_ms: Millis,
     pub action: Action,
@@ -64,7 +65,7 @@ pub struct Verdict {
     pub srm: SrmEvidence,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     Hold,
@@ -79,7 +80,7 @@ pub enum Action {
     Finish,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Metric {
     Errors,
@@ -93,7 +94,7 @@ pub enum Metric {
 
 /// One guardrail for one arm against control. What is not finite or not known is
 /// `None`, since JSON has no infinity.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct MetricEvidence {
     pub metric: Metric,
     pub arm: String,
@@ -125,7 +126,7 @@ pub struct MetricEvidence {
     pub words: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct SrmEvidence {
     pub log_e: f64,
     pub threshold: f64,

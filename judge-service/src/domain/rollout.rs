@@ -3,13 +3,14 @@
 use super::check::weights;
 use super::spec::{RolloutSpec, Step};
 use super::{Delivered, Millis};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serinus_core::allocation::{Allocation, Range};
 use serinus_core::bucket::BUCKETS;
 use serinus_core::json::FieldError;
 use std::collections::BTreeMap;
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Rollout {
     pub spec: RolloutSpec,
     /// SHA-256 of each arm's model, by arm.
@@ -44,7 +45,7 @@ pub struct Rollout {
 }
 
 /// A caller's key of something that was done, so that it is not done twice.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct UsedKey {
     pub key: String,
     /// SHA-256 of what was asked, in hex.
@@ -54,7 +55,7 @@ pub struct UsedKey {
 /// Whoever asks again does so within minutes: far fewer deeds come between.
 const KEYS: usize = 64;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Not ready: everybody is on the baseline until the first step can begin.
@@ -73,7 +74,7 @@ pub enum Phase {
 }
 
 /// A time in which allocation and latency edges did not change.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Epoch {
     pub epoch: u64,
     pub step: usize,
@@ -90,7 +91,7 @@ pub struct Epoch {
 }
 
 /// How one segment is split, as the whole epoch is.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct SegmentSplit {
     pub name: String,
     pub allocation: Vec<(u16, u16, usize)>,
@@ -98,7 +99,7 @@ pub struct SegmentSplit {
 }
 
 /// Latency edges in microseconds, ascending, and what each is for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Thresholds {
     pub edges_us: Vec<u64>,
     /// At control's quantiles: a first answer above the edge is evidence of harm.
@@ -111,13 +112,13 @@ pub struct Thresholds {
 /// Indices of edges: control's answers above one are compared with another arm's
 /// above the other. An arm that is slower by no more than the ratio of the two
 /// has no larger share above its edge.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct EdgePair {
     pub control: usize,
     pub arm: usize,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct PromotionEdge {
     /// In percent, such as 95.
     pub percentile: u32,

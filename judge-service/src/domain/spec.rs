@@ -3,13 +3,14 @@
 //! Defaults are chosen so that a spec with nothing but two arms does the right
 //! thing; their sources are in the documentation of the statistics.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serinus_core::plan::wire::{
     Breaker, Condition, Errors, LatencyUntil, Match, Overrides, Sampling, Shadow, UnitSource,
 };
 use std::collections::BTreeMap;
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct RolloutSpec {
     pub id: String,
     #[serde(rename = "match")]
@@ -96,7 +97,7 @@ pub struct RolloutSpec {
 }
 
 /// A rollout's part of its layer, kept for it until it is deleted.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct InLayer {
     pub name: String,
     /// Of the layer's users: the others are for other rollouts.
@@ -104,7 +105,7 @@ pub struct InLayer {
     pub percent: f64,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct OnStale {
     #[serde(default = "thirty")]
     pub after_seconds: f64,
@@ -112,7 +113,7 @@ pub struct OnStale {
     pub then: AtStale,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AtStale {
     /// The last plan stands, and the breaker watches.
@@ -122,7 +123,7 @@ pub enum AtStale {
     Baseline,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Arm {
     /// Also the value of the arm header, which routes match.
     pub name: String,
@@ -139,7 +140,7 @@ pub struct Arm {
 
 /// Requests that go to one arm, or by weights of their own through all steps; with
 /// neither they go by the steps' weights, and are judged by themselves too.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Segment {
     pub name: String,
     /// All must hold.
@@ -153,7 +154,7 @@ pub struct Segment {
 
 /// Percent of users for each arm but the baseline, which has the rest. Where the
 /// rollout has a shadow, a step may give nobody anything: only copies are sent then.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Step {
     #[serde(default)]
     pub weights: BTreeMap<String, f64>,
@@ -162,7 +163,7 @@ pub struct Step {
     pub look_first: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Watch {
     /// After that the holdback ends too, and the rollout is finished.
     #[serde(default = "day")]
@@ -170,7 +171,7 @@ pub struct Watch {
 }
 
 /// What a person knows of the traffic that the rollout will see.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Expected {
     pub requests_per_minute: f64,
     /// Of control.
@@ -182,7 +183,7 @@ pub struct Expected {
 }
 
 /// What a step lasts at least.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Minimum {
     #[serde(default = "sixty")]
     pub seconds: f64,
@@ -192,7 +193,7 @@ pub struct Minimum {
 }
 
 /// The start of a step, in which latency is learned and not judged.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct WarmUp {
     #[serde(default = "five")]
     pub seconds: f64,
@@ -204,7 +205,7 @@ pub struct WarmUp {
 }
 
 /// What is not judged while a step warms up, in all arms alike.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LeavesOut {
     #[default]
@@ -214,7 +215,7 @@ pub enum LeavesOut {
     Everything,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Deadline {
     /// Of one step.
     #[serde(default = "day")]
@@ -223,7 +224,7 @@ pub struct Deadline {
     pub then: AtDeadline,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AtDeadline {
     #[default]
@@ -232,7 +233,7 @@ pub enum AtDeadline {
     Proceed,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Guardrails {
     #[serde(default)]
     pub errors: ErrorGuardrail,
@@ -243,7 +244,7 @@ pub struct Guardrails {
     pub agreement: AgreementGuardrail,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct ErrorGuardrail {
     /// Rolled back only when surely worse than this times control's rate.
     #[serde(default = "default_tolerated_ratio")]
@@ -259,7 +260,7 @@ pub struct ErrorGuardrail {
     pub margin_absolute: f64,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct LatencyGuardrail {
     #[serde(default = "default_tolerated_ratio")]
     pub tolerated_ratio: f64,
@@ -274,7 +275,7 @@ pub struct LatencyGuardrail {
     pub slowdown: f64,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct AgreementGuardrail {
     #[serde(default = "default_tolerated_ratio")]
     pub tolerated_ratio: f64,
@@ -289,7 +290,7 @@ pub struct AgreementGuardrail {
 }
 
 /// `|served - expected| <= absolute + relative * |expected|` for each number.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct AnswerTolerance {
     #[serde(default = "thousandth")]
     pub absolute: f64,
@@ -297,7 +298,7 @@ pub struct AnswerTolerance {
     pub relative: f64,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Alpha {
     /// The chance that a rollout whose arm is within tolerance is ever rolled back.
     #[serde(default = "percent")]

@@ -2,13 +2,14 @@
 
 mod stored;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serinus_core::bucket::SLOTS;
 use serinus_core::histogram;
 use serinus_core::plan::compiled::MAX_EDGES;
 use std::collections::{BTreeMap, BTreeSet};
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct EpochSums {
     pub epoch: u64,
     /// `None` for the requests that are in no segment.
@@ -21,7 +22,7 @@ pub struct EpochSums {
     pub fallbacks: BTreeMap<String, u64>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct ArmSums {
     /// Each list has one entry a slot: 256.
     pub exposures: Vec<u64>,
@@ -45,7 +46,7 @@ pub struct ArmSums {
 /// Users counted once. Keys of the maps are the epoch in which the user had the
 /// same event before (0 for never), so that a process that started at any epoch
 /// finds the users whose first event since then is here.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Firsts {
     /// Users that were never seen before in the rollout.
     pub new_users: u64,
@@ -59,14 +60,14 @@ pub struct Firsts {
     pub samples: BTreeMap<u64, Outcomes>,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Outcomes {
     pub users: u64,
     pub bad: u64,
 }
 
 /// A worker's breaker that opened.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Trip {
     pub arm: String,
     pub finished: u32,

@@ -5,6 +5,7 @@ use super::proxies::Proxies;
 use crate::domain::evidence::Workers;
 use crate::domain::{Delivered, Millis};
 use bytes::Bytes;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serinus_core::plan::{Plan, Revision};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -39,7 +40,7 @@ pub struct Delivery {
     cut_off: watch::Sender<bool>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct WorkerState {
     pub session: String,
     pub node: String,
@@ -50,7 +51,7 @@ pub struct WorkerState {
     pub refused: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Convergence {
     pub revision: String,
     /// Workers that serve traffic and are not silent.

@@ -4,6 +4,7 @@
 use super::{IngestError, incident};
 use crate::books::{Counted, Refusal};
 use crate::domain::{Metric, Millis, Phase, Verdict};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::{HashMap, VecDeque};
 
@@ -28,7 +29,7 @@ struct LiveRollout {
 }
 
 /// Since the judge started.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, JsonSchema, Serialize)]
 pub struct Counters {
     pub reports_counted: u64,
     pub reports_duplicate: u64,
@@ -50,7 +51,7 @@ pub struct Counters {
 }
 
 /// A disagreement between a served answer and the model file.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, JsonSchema, Serialize)]
 pub struct Example {
     pub arm: String,
     pub at_ms: Millis,
@@ -61,7 +62,7 @@ pub struct Example {
 }
 
 /// One point of a rollout's series.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, JsonSchema, Serialize)]
 pub struct Point {
     pub at_ms: Millis,
     pub step: usize,
@@ -71,7 +72,7 @@ pub struct Point {
 }
 
 /// Sums since the rollout began.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, JsonSchema, Serialize)]
 pub struct PointTraffic {
     pub arm: String,
     pub exposures: u64,
@@ -79,7 +80,7 @@ pub struct PointTraffic {
     pub errors: u64,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, JsonSchema, Serialize)]
 pub struct PointMetric {
     pub metric: Metric,
     pub arm: String,

@@ -6,6 +6,7 @@
 
 use super::delivery::{GONE_MS, SILENT_MS};
 use crate::domain::Millis;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serinus_core::plan::Revision;
 use std::collections::HashMap;
@@ -42,7 +43,7 @@ struct Proxy {
     untold: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Refused {
     version: String,
     revision: Option<Revision>,
@@ -50,7 +51,7 @@ pub struct Refused {
 }
 
 /// What a judge knows first-hand of a proxy, for another judge.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Told {
     node: String,
     connected: bool,
@@ -59,7 +60,7 @@ pub struct Told {
 }
 
 /// As `/v1/proxies` shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct ProxyState {
     pub node: String,
     /// Whether it has a stream to a judge.

@@ -41,7 +41,7 @@ pub enum SampleRefusal {
 }
 
 /// What became of a batch.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, schemars::JsonSchema, serde::Serialize)]
 pub struct Taken {
     pub taken: usize,
     /// The queue was full.

@@ -5,13 +5,14 @@ use super::delivery::Convergence;
 use crate::books::Entry;
 use crate::domain::sums::ArmSums;
 use crate::domain::{Millis, Phase};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Requests that an Envoy took with it into the grave stay "under way" for ever; after
 /// so long there are no others.
 const DRAINED_MS: Millis = 300_000;
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct ScaleDown {
     pub safe: bool,
     pub why: String,

@@ -9,11 +9,12 @@ use crate::books::Entry;
 use crate::domain::spec::{RolloutSpec, Step};
 use crate::domain::sums::{ArmSums, Firsts, dense};
 use crate::domain::{EpochSums, Millis, Phase, Verdict};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serinus_core::histogram;
 use std::collections::BTreeMap;
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, JsonSchema, Serialize)]
 pub struct Status {
     pub id: String,
     /// Another one after each decision: what `If-Match` takes.
@@ -42,7 +43,7 @@ pub struct Status {
     pub spec: RolloutSpec,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, JsonSchema, Serialize)]
 pub struct ArmStatus {
     pub name: String,
     pub version: Option<String>,
@@ -57,7 +58,7 @@ pub struct ArmStatus {
     pub scale_down: ScaleDown,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, JsonSchema, Serialize)]
 pub struct SegmentStatus {
     pub name: String,
     /// The arm that has all its requests.
@@ -71,7 +72,7 @@ pub struct SegmentStatus {
 }
 
 /// One arm since the rollout began.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, JsonSchema, Serialize)]
 pub struct Traffic {
     pub arm: String,
     pub exposures: u64,

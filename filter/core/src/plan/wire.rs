@@ -3,12 +3,15 @@
 use crate::read_fields;
 use core::fmt;
 use core::str::FromStr;
+#[cfg(feature = "schema")]
+use defaults::{all, held_bytes, override_header, root, year, yes};
 use serde::{Deserialize, Serialize};
 
 /// The version of this schema. A filter refuses another one.
 pub const VERSION: u32 = 1;
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Plan {
     pub version: u32,
     pub revision: Revision,
@@ -31,6 +34,7 @@ read_fields!(Plan {
 
 /// The units whose bucket under this salt is below `buckets`, of 10,000.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Holdout {
     pub salt: String,
     pub buckets: u16,
@@ -41,6 +45,7 @@ read_fields!(Holdout { salt, buckets });
 /// (generation, counter), ordered. A restored database starts a new generation,
 /// so a revision never goes backwards. Written as `generation.counter` in a URL.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Revision {
     pub generation: u64,
     pub counter: u64,
@@ -71,6 +76,7 @@ impl FromStr for Revision {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RolloutPlan {
     pub id: String,
     /// +1 at each change of the allocation, of the latency edges, and when the
@@ -93,14 +99,18 @@ pub struct RolloutPlan {
     pub allocation: Vec<BucketRange>,
     /// The first whose conditions hold has a request.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(default))]
     pub segments: Vec<SegmentPlan>,
     /// Durations in microseconds, ascending, at most 12: requests above each are
     /// counted by slot, and a unit's first one is listed.
+    #[cfg_attr(feature = "schema", schemars(default))]
     pub latency_edges_us: Vec<u64>,
     /// The share of units whose first events are listed.
+    #[cfg_attr(feature = "schema", schemars(default = "all"))]
     pub event_share: f64,
     /// The share of units that are listed when they first appear, with the
     /// outcome of their first request.
+    #[cfg_attr(feature = "schema", schemars(default = "all"))]
     pub new_unit_share: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overrides: Option<Overrides>,
@@ -116,10 +126,13 @@ pub struct RolloutPlan {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stale_after_ms: Option<u64>,
     #[serde(skip_serializing_if = "is_default")]
+    #[cfg_attr(feature = "schema", schemars(default))]
     pub errors: Errors,
     #[serde(skip_serializing_if = "is_default")]
+    #[cfg_attr(feature = "schema", schemars(default))]
     pub latency_until: LatencyUntil,
     /// A longer body is not held for a value in it.
+    #[cfg_attr(feature = "schema", schemars(default = "held_bytes"))]
     pub max_held_body_bytes: u32,
 }
 
@@ -156,6 +169,7 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 
 /// Rollouts of one layer have its salt and disjoint ranges of buckets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Layer {
     pub salt: String,
     pub from: u16,
@@ -166,15 +180,19 @@ read_fields!(Layer { salt, from, to });
 
 /// Copies of requests go to an Envoy cluster; nobody sees its answers.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Shadow {
     pub cluster: String,
     /// The share of units; of requests without one, the share of requests.
+    #[cfg_attr(feature = "schema", schemars(default = "all"))]
     pub share: f64,
     /// Of requests to these arms; none is any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(default))]
     pub arms: Vec<String>,
     /// Of requests in these segments; none is any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(default))]
     pub segments: Vec<String>,
 }
 
@@ -187,6 +205,8 @@ read_fields!(Shadow {
 
 /// What counts as an error of an arm, beside answers that never came.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(default))]
 pub struct Errors {
     /// Statuses such as `422`, and classes such as `5xx`.
     pub statuses: Vec<String>,
@@ -216,6 +236,7 @@ impl Default for Errors {
 
 /// The end of a request's duration.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum LatencyUntil {
     #[default]
@@ -228,6 +249,8 @@ const ALL: f64 = 1.0;
 
 /// All that is named must hold; an empty one matches every request.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(default))]
 pub struct Match {
     /// The `:authority`, in any case, without regard to a port.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -254,6 +277,7 @@ read_fields!(Match {
 });
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum UnitSource {
     /// The value of this request header.
@@ -274,15 +298,21 @@ pub enum UnitSource {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct IssueCookie {
     pub name: String,
     /// Default: a year. Browsers cap it at about 400 days.
+    #[cfg_attr(feature = "schema", schemars(default = "year"))]
     pub max_age_seconds: u32,
+    #[cfg_attr(feature = "schema", schemars(default = "root"))]
     pub path: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub domain: Option<String>,
+    #[cfg_attr(feature = "schema", schemars(default))]
     pub secure: bool,
+    #[cfg_attr(feature = "schema", schemars(default = "yes"))]
     pub http_only: bool,
+    #[cfg_attr(feature = "schema", schemars(default))]
     pub same_site: SameSite,
 }
 
@@ -297,6 +327,7 @@ read_fields!(IssueCookie {
 });
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum SameSite {
     Strict,
@@ -311,6 +342,8 @@ const YEAR: u32 = 365 * 24 * 60 * 60;
 /// One attribute, by exactly one of the first five, and at most one question; with
 /// none it must be present.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(default))]
 pub struct Condition {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub header: Option<String>,
@@ -354,18 +387,23 @@ read_fields!(Condition {
 /// Lets testers into an arm, whatever rules and weights say. The plan has only
 /// hashes of their tokens, so that nobody learns a token from it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Overrides {
     /// The header in which a tester sends the token.
+    #[cfg_attr(feature = "schema", schemars(default = "override_header"))]
     pub header: String,
     pub tokens: Vec<OverrideToken>,
 }
 
 read_fields!(Overrides {
-    header = "x-serinus-override".to_owned(),
+    header = OVERRIDE_HEADER.to_owned(),
     tokens,
 });
 
+const OVERRIDE_HEADER: &str = "x-serinus-override";
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct OverrideToken {
     /// 64 hex digits: `printf %s TOKEN | sha256sum`.
     pub sha256: String,
@@ -376,12 +414,14 @@ read_fields!(OverrideToken { sha256, arm });
 
 /// A key split's branch: an arm for all its requests, or an allocation of its own.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SegmentPlan {
     pub name: String,
     pub when: Vec<Condition>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub arm: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(default))]
     pub allocation: Vec<BucketRange>,
 }
 
@@ -394,6 +434,7 @@ read_fields!(SegmentPlan {
 
 /// Buckets `from..to`, of 10,000.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BucketRange {
     pub from: u16,
     pub to: u16,
@@ -404,6 +445,8 @@ read_fields!(BucketRange { from, to, arm });
 
 /// Which requests and answers a worker copies to the judge.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(default))]
 pub struct Sampling {
     /// The share of units, chosen by their pseudonym before the arm is known.
     pub share: f64,
@@ -422,6 +465,8 @@ read_fields!(Sampling {
 
 /// When a worker takes an arm's users back by itself, though no judge says so.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(default))]
 pub struct Breaker {
     /// Finished requests of the arm in the window before it may trip.
     pub minimum_requests: u32,
@@ -458,5 +503,35 @@ impl Default for Breaker {
             error_share: 0.1,
             window_ms: 10_000,
         }
+    }
+}
+
+/// What `read_fields!` says, for the schema.
+#[cfg(feature = "schema")]
+mod defaults {
+    use super::{ALL, HELD_BYTES, OVERRIDE_HEADER, YEAR};
+
+    pub fn all() -> f64 {
+        ALL
+    }
+
+    pub fn held_bytes() -> u32 {
+        HELD_BYTES
+    }
+
+    pub fn year() -> u32 {
+        YEAR
+    }
+
+    pub fn root() -> String {
+        "/".to_owned()
+    }
+
+    pub fn yes() -> bool {
+        true
+    }
+
+    pub fn override_header() -> String {
+        OVERRIDE_HEADER.to_owned()
     }
 }

@@ -1,0 +1,238 @@
+//! What one method of one path does, as it is described.
+
+use super::{Schemas, inline};
+use crate::api::problem::Problem;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde_json::{Map, Value, json};
+
+type Make = fn(&mut SchemaGenerator) -> Schema;
+
+pub struct Operation {
+    method: &'static str,
+    id: &'static str,
+    summary: &'static str,
+    parameters: Vec<Value>,
+    body: Option<Body>,
+    answers: Vec<Answer>,
+    problems: Vec<u16>,
+}
+
+struct Body {
+    schema: Make,
+    required: bool,
+}
+
+struct Answer {
+    status: u16,
+    says: &'static str,
+    content: Content,
+    headers: Vec<(&'static str, &'static str)>,
+}
+
+enum Content {
+    Nothing,
+    Json(Make),
+    Text(&'static str),
+}
+
+pub fn get(id: &'static str, summary: &'static str) -> Operation {
+    Operation::new("get", id, summary)
+}
+
+/// Whatever changes something is refused to pages of other sites.
+pub fn post(id: &'static str, summary: &'static str) -> Operation {
+    Operation::new("post", id, summary).refuses(&[400, 403, 408, 413])
+}
+
+pub fn delete(id: &'static str, summary: &'static str) -> Operation {
+    Operation::new("delete", id, summary).refuses(&[400, 403, 408, 413])
+}
+
+impl Operation {
+    fn new(method: &'static str, id: &'static str, summary: &'static str) -> Self {
+        Self {
+            method,
+            id,
+            summary,
+            parameters: Vec::new(),
+            body: None,
+            answers: Vec::new(),
+            // A judge that does not reach its database, or is not the one that judges.
+            problems: vec![503],
+        }
+    }
+
+    pub fn method(&self) -> &'static str {
+        self.method
+    }
+
+    pub fn query(self, name: &'static str, says: &'static str, schema: Value) -> Self {
+        self.parameter("query", name, says, schema).refuses(&[400])
+    }
+
+    fn header(self, name: &'static str, says: &'static str, schema: Value) -> Self {
+        self.parameter("header", name, says, schema).refuses(&[400])
+    }
+
+    fn parameter(mut self, place: &str, name: &str, says: &str, schema: Value) -> Self {
+        self.parameters.push(json!({
+            "name": name, "in": place, "required": false, "description": says, "schema": schema,
+        }));
+        self
+    }
+
+    pub fn takes<T: JsonSchema>(self) -> Self {
+        self.body::<T>(true)
+    }
+
+    pub fn may_take<T: JsonSchema>(self) -> Self {
+        self.body::<T>(false)
+    }
+
+    fn body<T: JsonSchema>(mut self, required: bool) -> Self {
+        self.body = Some(Body {
+            schema: SchemaGenerator::subschema_for::<T>,
+            required,
+        });
+        self
+    }
+
+    /// Only if the rollout is still as it was looked at.
+    pub fn if_match(self) -> Self {
+        self.header(
+            "If-Match",
+            "The ETag of the rollout as it was looked at: nothing is done to one that has changed since.",
+            json!({"type": "string", "pattern": "^(\\*|(W/)?\"[!#-~]*\"(, ?(W/)?\"[!#-~]*\")*)$"}),
+        )
+        .refuses(&[412])
+    }
+
+    pub fn if_none_match(self) -> Self {
+        self.header(
+            "If-None-Match",
+            "The ETag of the rollout as it is known: 304 as long as nothing was decided.",
+            json!({"type": "string", "pattern": "^(\\*|(W/)?\"[!#-~]*\"(, ?(W/)?\"[!#-~]*\")*)$"}),
+        )
+    }
+
+    /// Nothing is done twice under one key.
+    pub fn idempotent(self) -> Self {
+        self.header(
+            "Idempotency-Key",
+            "What is asked again with the same key, for want of an answer, is not done again.",
+            json!({"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"}),
+        )
+        .refuses(&[422])
+    }
+
+    pub fn gives<T: JsonSchema>(self, status: u16, says: &'static str) -> Self {
+        self.answer(
+            status,
+            says,
+            Content::Json(SchemaGenerator::subschema_for::<T>),
+        )
+    }
+
+    pub fn gives_nothing(self, status: u16, says: &'static str) -> Self {
+        self.answer(status, says, Content::Nothing)
+    }
+
+    pub fn gives_text(self, status: u16, kind: &'static str, says: &'static str) -> Self {
+        self.answer(status, says, Content::Text(kind))
+    }
+
+    fn answer(mut self, status: u16, says: &'static str, content: Content) -> Self {
+        self.answers.push(Answer {
+            status,
+            says,
+            content,
+            headers: Vec::new(),
+        });
+        self
+    }
+
+    /// The last answer has this header.
+    pub fn with_header(mut self, name: &'static str, says: &'static str) -> Self {
+        if let Some(answer) = self.answers.last_mut() {
+            answer.headers.push((name, says));
+        }
+        self
+    }
+
+    pub fn refuses(mut self, statuses: &[u16]) -> Self {
+        self.problems.extend(statuses);
+        self
+    }
+
+    /// The operation object of OpenAPI.
+    pub(super) fn describe(mut self, path: &str, schemas: &mut Schemas) -> Value {
+        let parameters = in_path(path).chain(self.parameters).collect::<Vec<_>>();
+        let mut responses = Map::new();
+        for answer in self.answers {
+            let status = answer.status.to_string();
+            responses.insert(status, answer.describe(schemas));
+        }
+        self.problems.sort_unstable();
+        self.problems.dedup();
+        for status in self.problems {
+            let problem = schemas.answered.subschema_for::<Problem>();
+            let title = Problem::title(status);
+            responses.insert(
+                status.to_string(),
+                json!({
+                    "description": title,
+                    "content": {"application/problem+json": {"schema": inline(problem)}},
+                }),
+            );
+        }
+        let mut operation = json!({
+            "operationId": self.id,
+            "summary": self.summary,
+            "responses": responses,
+        });
+        if !parameters.is_empty() {
+            operation["parameters"] = parameters.into();
+        }
+        if let Some(body) = self.body {
+            let schema = (body.schema)(&mut schemas.asked);
+            operation["requestBody"] = json!({
+                "required": body.required,
+                "content": {"application/json": {"schema": inline(schema)}},
+            });
+        }
+        operation
+    }
+}
+
+impl Answer {
+    fn describe(self, schemas: &mut Schemas) -> Value {
+        let mut described = json!({"description": self.says});
+        match self.content {
+            Content::Nothing => {}
+            Content::Json(schema) => {
+                let schema = inline(schema(&mut schemas.answered));
+                described["content"] = json!({"application/json": {"schema": schema}});
+            }
+            Content::Text(kind) => {
+                described["content"] = json!({kind: {"schema": {"type": "string"}}});
+            }
+        }
+        for (name, says) in self.headers {
+            described["headers"][name] = json!({"description": says, "schema": {"type": "string"}});
+        }
+        described
+    }
+}
+
+/// Names between braces.
+fn in_path(path: &str) -> impl Iterator<Item = Value> {
+    let parts = path.split('/');
+    let names = parts.filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    names.map(|name| {
+        let schema = match name {
+            "sequence" => json!({"type": "integer", "minimum": 1}),
+            _ => json!({"type": "string", "minLength": 1}),
+        };
+        json!({"name": name, "in": "path", "required": true, "schema": schema})
+    })
+}

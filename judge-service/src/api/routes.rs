@@ -1,0 +1,339 @@
+//! Every path of the API: what answers it, and what is said of that.
+
+use super::openapi::{self, Operation, delete, get, post};
+use super::rollouts::{DecisionSummary, Reason};
+use super::{alive, events, filter, rollouts};
+use crate::books::Counted;
+use crate::domain::RolloutSpec;
+use crate::domain::decision::Sealed;
+use crate::service::status::Status;
+use crate::service::{Counters, Example, Point, ProxyState, Service, Taken, WorkerState};
+use axum::http::header;
+use axum::routing::{self, MethodRouter};
+use serde_json::json;
+use serinus_core::plan::Plan;
+use serinus_core::report::Report;
+use serinus_core::sample::SampleBatch;
+use std::sync::Arc;
+
+pub struct Route {
+    pub path: &'static str,
+    pub handlers: MethodRouter<Arc<Service>>,
+    /// One for each method.
+    pub operations: Vec<Operation>,
+}
+
+pub fn all() -> Vec<Route> {
+    let mut all = vec![
+        route(
+            "/v1/rollouts",
+            routing::get(rollouts::list).post(rollouts::create),
+            [list(), create()],
+        ),
+        route(
+            "/v1/rollouts/{id}",
+            routing::get(rollouts::read).delete(rollouts::delete),
+            [read(), remove()],
+        ),
+    ];
+    all.extend(deeds());
+    all.extend(looks());
+    all.extend(for_workers());
+    all.extend(about_the_judge());
+    all
+}
+
+fn route<const N: usize>(
+    path: &'static str,
+    handlers: MethodRouter<Arc<Service>>,
+    operations: [Operation; N],
+) -> Route {
+    Route {
+        path,
+        handlers,
+        operations: operations.into(),
+    }
+}
+
+const VERSION: &str = "The version of the rollout; another one after each decision.";
+
+fn list() -> Operation {
+    get("listRollouts", "Rollouts in the order of their creation")
+        .query(
+            "phase",
+            "Names of phases with commas between",
+            json!({"type": "string"}),
+        )
+        .query(
+            "after",
+            "The id after which the list goes on",
+            json!({"type": "string"}),
+        )
+        .query(
+            "limit",
+            "Rollouts on one page",
+            json!({"type": "integer", "minimum": 1}),
+        )
+        .gives::<Vec<Status>>(200, "The rollouts, or a page of them")
+        .with_header(
+            "Link",
+            "Where the next page is, if there is one: `<...>; rel=\"next\"`",
+        )
+}
+
+fn create() -> Operation {
+    post("createRollout", "Start a rollout")
+        .idempotent()
+        .takes::<RolloutSpec>()
+        .gives::<Status>(201, "It has begun, or waits until its arms are ready")
+        .with_header("Location", "Where it is")
+        .with_header("ETag", VERSION)
+        .refuses(&[409])
+}
+
+fn read() -> Operation {
+    get("getRollout", "How a rollout stands")
+        .if_none_match()
+        .gives::<Status>(200, "As of now")
+        .with_header("ETag", VERSION)
+        .gives_nothing(304, "Nothing was decided since")
+        .refuses(&[404])
+}
+
+fn remove() -> Operation {
+    delete("deleteRollout", "Forget a rollout that is over")
+        .if_match()
+        .gives_nothing(
+            204,
+            "It is forgotten, with the secret of its users' pseudonyms",
+        )
+        .refuses(&[404, 409])
+}
+
+fn deeds() -> [Route; 6] {
+    let deed = |id, summary| {
+        post(id, summary)
+            .if_match()
+            .idempotent()
+            .may_take::<Reason>()
+            .gives::<Status>(200, "It is done, and on its way to the workers")
+            .with_header("ETag", VERSION)
+            .refuses(&[404, 409])
+    };
+    [
+        route(
+            "/v1/rollouts/{id}/promote",
+            routing::post(rollouts::promote),
+            [deed(
+                "promoteRollout",
+                "Go on to the next step, without waiting for evidence",
+            )],
+        ),
+        route(
+            "/v1/rollouts/{id}/pause",
+            routing::post(rollouts::pause),
+            [deed(
+                "pauseRollout",
+                "Keep the weights; only a rollback is still automatic",
+            )],
+        ),
+        route(
+            "/v1/rollouts/{id}/resume",
+            routing::post(rollouts::resume),
+            [deed("resumeRollout", "Let the judge promote again")],
+        ),
+        route(
+            "/v1/rollouts/{id}/abort",
+            routing::post(rollouts::abort),
+            [deed("abortRollout", "Take everybody back to the baseline")],
+        ),
+        route(
+            "/v1/rollouts/{id}/finish",
+            routing::post(rollouts::finish),
+            [deed(
+                "finishRollout",
+                "End the watch over a promoted version",
+            )],
+        ),
+        route(
+            "/v1/rollouts/{id}/arms/{arm}/drop",
+            routing::post(rollouts::drop_arm),
+            [deed("dropArm", "Take one arm back while the others go on")],
+        ),
+    ]
+}
+
+fn looks() -> [Route; 7] {
+    let look = |id, summary| get(id, summary).refuses(&[404]);
+    [
+        route(
+            "/v1/rollouts/{id}/events",
+            routing::get(events::one),
+            [
+                look("watchRollout", "What changes of a rollout, as it changes").gives_text(
+                    200,
+                    "text/event-stream",
+                    "Events `listed`, `rollout` (a Status), `decision` and `deleted`",
+                ),
+            ],
+        ),
+        route(
+            "/v1/rollouts/{id}/series",
+            routing::get(rollouts::series),
+            [
+                look("getSeries", "Traffic and evidence over the last half hour")
+                    .query(
+                        "after_ms",
+                        "Only later points",
+                        json!({"type": "integer", "minimum": 0}),
+                    )
+                    .gives::<Vec<Point>>(200, "About one point a second"),
+            ],
+        ),
+        route(
+            "/v1/rollouts/{id}/examples",
+            routing::get(rollouts::examples),
+            [
+                look("getExamples", "Answers that the model's file does not give")
+                    .gives::<Vec<Example>>(200, "The newest first"),
+            ],
+        ),
+        route(
+            "/v1/rollouts/{id}/chain",
+            routing::get(rollouts::chain),
+            [look(
+                "getChain",
+                "All decisions with their evidence, for `serinus replay`",
+            )
+            .gives::<Vec<Sealed>>(
+                200,
+                "The oldest first, each with the hash of the one before",
+            )],
+        ),
+        route(
+            "/v1/rollouts/{id}/decisions",
+            routing::get(rollouts::decisions),
+            [
+                look("listDecisions", "All decisions, without their evidence")
+                    .gives::<Vec<DecisionSummary>>(200, "The oldest first"),
+            ],
+        ),
+        route(
+            "/v1/rollouts/{id}/decisions/{sequence}",
+            routing::get(rollouts::decision),
+            [look(
+                "getDecision",
+                "One decision with its evidence, for `serinus replay`",
+            )
+            .gives::<Sealed>(200, "As it was sealed")],
+        ),
+        route(
+            "/v1/events",
+            routing::get(events::all),
+            [get(
+                "watchRollouts",
+                "What changes of all rollouts, as it changes",
+            )
+            .gives_text(
+                200,
+                "text/event-stream",
+                "Events `listed`, `rollout` (a Status), `decision` and `deleted`",
+            )],
+        ),
+    ]
+}
+
+fn for_workers() -> [Route; 3] {
+    [
+        route(
+            "/v1/plan",
+            routing::get(filter::plan),
+            [get("getPlan", "The plan by which filters route")
+                .query(
+                    "revision",
+                    "The one that is known, such as 1.42: the answer waits for another",
+                    json!({"type": "string", "pattern": "^[0-9]{1,15}\\.[0-9]{1,15}$"}),
+                )
+                .query(
+                    "wait",
+                    "Seconds to wait at most",
+                    json!({"type": "integer", "minimum": 0}),
+                )
+                .query("session", "The worker that asks", json!({"type": "string"}))
+                .query(
+                    "source",
+                    "`config` for a worker whose plan comes another way",
+                    json!({"type": "string"}),
+                )
+                .gives::<Plan>(200, "The plan")
+                .gives_nothing(204, "There is no other")],
+        ),
+        route(
+            "/v1/reports",
+            routing::post(filter::report),
+            [post("postReport", "What a worker counted")
+                .takes::<Report>()
+                .gives::<Counted>(200, "It is counted, and on disk")
+                .refuses(&[404, 409, 429])],
+        ),
+        route(
+            "/v1/samples",
+            routing::post(filter::samples),
+            [post(
+                "postSamples",
+                "Requests and answers to compare with the models",
+            )
+            .takes::<SampleBatch>()
+            .gives::<Taken>(200, "What became of them")
+            .refuses(&[404, 429])],
+        ),
+    ]
+}
+
+fn about_the_judge() -> [Route; 6] {
+    let health = |id, summary| get(id, summary).gives::<super::Health>(200, "It is well");
+    [
+        route(
+            "/v1/workers",
+            routing::get(filter::workers),
+            [get("listWorkers", "Workers, and the plan that each has")
+                .gives::<Vec<WorkerState>>(200, "All that were heard lately")],
+        ),
+        route(
+            "/v1/proxies",
+            routing::get(filter::proxies),
+            [get("listProxies", "Proxies that get their plan by ECDS")
+                .gives::<Vec<ProxyState>>(200, "All that were heard lately")],
+        ),
+        route(
+            "/v1/counters",
+            routing::get(filter::counters),
+            [get(
+                "getCounters",
+                "What was counted and refused since the judge started",
+            )
+            .gives::<Counters>(200, "As of now")],
+        ),
+        route(
+            "/health/live",
+            routing::get(alive),
+            [health("isAlive", "Whether the judge runs")],
+        ),
+        route(
+            "/health/ready",
+            routing::get(alive),
+            [health("isReady", "Whether the judge reaches its store")],
+        ),
+        route(
+            "/v1/openapi.json",
+            routing::get(async || {
+                (
+                    [(header::CONTENT_TYPE, "application/json")],
+                    openapi::document(),
+                )
+            }),
+            [get("getDescription", "This description")
+                .gives::<serde_json::Value>(200, "OpenAPI 3.1")],
+        ),
+    ]
+}
