@@ -4,7 +4,7 @@ CARGO ?= cargo
 # The benchmark's ext_proc peer is built by it alone, optimised.
 NATIVE := --workspace --exclude serinus-filter --exclude serinus-bench-ext-proc
 
-.PHONY: help oracles bench-filter bench-judge bench-rollback postgres sim demo demo-keep fuzz soak soak-durability soak-ecds test build wasm envoy lint format train clean
+.PHONY: help oracles bench-filter bench-judge bench-rollback postgres sim demo demo-keep fuzz soak soak-durability soak-ecds test build wasm envoy lint format train contracts clean
 
 help:
 	@echo 'make demo       three releases of a real model in real Envoy, about a minute after the build'
@@ -21,6 +21,7 @@ help:
 	@echo 'make bench-rollback   from a bad answer to the last request of its version, beside peers, half an hour (target/bench)'
 	@echo 'make soak-ecds  a thousand plans by ECDS into real Envoy, some minutes (target/bench)'
 	@echo 'make oracles    models, inputs and outputs of other libraries again (needs tests/oracles/requirements.txt of judge-service/inference)'
+	@echo 'make contracts  write openapi.json and plan.schema.json as the code says'
 	@echo 'make train      train the demo models again (needs scikit-learn)'
 
 demo: wasm envoy
@@ -93,6 +94,9 @@ format:
 
 oracles:
 	python3 judge-service/inference/tests/oracles/oracles.py
+
+contracts:
+	SERINUS_WRITE=1 $(CARGO) test --locked $(NATIVE) --lib openapi
 
 train:
 	python3 tests/models/train.py
