@@ -11,13 +11,27 @@
     )
 )]
 
+mod act;
+mod apply;
+mod documents;
+mod failure;
 mod files;
+mod get;
+mod judge;
+mod output;
 mod plan;
 mod replay;
+mod runtime;
 mod serve;
 mod simulate;
+mod suggest;
+mod table;
+mod validate;
+mod view;
+mod words;
 
 use clap::{Parser, Subcommand};
+use failure::{EXIT_CODES, Failure};
 use std::process::ExitCode;
 
 /// Reports are many small lists, made on one thread and freed together: glibc's allocator
@@ -29,7 +43,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[command(
     name = "serinus",
     version,
-    about = "Canary releases for machine-learning models, decided by evidence"
+    about = "Canary releases for machine-learning models, decided by evidence",
+    after_help = EXIT_CODES
 )]
 struct Cli {
     #[command(subcommand)]
@@ -40,6 +55,26 @@ struct Cli {
 enum Command {
     /// Run the judge
     Serve(serve::Serve),
+    /// Start the rollouts of a file, or say that they run already
+    Apply(apply::Apply),
+    /// Say whether the rollouts of a file make sense, without a judge
+    Validate(validate::Validate),
+    /// Show all rollouts, or one with its arms, metrics and verdict
+    Get(get::Get),
+    /// Go on to the next step now
+    Promote(act::Act),
+    /// Stay at this step; only a rollback is still automatic
+    Pause(act::Act),
+    /// Let the judge go on with a paused rollout
+    Resume(act::Act),
+    /// Take the new version back from everybody
+    Abort(act::Act),
+    /// Make a promoted version the baseline
+    Finish(act::Act),
+    /// Take one arm of several back
+    Drop(act::Drop),
+    /// Forget a rollout that is over
+    Delete(act::Delete),
     /// Judge a stored decision again: exit code 0 when the verdict is the same
     Replay(replay::Replay),
     /// Say how long each step of a rollout will take, and what will be caught
@@ -49,17 +84,32 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
-        Command::Serve(serve) => serve.run(),
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if failure != Failure::Closed {
+                eprintln!("serinus: {failure}");
+            }
+            failure.exit_code()
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Serve(serve) => serve.run().map_err(Failure::from),
+        Command::Apply(apply) => apply.run(),
+        Command::Validate(validate) => validate.run(),
+        Command::Get(get) => get.run(),
+        Command::Promote(act) => act.run("promote"),
+        Command::Pause(act) => act.run("pause"),
+        Command::Resume(act) => act.run("resume"),
+        Command::Abort(act) => act.run("abort"),
+        Command::Finish(act) => act.run("finish"),
+        Command::Drop(drop) => drop.run(),
+        Command::Delete(delete) => delete.run(),
         Command::Replay(replay) => replay.run(),
         Command::Simulate(simulate) => simulate.run(),
         Command::Plan(plan) => plan.run(),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => {
-            eprintln!("serinus: {problem}");
-            ExitCode::FAILURE
-        }
     }
 }

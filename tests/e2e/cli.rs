@@ -1,0 +1,6 @@
+//! `serinus` as a person and a script use it: the real command against a real judge.
+
+mod acting;
+mod applying;
+mod desk;
+mod getting;
