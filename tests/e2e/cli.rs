@@ -2,5 +2,8 @@
 
 mod acting;
 mod applying;
+mod assigning;
 mod desk;
 mod getting;
+mod watching;
+mod writing;

@@ -2,7 +2,7 @@
 //! `finish`, `drop` and `delete`.
 
 use crate::failure::Failure;
-use crate::judge::{JudgeOption, Method, segment};
+use crate::judge::{Answer, Call, Judge, JudgeOption, segment};
 use crate::output::{OutputOption, print};
 use crate::view::{Status, words as plain};
 use crate::{get, runtime, suggest};
@@ -15,6 +15,10 @@ pub struct Act {
     /// Why: it stands in the record of the decision
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
+    /// Only if nothing was decided meanwhile: the rollout's `version`, as get -o json
+    /// shows it
+    #[arg(long, value_name = "VERSION")]
+    if_version: Option<String>,
     #[command(flatten)]
     judge: JudgeOption,
     #[command(flatten)]
@@ -23,17 +27,10 @@ pub struct Act {
 
 #[derive(clap::Args)]
 pub struct Drop {
-    /// The rollout
-    id: String,
+    #[command(flatten)]
+    act: Act,
     /// The arm whose users go to the baseline
     arm: String,
-    /// Why: it stands in the record of the decision
-    #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
-    #[command(flatten)]
-    judge: JudgeOption,
-    #[command(flatten)]
-    output: OutputOption,
 }
 
 #[derive(clap::Args)]
@@ -46,69 +43,27 @@ pub struct Delete {
 
 impl Act {
     pub fn run(&self, action: &str) -> Result<(), Failure> {
-        let path = format!("/v1/rollouts/{}/{action}", segment(&self.id));
-        post(
-            &self.judge,
-            &self.output,
-            action,
-            &self.id,
-            &path,
-            self.reason.as_deref(),
-        )
-    }
-}
-
-impl Drop {
-    pub fn run(&self) -> Result<(), Failure> {
-        let (id, arm) = (segment(&self.id), segment(&self.arm));
-        let path = format!("/v1/rollouts/{id}/arms/{arm}/drop");
-        post(
-            &self.judge,
-            &self.output,
-            "drop the arm",
-            &self.id,
-            &path,
-            self.reason.as_deref(),
-        )
-    }
-}
-
-impl Delete {
-    pub fn run(&self) -> Result<(), Failure> {
         let judge = self.judge.open()?;
-        let path = format!("/v1/rollouts/{}", segment(&self.id));
-        runtime::run(async {
-            match judge.call(Method::DELETE, &path, None).await {
-                Ok(_) => print(&format!("{}: deleted\n", self.id)),
-                Err(failure) => {
-                    let failure = suggest::rollout(&judge, &self.id, failure).await;
-                    Err(cannot("delete", &self.id, failure))
-                }
-            }
-        })
+        runtime::run(self.post(&judge, action, action))
     }
-}
 
-fn post(
-    judge: &JudgeOption,
-    output: &OutputOption,
-    action: &str,
-    id: &str,
-    path: &str,
-    reason: Option<&str>,
-) -> Result<(), Failure> {
-    let judge = judge.open()?;
-    let body = reason.map(|reason| json!({ "reason": reason }).to_string());
-    runtime::run(async {
-        let answer = match judge.call(Method::POST, path, body).await {
+    /// `action` is the last part of the path, and `words` what it is called.
+    async fn post(&self, judge: &Judge, action: &str, words: &str) -> Result<(), Failure> {
+        let id = &self.id;
+        let path = format!("/v1/rollouts/{}/{action}", segment(id));
+        let reason = self.reason.as_ref();
+        let body = reason.map(|reason| json!({ "reason": reason }).to_string());
+        let mut call = Call::post(&path, body);
+        call.only_if = self.if_version.as_deref();
+        let answer = match judge.call(call).await.and_then(Answer::accepted) {
             Ok(answer) => answer.read::<Value>()?,
             Err(failure) => {
-                let failure = suggest::rollout(&judge, id, failure).await;
-                return Err(cannot(action, id, failure));
+                let failure = suggest::rollout(judge, id, failure).await;
+                return Err(cannot(words, id, failure));
             }
         };
         let status: Status = get::read(&answer)?;
-        output.print(&answer, || {
+        self.output.print(&answer, || {
             format!(
                 "{}: {}, step {}, {}\n",
                 status.id,
@@ -117,7 +72,38 @@ fn post(
                 status.users()
             )
         })
-    })
+    }
+}
+
+impl Drop {
+    pub fn run(&self) -> Result<(), Failure> {
+        let judge = self.act.judge.open()?;
+        let action = format!("arms/{}/drop", segment(&self.arm));
+        runtime::run(async {
+            let done = self.act.post(&judge, &action, "drop an arm of").await;
+            match done {
+                Ok(()) => Ok(()),
+                Err(failure) => Err(suggest::arm(&judge, &self.act.id, &self.arm, failure).await),
+            }
+        })
+    }
+}
+
+impl Delete {
+    pub fn run(&self) -> Result<(), Failure> {
+        let judge = self.judge.open()?;
+        let path = format!("/v1/rollouts/{}", segment(&self.id));
+        runtime::run(async {
+            let answer = judge.call(Call::delete(&path)).await;
+            match answer.and_then(Answer::accepted) {
+                Ok(_) => print(&format!("{}: deleted\n", self.id)),
+                Err(failure) => {
+                    let failure = suggest::rollout(&judge, &self.id, failure).await;
+                    Err(cannot("delete", &self.id, failure))
+                }
+            }
+        })
+    }
 }
 
 /// What the state does not allow is said with what was asked: "cannot promote digits".

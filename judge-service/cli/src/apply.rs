@@ -4,7 +4,7 @@ mod difference;
 
 use crate::documents::{self, Document};
 use crate::failure::Failure;
-use crate::judge::{Judge, JudgeOption, Method, segment};
+use crate::judge::{Answer, Call, Judge, JudgeOption, segment};
 use crate::output::{Format, OutputOption, print};
 use crate::view::{Status, words as plain};
 use crate::{get, runtime};
@@ -147,7 +147,8 @@ impl Apply {
         let mut outcome = step.outcome();
         match step {
             Step::Create { id, json, .. } => {
-                let answer = judge.call(Method::POST, "/v1/rollouts", Some(json)).await;
+                let answer = judge.call(Call::post("/v1/rollouts", Some(json))).await;
+                let answer = answer.and_then(Answer::accepted);
                 let answer = answer.map_err(|failure| failure.map(|why| format!("{id}: {why}")))?;
                 let status: Status = answer.read()?;
                 outcome.action = "created";
@@ -182,9 +183,9 @@ async fn look_at(
     let spec = if follows {
         None
     } else {
-        let path = "/v1/rollouts?dry_run=true";
-        let answer = judge.call(Method::POST, path, Some(json.clone())).await;
-        let draft: Draft = answer.map_err(said)?.read()?;
+        let call = Call::post("/v1/rollouts?dry_run=true", Some(json.clone()));
+        let answer = judge.call(call).await?.accepted().map_err(said)?;
+        let draft: Draft = answer.read()?;
         Some(draft.spec)
     };
     Ok(Step::Create {

@@ -1,6 +1,7 @@
 //! The judge's API, as commands call it.
 
 use crate::failure::Failure;
+use axum::http::Method;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::Client;
@@ -10,8 +11,6 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::fmt::Write;
 use std::time::Duration;
-
-pub use axum::http::Method;
 
 /// What an answer may take beyond the time that the judge is asked to hold it: models
 /// are loaded within a creation.
@@ -38,6 +37,17 @@ pub struct JudgeOption {
 pub struct Judge {
     address: String,
     http: Client<HttpConnector, Full<Bytes>>,
+}
+
+/// A request.
+pub struct Call<'a> {
+    method: Method,
+    path: &'a str,
+    body: Option<String>,
+    /// The version that the rollout must still have.
+    pub only_if: Option<&'a str>,
+    /// How long the judge is asked to hold it.
+    pub hold: Duration,
 }
 
 #[derive(Debug)]
@@ -85,46 +95,34 @@ impl JudgeOption {
 // === impl Judge ===
 
 impl Judge {
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// # Errors
     /// No answer, or one that refuses or is not as expected.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
-        self.call(Method::GET, path, None).await?.read()
+        self.call(Call::get(path)).await?.accepted()?.read()
     }
 
-    /// # Errors
-    /// No answer, or one that refuses.
-    pub async fn call(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<String>,
-    ) -> Result<Answer, Failure> {
-        self.call_within(method, path, body, Duration::ZERO)
-            .await?
-            .accepted()
-    }
-
-    /// Whatever the judge answers; it may hold the request for `hold`.
+    /// Whatever is answered.
     ///
     /// # Errors
     /// No answer.
-    pub async fn call_within(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<String>,
-        hold: Duration,
-    ) -> Result<Answer, Failure> {
-        let url = format!("{}{path}", self.address);
-        let asked = format!("{method} {url}");
+    pub async fn call(&self, call: Call<'_>) -> Result<Answer, Failure> {
+        let url = format!("{}{}", self.address, call.path);
+        let asked = format!("{} {url}", call.method);
         let failed = |what: String| Failure::NotReached(format!("{asked} {what}"));
-        let mut request = axum::http::Request::builder().method(method).uri(&url);
-        if body.is_some() {
+        let mut request = axum::http::Request::builder().method(call.method).uri(&url);
+        if call.body.is_some() {
             request = request.header("content-type", "application/json");
         }
+        if let Some(version) = call.only_if {
+            request = request.header("if-match", format!("\"{version}\""));
+        }
         let request = request
-            .body(Full::from(body.unwrap_or_default()))
-            .map_err(|error| Failure::Usage(format!("{asked}: is no URL: {error}")))?;
+            .body(Full::from(call.body.unwrap_or_default()))
+            .map_err(|error| Failure::Usage(format!("{asked} cannot be sent: {error}")))?;
         let exchange = async {
             let answer = self
                 .http
@@ -139,7 +137,7 @@ impl Judge {
                 .map_err(|error| failed(format!("broke off: {error}")))?;
             Ok::<_, Failure>((status, by_judge, body.to_bytes()))
         };
-        let (status, by_judge, body) = tokio::time::timeout(hold + PATIENCE, exchange)
+        let (status, by_judge, body) = tokio::time::timeout(call.hold + PATIENCE, exchange)
             .await
             .map_err(|_| failed("was not answered".to_owned()))??;
         Ok(Answer {
@@ -173,6 +171,32 @@ pub fn segment(name: &str) -> String {
         }
     }
     part
+}
+
+// === impl Call ===
+
+impl<'a> Call<'a> {
+    pub fn get(path: &'a str) -> Self {
+        Self::new(Method::GET, path, None)
+    }
+
+    pub fn post(path: &'a str, body: Option<String>) -> Self {
+        Self::new(Method::POST, path, body)
+    }
+
+    pub fn delete(path: &'a str) -> Self {
+        Self::new(Method::DELETE, path, None)
+    }
+
+    fn new(method: Method, path: &'a str, body: Option<String>) -> Self {
+        Self {
+            method,
+            path,
+            body,
+            only_if: None,
+            hold: Duration::ZERO,
+        }
+    }
 }
 
 // === impl Answer ===

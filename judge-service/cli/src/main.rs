@@ -13,24 +13,28 @@
 
 mod act;
 mod apply;
+mod assign;
 mod documents;
 mod failure;
 mod files;
 mod get;
 mod judge;
+mod manifest;
 mod output;
 mod plan;
 mod replay;
 mod runtime;
 mod serve;
+mod shell;
 mod simulate;
 mod suggest;
 mod table;
 mod validate;
 mod view;
+mod watch;
 mod words;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use failure::{EXIT_CODES, Failure};
 use std::process::ExitCode;
 
@@ -61,6 +65,8 @@ enum Command {
     Validate(validate::Validate),
     /// Show all rollouts, or one with its arms, metrics and verdict
     Get(get::Get),
+    /// Watch rollouts move: a page on a terminal, a line a change elsewhere
+    Watch(watch::Watch),
     /// Go on to the next step now
     Promote(act::Act),
     /// Stay at this step; only a rollback is still automatic
@@ -75,12 +81,20 @@ enum Command {
     Drop(act::Drop),
     /// Forget a rollout that is over
     Delete(act::Delete),
+    /// Say which arm, bucket and segment units get, and why
+    Assign(assign::Assign),
     /// Judge a stored decision again: exit code 0 when the verdict is the same
     Replay(replay::Replay),
     /// Say how long each step of a rollout will take, and what will be caught
     Simulate(simulate::Simulate),
     /// Write the plan that is out for an Envoy that gets its configuration by hand
     Plan(plan::Plan),
+    /// Write configurations for proxies
+    Manifest(manifest::Manifest),
+    /// Write what a shell completes commands by
+    Completions(shell::Completions),
+    /// Write manual pages
+    Man(shell::Man),
 }
 
 fn main() -> ExitCode {
@@ -101,6 +115,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Apply(apply) => apply.run(),
         Command::Validate(validate) => validate.run(),
         Command::Get(get) => get.run(),
+        Command::Watch(watch) => watch.run(),
         Command::Promote(act) => act.run("promote"),
         Command::Pause(act) => act.run("pause"),
         Command::Resume(act) => act.run("resume"),
@@ -108,8 +123,12 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Finish(act) => act.run("finish"),
         Command::Drop(drop) => drop.run(),
         Command::Delete(delete) => delete.run(),
+        Command::Assign(assign) => assign.run(),
         Command::Replay(replay) => replay.run(),
         Command::Simulate(simulate) => simulate.run(),
         Command::Plan(plan) => plan.run(),
+        Command::Manifest(manifest) => manifest.run(),
+        Command::Completions(completions) => completions.run(Cli::command()),
+        Command::Man(man) => man.run(Cli::command()),
     }
 }

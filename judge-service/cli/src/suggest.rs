@@ -1,7 +1,8 @@
 //! The valid name that is nearest to a wrong one.
 
 use crate::failure::Failure;
-use crate::judge::Judge;
+use crate::judge::{Judge, segment};
+use crate::view::Status;
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -35,6 +36,19 @@ pub async fn rollout(judge: &Judge, wrong: &str, failure: Failure) -> Failure {
     };
     let ids: Vec<&str> = known.iter().map(|named| named.id.as_str()).collect();
     failure.map(|text| format!("{text}; {}", which_there_are(wrong, &ids)))
+}
+
+/// Adds to "has no arm" which was meant.
+pub async fn arm(judge: &Judge, id: &str, wrong: &str, failure: Failure) -> Failure {
+    if !matches!(&failure, Failure::NotFound(text) if text.contains("has no arm")) {
+        return failure;
+    }
+    let path = format!("/v1/rollouts/{}", segment(id));
+    let Ok(status) = judge.get::<Status>(&path).await else {
+        return failure;
+    };
+    let arms: Vec<&str> = status.arms.iter().map(|arm| arm.name.as_str()).collect();
+    failure.map(|text| format!("{text}; {}", which_there_are(wrong, &arms)))
 }
 
 fn which_there_are(wrong: &str, ids: &[&str]) -> String {

@@ -92,7 +92,7 @@ mod tests {
     fn what_only_the_plan_shows_is_seen_too() {
         for (good, bad, field) in [
             ("x-user-id", "x user", "unit[0].header"),
-            ("\"id\"", "\"idd\"", "idd"),
+            ("\"arms\"", "\"steeps\": [], \"arms\"", "steeps"),
             ("\"control\"", "\"canary\"", "arms[1].name"),
             (
                 "/v2/\"",

@@ -2,7 +2,7 @@
 //! what is not known here is passed over.
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use std::collections::BTreeMap;
 
 #[derive(Debug, Clone, Deserialize)]
 pub struct Status {
@@ -11,7 +11,8 @@ pub struct Status {
     pub phase_since_ms: u64,
     pub created_ms: u64,
     pub step: usize,
-    pub steps: Vec<IgnoredAny>,
+    pub steps: Vec<Step>,
+    pub step_since_ms: u64,
     #[serde(default)]
     pub warming_up: bool,
     pub baseline: String,
@@ -23,6 +24,12 @@ pub struct Status {
     #[serde(default)]
     pub notices: Vec<String>,
     pub delivery: Delivery,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Step {
+    #[serde(default)]
+    pub weights: BTreeMap<String, f64>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

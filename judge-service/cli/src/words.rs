@@ -27,6 +27,13 @@ pub fn span(ms: u64) -> String {
     }
 }
 
+/// The time of day in UTC, `22:55:01Z`.
+pub fn clock(ms: u64) -> String {
+    let seconds = ms / 1_000 % 86_400;
+    let (hours, minutes) = (seconds / 3_600, seconds / 60 % 60);
+    format!("{hours:02}:{minutes:02}:{:02}Z", seconds % 60)
+}
+
 pub fn duration(micros: Option<u64>) -> String {
     match micros {
         None => MISSING.to_owned(),
@@ -71,6 +78,7 @@ mod tests {
         assert_eq!(ago(1_000, 500), "0 s");
         assert_eq!(span(180_000), "3 min");
         assert_eq!(span(3 * 86_400_000), "3 days");
+        assert_eq!(clock(86_400_000 + 3_723_000), "01:02:03Z");
         assert_eq!(duration(Some(8_250)), "8.2 ms");
         assert_eq!(duration(None), "-");
         assert_eq!(share(1, 80), "1.25%");

@@ -57,7 +57,7 @@ async fn what_the_state_does_not_allow_changes_nothing() {
         (
             &["drop", ID, "canarry"],
             4,
-            "rollout `digits` has no arm `canarry`",
+            "rollout `digits` has no arm `canarry`; did you mean `canary`?",
         ),
         (
             &["abort", "digit"],
@@ -71,6 +71,18 @@ async fn what_the_state_does_not_allow_changes_nothing() {
         said.failed(code, words);
         assert_eq!(desk.state().await, before, "{arguments:?}");
     }
+    // Somebody else was faster.
+    let seen = desk.run(&["get", ID, "-o", "json"]).await.json();
+    let seen = seen["version"].as_str().unwrap().to_owned();
+    let first = ["pause", ID, "--if-version", &seen];
+    desk.run(&first).await.done();
+    let second = ["promote", ID, "--if-version", &seen];
+    let said = desk.run(&second).await;
+    said.failed(
+        5,
+        "cannot promote digits: rollout `digits` has changed since",
+    );
+    assert_eq!(desk.state().await[0].2, 0);
     desk.run(&["abort", ID]).await.done();
     let said = desk.run(&["promote", ID]).await;
     said.failed(5, "cannot promote digits: the rollout is aborted");

@@ -181,15 +181,15 @@ async fn a_file_is_validated_without_a_judge() {
         String::from_utf8_lossy(&output.stdout),
         "digits: makes sense; steps: canary 10%, canary 100%\n"
     );
-    let said = desk.run(&[
+    let simulate = [
         "simulate",
         &file,
         "--requests-per-minute",
         "6000",
         "--runs",
         "20",
-    ]);
-    let said = said.await.done();
+    ];
+    let said = desk.run(&simulate).await.done();
     assert!(said.contains("canary 10%"), "{said}");
 }
 

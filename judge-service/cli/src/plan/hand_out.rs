@@ -2,7 +2,7 @@
 //! written in a form that Envoy reads.
 
 use crate::failure::Failure;
-use crate::judge::{Judge, Method};
+use crate::judge::{Call, Judge};
 use crate::output::print;
 use serde_json::{Map, Value};
 use serinus_core::plan::Revision;
@@ -96,8 +96,9 @@ impl HandOut {
                 (format!("/v1/plan?revision={known}&wait={wait}"), WAIT)
             }
         };
-        let answer = self.judge.call_within(Method::GET, &path, None, hold);
-        let answer = answer.await?.accepted()?;
+        let mut call = Call::get(&path);
+        call.hold = hold;
+        let answer = self.judge.call(call).await?.accepted()?;
         if answer.status == 204 {
             return Ok(None);
         }
