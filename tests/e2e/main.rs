@@ -18,6 +18,7 @@ mod api;
 mod bad_input;
 mod baseline;
 mod bodies;
+mod cli;
 mod conditions;
 mod deeds;
 mod dropping;

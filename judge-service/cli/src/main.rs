@@ -11,13 +11,31 @@
     )
 )]
 
+mod act;
+mod apply;
+mod assign;
+mod documents;
+mod failure;
 mod files;
+mod get;
+mod judge;
+mod manifest;
+mod output;
 mod plan;
 mod replay;
+mod runtime;
 mod serve;
+mod shell;
 mod simulate;
+mod suggest;
+mod table;
+mod validate;
+mod view;
+mod watch;
+mod words;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use failure::{EXIT_CODES, Failure};
 use std::process::ExitCode;
 
 /// Reports are many small lists, made on one thread and freed together: glibc's allocator
@@ -29,7 +47,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[command(
     name = "serinus",
     version,
-    about = "Canary releases for machine-learning models, decided by evidence"
+    about = "Canary releases for machine-learning models, decided by evidence",
+    after_help = EXIT_CODES
 )]
 struct Cli {
     #[command(subcommand)]
@@ -40,26 +59,76 @@ struct Cli {
 enum Command {
     /// Run the judge
     Serve(serve::Serve),
+    /// Start the rollouts of a file, or say that they run already
+    Apply(apply::Apply),
+    /// Say whether the rollouts of a file make sense, without a judge
+    Validate(validate::Validate),
+    /// Show all rollouts, or one with its arms, metrics and verdict
+    Get(get::Get),
+    /// Watch rollouts move: a page on a terminal, a line a change elsewhere
+    Watch(watch::Watch),
+    /// Go on to the next step now
+    Promote(act::Act),
+    /// Stay at this step; only a rollback is still automatic
+    Pause(act::Act),
+    /// Let the judge go on with a paused rollout
+    Resume(act::Act),
+    /// Take the new version back from everybody
+    Abort(act::Act),
+    /// Make a promoted version the baseline
+    Finish(act::Act),
+    /// Take one arm of several back
+    Drop(act::Drop),
+    /// Forget a rollout that is over
+    Delete(act::Delete),
+    /// Say which arm, bucket and segment units get, and why
+    Assign(assign::Assign),
     /// Judge a stored decision again: exit code 0 when the verdict is the same
     Replay(replay::Replay),
     /// Say how long each step of a rollout will take, and what will be caught
     Simulate(simulate::Simulate),
     /// Write the plan that is out for an Envoy that gets its configuration by hand
     Plan(plan::Plan),
+    /// Write configurations for proxies
+    Manifest(manifest::Manifest),
+    /// Write what a shell completes commands by
+    Completions(shell::Completions),
+    /// Write manual pages
+    Man(shell::Man),
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
-        Command::Serve(serve) => serve.run(),
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if failure != Failure::Closed {
+                eprintln!("serinus: {failure}");
+            }
+            failure.exit_code()
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Serve(serve) => serve.run().map_err(Failure::from),
+        Command::Apply(apply) => apply.run(),
+        Command::Validate(validate) => validate.run(),
+        Command::Get(get) => get.run(),
+        Command::Watch(watch) => watch.run(),
+        Command::Promote(act) => act.run("promote"),
+        Command::Pause(act) => act.run("pause"),
+        Command::Resume(act) => act.run("resume"),
+        Command::Abort(act) => act.run("abort"),
+        Command::Finish(act) => act.run("finish"),
+        Command::Drop(drop) => drop.run(),
+        Command::Delete(delete) => delete.run(),
+        Command::Assign(assign) => assign.run(),
         Command::Replay(replay) => replay.run(),
         Command::Simulate(simulate) => simulate.run(),
         Command::Plan(plan) => plan.run(),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => {
-            eprintln!("serinus: {problem}");
-            ExitCode::FAILURE
-        }
+        Command::Manifest(manifest) => manifest.run(),
+        Command::Completions(completions) => completions.run(Cli::command()),
+        Command::Man(man) => man.run(Cli::command()),
     }
 }

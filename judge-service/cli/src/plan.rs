@@ -2,7 +2,10 @@
 
 mod hand_out;
 
+use crate::failure::Failure;
 use crate::files::{plugin, read, within};
+use crate::judge::JudgeOption;
+use crate::runtime;
 use clap::ValueEnum;
 use hand_out::{Form, HandOut};
 use serinus_judge::xds;
@@ -10,9 +13,8 @@ use std::path::PathBuf;
 
 #[derive(clap::Args)]
 pub struct Plan {
-    /// Where the judge is
-    #[arg(long, default_value = "http://127.0.0.1:8090")]
-    judge: String,
+    #[command(flatten)]
+    judge: JudgeOption,
     /// What to write
     #[arg(long = "as", value_enum)]
     form: PlanForm,
@@ -40,9 +42,10 @@ enum PlanForm {
 }
 
 impl Plan {
-    pub fn run(self) -> Result<(), String> {
+    pub fn run(self) -> Result<(), Failure> {
+        let usage = |problem: &str| Err(Failure::Usage(problem.to_owned()));
         if self.watch && self.output.is_none() {
-            return Err("--watch: needs --output, the file to replace".to_owned());
+            return usage("--watch: needs --output, the file to replace");
         }
         let form = match (self.form, self.settings, self.plugin) {
             (PlanForm::PluginConfiguration, settings, None) => {
@@ -50,34 +53,29 @@ impl Plan {
                     None => xds::settings(br#"{"judge": {"cluster": "judge"}}"#)
                         .map_err(|error| error.to_string())?,
                     Some(path) => xds::settings(&read("--settings", &path)?)
-                        .map_err(|error| within("--settings", &path, error))?,
+                        .map_err(|error| within("--settings", &path, &error))?,
                 };
                 Form::PluginConfiguration(settings)
             }
             (PlanForm::Ecds, None, Some(path)) => Form::Ecds(plugin("--plugin", &path)?),
             (PlanForm::Ecds, None, None) => {
-                return Err("--plugin: is missing; --as ecds needs it".to_owned());
+                return usage("--plugin: is missing; --as ecds needs it");
             }
             (PlanForm::PluginConfiguration, _, Some(_)) => {
-                return Err("--plugin: is for --as ecds; --settings is right here".to_owned());
+                return usage("--plugin: is for --as ecds; --settings is right here");
             }
             (PlanForm::Ecds, Some(_), _) => {
-                return Err(
-                    "--settings: is for --as plugin-configuration; --plugin has them here"
-                        .to_owned(),
+                return usage(
+                    "--settings: is for --as plugin-configuration; --plugin has them here",
                 );
             }
         };
         let hand_out = HandOut {
-            judge: self.judge,
+            judge: self.judge.open()?,
             form,
             output: self.output,
             watch: self.watch,
         };
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| format!("failed to start: {error}"))?;
-        runtime.block_on(hand_out.run())
+        runtime::run(hand_out.run())
     }
 }

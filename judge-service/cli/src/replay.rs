@@ -1,6 +1,8 @@
 //! `serinus replay`: a stored decision is judged again.
 
+use crate::failure::Failure;
 use crate::files::read_or_stdin;
+use crate::output::print;
 use serinus_judge::replay::{self, Replayed};
 use std::path::PathBuf;
 
@@ -12,30 +14,28 @@ pub struct Replay {
 }
 
 impl Replay {
-    pub fn run(&self) -> Result<(), String> {
+    pub fn run(&self) -> Result<(), Failure> {
         let path = &self.bundle;
         let bytes = read_or_stdin(path)?;
         let found =
             replay::replay(&bytes).map_err(|error| format!("{}: {error}", path.display()))?;
-        match found {
+        print(&match found {
             Replayed::One(sealed) => {
                 let decision = &sealed.decision;
-                println!(
-                    "same verdict: {:?} of rollout {} (decision {}, hash {})",
+                let reasons = decision.reasons.iter();
+                let reasons: String = reasons.map(|reason| format!("  {reason}\n")).collect();
+                format!(
+                    "same verdict: {:?} of rollout {} (decision {}, hash {})\n{reasons}",
                     decision.deed, decision.rollout, decision.sequence, sealed.hash
-                );
-                for reason in &decision.reasons {
-                    println!("  {reason}");
-                }
+                )
             }
             Replayed::Chain {
                 decisions,
                 replayed,
                 last_hash,
-            } => println!(
-                "{decisions} decisions follow from each other, and the {replayed} of the judge are what it would decide again; the last has hash {last_hash}"
+            } => format!(
+                "{decisions} decisions follow from each other, and the {replayed} of the judge are what it would decide again; the last has hash {last_hash}\n"
             ),
-        }
-        Ok(())
+        })
     }
 }

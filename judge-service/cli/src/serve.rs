@@ -105,7 +105,7 @@ async fn judge(serve: Serve) -> Result<(), String> {
     }
     let plugin = match &serve.xds_plugin {
         None => None,
-        Some(path) => Some(plugin("--xds-plugin", path)?),
+        Some(path) => Some(plugin("--xds-plugin", path).map_err(|error| error.to_string())?),
     };
     let location: Location = serve
         .store

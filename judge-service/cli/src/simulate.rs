@@ -1,6 +1,8 @@
 //! `serinus simulate`: what a rollout will take, before it starts.
 
-use crate::files::read_or_stdin;
+use crate::documents;
+use crate::failure::Failure;
+use crate::output::{Format, OutputOption};
 use serinus_judge::simulate;
 use std::path::PathBuf;
 
@@ -25,14 +27,16 @@ pub struct Simulate {
     runs: u32,
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Write JSON instead of a table
-    #[arg(long)]
+    /// The same as --output json
+    #[arg(long, hide = true)]
     json: bool,
+    #[command(flatten)]
+    output: OutputOption,
 }
 
 impl Simulate {
-    pub fn run(&self) -> Result<(), String> {
-        let spec = read_or_stdin(&self.spec)?;
+    pub fn run(&self) -> Result<(), Failure> {
+        let spec = documents::one(&self.spec)?;
         let beside = simulate::Asked {
             requests_per_minute: self.requests_per_minute,
             error_rate: self.error_rate,
@@ -41,13 +45,16 @@ impl Simulate {
             runs: self.runs,
             seed: self.seed,
         };
-        let found = simulate::simulate(&spec, &beside).map_err(|error| error.to_string())?;
-        if self.json {
-            let text = serde_json::to_string_pretty(&found).map_err(|error| error.to_string())?;
-            println!("{text}");
-        } else {
-            print!("{found}");
-        }
-        Ok(())
+        let found = simulate::simulate(spec.json().as_bytes(), &beside)
+            .map_err(|error| spec.wrong(&error))?;
+        let output = match self.json {
+            true => OutputOption {
+                output: Format::Json,
+            },
+            false => OutputOption {
+                output: self.output.output,
+            },
+        };
+        output.print(&found, || found.to_string())
     }
 }

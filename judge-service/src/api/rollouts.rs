@@ -66,6 +66,14 @@ pub struct Since {
     after_ms: Option<Millis>,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Creation {
+    /// Everything is checked, and nothing is kept.
+    #[serde(default)]
+    dry_run: bool,
+}
+
 /// In the order of their creation.
 pub async fn list(
     State(service): Service_,
@@ -124,9 +132,14 @@ fn phases(names: &str) -> Result<Vec<Phase>, Problem> {
 
 pub async fn create(
     State(service): Service_,
+    query: Result<Query<Creation>, QueryRejection>,
     asking: Asking<LONGEST_SPEC>,
 ) -> Result<Response, Problem> {
+    let Query(Creation { dry_run }) = read_query(query)?;
     let spec: RolloutSpec = json::read_strict(&asking.body)?;
+    if dry_run {
+        return Ok(Json(service.try_out(spec).await?).into_response());
+    }
     let status = service.create(spec, asking.asked).await?;
     // The id was checked to be letters, digits, `-`, `_` and `.`.
     let location = HeaderValue::from_str(&format!("/v1/rollouts/{}", status.id));

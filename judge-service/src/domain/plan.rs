@@ -3,6 +3,8 @@
 use super::layers;
 use super::rollout::{Phase, Rollout};
 use super::spec::AtStale;
+use serinus_core::json::FieldError;
+use serinus_core::plan::compile;
 use serinus_core::plan::wire::{
     self, BucketRange, Holdout, Plan, Revision, RolloutPlan, SegmentPlan,
 };
@@ -138,6 +140,30 @@ fn copies(rollout: &Rollout) -> bool {
     !rollout.phase.is_taken_back()
         && !waits
         && (!has_shadow_steps || rollout.phase.is_live() && rollout.is_in_shadow())
+}
+
+/// Whether a filter would take the plan: what only compiling shows (names of
+/// headers, numbers of arms) is refused here, with the spec's own paths.
+///
+/// # Errors
+/// The field that does not compile.
+pub fn routable(rollout: &Rollout, identity_key: &str) -> Result<(), FieldError> {
+    let keyed = Keyed {
+        rollout,
+        identity_key,
+    };
+    let terms = Terms {
+        report_interval_ms: 1_000,
+        holdout_buckets: 0,
+    };
+    let plan = build([keyed], Revision::default(), &terms);
+    compile(&plan).map(drop).map_err(|error| {
+        let field = error
+            .field
+            .strip_prefix("rollouts[0].")
+            .unwrap_or(&error.field);
+        FieldError::new(field, error.problem)
+    })
 }
 
 #[cfg(test)]

@@ -1,18 +1,20 @@
 //! What people do to rollouts.
 
+use super::models::LoadedModels;
 use super::status::Status;
 use super::{Asked, Service};
 use crate::books::{Books, Made};
 use crate::domain::check::check;
 use crate::domain::decision::{By, Deed, Sealed};
 use crate::domain::layers;
-use crate::domain::plan::{Keyed, Terms, build};
+use crate::domain::plan::routable;
 use crate::domain::{Delivered, Phase, Rollout, RolloutSpec};
 use crate::forecast;
 use crate::store::StoreError;
+use serde::Serialize;
 use serinus_core::json::FieldError;
 use serinus_core::plan::compiled::{MAX_ROLLOUTS, MAX_SUMS, sums_of};
-use serinus_core::plan::{self, Revision};
+use serinus_core::plan::Revision;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -38,6 +40,24 @@ pub enum DeedError {
     Internal(String),
 }
 
+/// A rollout that could start, as it would be.
+#[derive(Debug, Serialize)]
+pub struct Draft {
+    pub id: String,
+    pub phase: Phase,
+    /// With all that was assumed.
+    pub spec: RolloutSpec,
+}
+
+/// A rollout that may start.
+struct Begun {
+    rollout: Rollout,
+    identity_key: String,
+    models: LoadedModels,
+    /// The rollout whose place it takes.
+    replaced: Option<String>,
+}
+
 impl Service {
     /// Starts a rollout.
     ///
@@ -52,41 +72,49 @@ impl Service {
         to_its_end(async move { service.create_now(spec, asked).await }).await
     }
 
+    /// Whether a rollout could start now: checked as [`Self::create`] checks it, and
+    /// nothing is kept.
+    ///
+    /// # Errors
+    /// What a creation would be refused for.
+    pub async fn try_out(self: &Arc<Self>, spec: RolloutSpec) -> Result<Draft, DeedError> {
+        let service = Arc::clone(self);
+        to_its_end(async move {
+            let spec = sound(spec)?;
+            let books = service.books().await?;
+            if books.entry(&spec.id).is_some() {
+                return Err(DeedError::Exists(spec.id));
+            }
+            let Begun { rollout, .. } = service.begin(&books, spec)?;
+            Ok(Draft {
+                id: rollout.spec.id.clone(),
+                phase: rollout.phase,
+                spec: rollout.spec,
+            })
+        })
+        .await
+    }
+
     async fn create_now(&self, spec: RolloutSpec, asked: Asked) -> Result<Status, DeedError> {
-        let spec = spec.completed();
-        check(&spec)?;
-        forecast::check(&spec)?;
-        let id = spec.id.clone();
+        let spec = sound(spec)?;
         let mut books = self.books().await?;
-        if let Some(entry) = books.entry(&id) {
+        if let Some(entry) = books.entry(&spec.id) {
             if asked.was_done(entry)? {
                 return Ok(self.status_of(entry));
             }
-            return Err(DeedError::Exists(id));
+            return Err(DeedError::Exists(spec.id));
         }
-        // Reads files, so other tasks must not wait on this thread.
-        let loaded = tokio::task::block_in_place(|| self.models.load(&spec))?;
-        let now = self.now();
-        let replaced = spec.supersedes.clone();
-        let place = match &replaced {
-            Some(old) => Some(can_replace(&books, &spec, old)?),
-            None => None,
-        };
-        let mut rollout = Rollout::start(spec, loaded.digests(), books.first_epoch(), now)?;
-        rollout.inherited_place = place;
+        let Begun {
+            mut rollout,
+            identity_key,
+            models,
+            replaced,
+        } = self.begin(&books, spec)?;
+        let id = rollout.spec.id.clone();
         if let Some(key) = asked.key {
             rollout.use_key(key);
         }
-        if let Some(layer) = &rollout.spec.layer {
-            rollout.layer_part = Some(layers::place(
-                layer,
-                books.layer_parts(layer, replaced.as_deref()),
-            )?);
-        }
-        let identity_key = random_key()?;
-        routable(&rollout, &identity_key)?;
-        has_room(&books, &rollout.spec)?;
-        self.models.keep(&id, loaded);
+        self.models.keep(&id, models);
         let mut reasons = Vec::new();
         if let Some(old) = &replaced {
             self.replace(&mut books, old, &id)?;
@@ -111,6 +139,35 @@ impl Service {
         self.created.notify_one();
         self.decided(&mut books, &id, Deed::Create, 0, reasons)
             .await
+    }
+
+    /// What the books and the models allow. Nothing is kept.
+    fn begin(&self, books: &Books, spec: RolloutSpec) -> Result<Begun, DeedError> {
+        // Reads files, so other tasks must not wait on this thread.
+        let models = tokio::task::block_in_place(|| self.models.load(&spec))?;
+        let replaced = spec.supersedes.clone();
+        let place = match &replaced {
+            Some(old) => Some(can_replace(books, &spec, old)?),
+            None => None,
+        };
+        let (digests, epoch) = (models.digests(), books.first_epoch());
+        let mut rollout = Rollout::start(spec, digests, epoch, self.now())?;
+        rollout.inherited_place = place;
+        if let Some(layer) = &rollout.spec.layer {
+            rollout.layer_part = Some(layers::place(
+                layer,
+                books.layer_parts(layer, replaced.as_deref()),
+            )?);
+        }
+        let identity_key = random_key()?;
+        routable(&rollout, &identity_key)?;
+        has_room(books, &rollout.spec)?;
+        Ok(Begun {
+            rollout,
+            identity_key,
+            models,
+            replaced,
+        })
     }
 
     /// The old rollout's users go to its baseline, and all requests to the new one.
@@ -330,6 +387,14 @@ pub(super) async fn to_its_end<T: Send + 'static>(
     }
 }
 
+/// A spec with its defaults that makes sense by itself, and with its traffic.
+fn sound(spec: RolloutSpec) -> Result<RolloutSpec, FieldError> {
+    let spec = spec.completed();
+    check(&spec)?;
+    forecast::check(&spec)?;
+    Ok(spec)
+}
+
 /// The place in the plan that a new rollout takes over from an old one.
 fn can_replace(books: &Books, spec: &RolloutSpec, old: &str) -> Result<u64, FieldError> {
     let wrong = |field: &str, problem: String| Err(FieldError::new(field, problem));
@@ -402,27 +467,6 @@ fn has_room(books: &Books, spec: &RolloutSpec) -> Result<(), DeedError> {
     }
 }
 
-/// Whether a filter would take the plan: what only compiling shows (names of
-/// headers, numbers of arms) is refused here, with the spec's own paths.
-fn routable(rollout: &Rollout, identity_key: &str) -> Result<(), FieldError> {
-    let keyed = Keyed {
-        rollout,
-        identity_key,
-    };
-    let terms = Terms {
-        report_interval_ms: 1_000,
-        holdout_buckets: 0,
-    };
-    let plan = build([keyed], Revision::default(), &terms);
-    plan::compile(&plan).map(drop).map_err(|error| {
-        let field = error
-            .field
-            .strip_prefix("rollouts[0].")
-            .unwrap_or(&error.field);
-        FieldError::new(field, error.problem)
-    })
-}
-
 fn random_key() -> Result<String, DeedError> {
     let mut bytes = [0u8; 16];
     getrandom::fill(&mut bytes)
@@ -461,7 +505,7 @@ mod tests {
             books.create(rollout, "00".repeat(16));
         }
         let terms = crate::domain::plan::tests::terms();
-        plan::compile(&books.plan(&terms)).unwrap();
+        serinus_core::plan::compile(&books.plan(&terms)).unwrap();
         let error = has_room(&books, &large(4)).unwrap_err();
         assert!(error.to_string().contains("2560 arms"), "{error}");
     }

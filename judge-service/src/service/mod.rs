@@ -23,7 +23,7 @@ pub mod status;
 mod watching;
 
 pub use asked::Asked;
-pub use deeds::DeedError;
+pub use deeds::{DeedError, Draft};
 pub use delivery::{Delivery, Published, WorkerState};
 pub use heard::{Heard, Poll};
 pub use ingest::{IngestError, wall_clock};

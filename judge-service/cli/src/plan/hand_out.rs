@@ -1,11 +1,9 @@
 //! The plan for people who deliver configuration themselves: fetched from a judge, and
 //! written in a form that Envoy reads.
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use crate::failure::Failure;
+use crate::judge::{Call, Judge};
+use crate::output::print;
 use serde_json::{Map, Value};
 use serinus_core::plan::Revision;
 use serinus_judge::service::Published;
@@ -17,12 +15,6 @@ use std::time::Duration;
 
 /// How long the judge holds a request for the next plan.
 const WAIT: Duration = Duration::from_secs(20);
-
-/// Past the wait, what an answer may take on its way.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// No plan is larger: the filter's reports of one are at most 4 MiB.
-const LARGEST_PLAN: usize = 64 * 1024 * 1024;
 
 /// Between two attempts at a judge that does not answer: 0.25, 0.5 ... 5 seconds.
 const PAUSE_FIRST: Duration = Duration::from_millis(250);
@@ -36,8 +28,7 @@ pub enum Form {
 }
 
 pub struct HandOut {
-    /// `http://host:port`
-    pub judge: String,
+    pub judge: Judge,
     pub form: Form,
     /// Standard output without one.
     pub output: Option<PathBuf>,
@@ -51,12 +42,11 @@ impl HandOut {
     /// # Errors
     /// No plan, or one that cannot be written; with `watch` only the latter, since a
     /// judge that is away for a while leaves the file as it is.
-    pub async fn run(&self) -> Result<(), String> {
-        let client = Client::builder(TokioExecutor::new()).build_http();
+    pub async fn run(&self) -> Result<(), Failure> {
         let mut known = None;
         let mut pause = PAUSE_FIRST;
         loop {
-            match self.fetch(&client, known).await {
+            match self.fetch(known).await {
                 Ok(Some(plan)) => {
                     pause = PAUSE_FIRST;
                     known = Some(plan.revision);
@@ -76,18 +66,13 @@ impl HandOut {
         }
     }
 
-    fn hand_out(&self, plan: &Published) -> Result<(), String> {
+    fn hand_out(&self, plan: &Published) -> Result<(), Failure> {
         let text = self
             .form
             .text(plan)
             .map_err(|error| format!("the judge's plan is no JSON: {error}"))?;
         match &self.output {
-            None => {
-                let mut output = std::io::stdout().lock();
-                writeln!(output, "{text}")
-                    .and_then(|()| output.flush())
-                    .map_err(|error| format!("failed to write: {error}"))
-            }
+            None => print(&format!("{text}\n")),
             Some(path) => {
                 replace(path, &text)
                     .map_err(|error| format!("failed to write {}: {error}", path.display()))?;
@@ -103,43 +88,26 @@ impl HandOut {
 
     /// The plan that is out, or with `known` the next one; `None` when there was none
     /// within the wait.
-    async fn fetch(
-        &self,
-        client: &Client<HttpConnector, Empty<Bytes>>,
-        known: Option<Revision>,
-    ) -> Result<Option<Published>, String> {
-        let judge = self.judge.trim_end_matches('/');
-        let url = match known {
-            None => format!("{judge}/v1/plan"),
-            Some(known) => format!("{judge}/v1/plan?revision={known}&wait={}", WAIT.as_secs()),
+    async fn fetch(&self, known: Option<Revision>) -> Result<Option<Published>, Failure> {
+        let (path, hold) = match known {
+            None => ("/v1/plan".to_owned(), Duration::ZERO),
+            Some(known) => {
+                let wait = WAIT.as_secs();
+                (format!("/v1/plan?revision={known}&wait={wait}"), WAIT)
+            }
         };
-        let failed = |what: String| format!("GET {url} {what}");
-        let uri = url
-            .parse()
-            .map_err(|error| format!("--judge: `{judge}` is no URL: {error}"))?;
-        let exchange = async {
-            let answer = client
-                .get(uri)
-                .await
-                .map_err(|error| failed(format!("failed: {error}")))?;
-            let status = answer.status();
-            let body = Limited::new(answer.into_body(), LARGEST_PLAN).collect();
-            let body = body
-                .await
-                .map_err(|error| failed(format!("broke off: {error}")))?;
-            Ok::<_, String>((status.as_u16(), body.to_bytes()))
-        };
-        let (status, bytes) = tokio::time::timeout(WAIT + PATIENCE, exchange)
-            .await
-            .map_err(|_| failed("was not answered".to_owned()))??;
-        match status {
-            200 => {}
-            204 => return Ok(None),
-            other => return Err(failed(format!("answered {other}"))),
+        let mut call = Call::get(&path);
+        call.hold = hold;
+        let answer = self.judge.call(call).await?.accepted()?;
+        if answer.status == 204 {
+            return Ok(None);
         }
-        let revision = revision(&bytes)
-            .ok_or_else(|| failed("answered something that is no plan".to_owned()))?;
-        Ok(Some(Published { revision, bytes }))
+        let revision = revision(&answer.body)
+            .ok_or_else(|| format!("GET {path} answered something that is no plan"))?;
+        Ok(Some(Published {
+            revision,
+            bytes: answer.body,
+        }))
     }
 }
 

@@ -1,0 +1,131 @@
+//! What a person does to a rollout: `serinus promote`, `pause`, `resume`, `abort`,
+//! `finish`, `drop` and `delete`.
+
+use crate::failure::Failure;
+use crate::judge::{Answer, Call, Judge, JudgeOption, segment};
+use crate::output::{OutputOption, print};
+use crate::view::{Status, words as plain};
+use crate::{get, runtime, suggest};
+use serde_json::{Value, json};
+
+#[derive(clap::Args)]
+pub struct Act {
+    /// The rollout
+    id: String,
+    /// Why: it stands in the record of the decision
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Only if nothing was decided meanwhile: the rollout's `version`, as get -o json
+    /// shows it
+    #[arg(long, value_name = "VERSION")]
+    if_version: Option<String>,
+    #[command(flatten)]
+    judge: JudgeOption,
+    #[command(flatten)]
+    output: OutputOption,
+}
+
+#[derive(clap::Args)]
+pub struct Drop {
+    #[command(flatten)]
+    act: Act,
+    /// The arm whose users go to the baseline
+    arm: String,
+}
+
+#[derive(clap::Args)]
+pub struct Delete {
+    /// The rollout, which must be over
+    id: String,
+    #[command(flatten)]
+    judge: JudgeOption,
+}
+
+impl Act {
+    pub fn run(&self, action: &str) -> Result<(), Failure> {
+        let judge = self.judge.open()?;
+        runtime::run(self.post(&judge, action, action))
+    }
+
+    /// `action` is the last part of the path, and `words` what it is called.
+    async fn post(&self, judge: &Judge, action: &str, words: &str) -> Result<(), Failure> {
+        let id = &self.id;
+        let path = format!("/v1/rollouts/{}/{action}", segment(id));
+        let reason = self.reason.as_ref();
+        let body = reason.map(|reason| json!({ "reason": reason }).to_string());
+        let mut call = Call::post(&path, body);
+        call.only_if = self.if_version.as_deref();
+        let answer = match judge.call(call).await.and_then(Answer::accepted) {
+            Ok(answer) => answer.read::<Value>()?,
+            Err(failure) => {
+                let failure = suggest::rollout(judge, id, failure).await;
+                return Err(cannot(words, id, failure));
+            }
+        };
+        let status: Status = get::read(&answer)?;
+        self.output.print(&answer, || {
+            format!(
+                "{}: {}, step {}, {}\n",
+                status.id,
+                plain(&status.phase),
+                status.step_words(),
+                status.users()
+            )
+        })
+    }
+}
+
+impl Drop {
+    pub fn run(&self) -> Result<(), Failure> {
+        let judge = self.act.judge.open()?;
+        let action = format!("arms/{}/drop", segment(&self.arm));
+        runtime::run(async {
+            let done = self.act.post(&judge, &action, "drop an arm of").await;
+            match done {
+                Ok(()) => Ok(()),
+                Err(failure) => Err(suggest::arm(&judge, &self.act.id, &self.arm, failure).await),
+            }
+        })
+    }
+}
+
+impl Delete {
+    pub fn run(&self) -> Result<(), Failure> {
+        let judge = self.judge.open()?;
+        let path = format!("/v1/rollouts/{}", segment(&self.id));
+        runtime::run(async {
+            let answer = judge.call(Call::delete(&path)).await;
+            match answer.and_then(Answer::accepted) {
+                Ok(_) => print(&format!("{}: deleted\n", self.id)),
+                Err(failure) => {
+                    let failure = suggest::rollout(&judge, &self.id, failure).await;
+                    Err(cannot("delete", &self.id, failure))
+                }
+            }
+        })
+    }
+}
+
+/// What the state does not allow is said with what was asked: "cannot promote digits".
+fn cannot(action: &str, id: &str, failure: Failure) -> Failure {
+    match failure {
+        Failure::Conflict(why) => Failure::Conflict(format!("cannot {action} {id}: {why}")),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_what_was_asked() {
+        let refused = Failure::Conflict("the rollout is rolled back".to_owned());
+        assert_eq!(
+            cannot("promote", "fraud", refused).to_string(),
+            "cannot promote fraud: the rollout is rolled back"
+        );
+        let gone = Failure::NotReached("GET x failed".to_owned());
+        assert_eq!(cannot("promote", "fraud", gone.clone()), gone);
+    }
+}

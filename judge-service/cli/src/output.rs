@@ -1,0 +1,63 @@
+//! What commands print: a table for people, JSON and YAML for programs.
+
+use crate::failure::Failure;
+use clap::ValueEnum;
+use serde::Serialize;
+use std::io::{IsTerminal, Write};
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    #[default]
+    Table,
+    Json,
+    Yaml,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct OutputOption {
+    /// How to print what was found
+    #[arg(long, short, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Format,
+}
+
+impl OutputOption {
+    /// # Errors
+    /// An output that cannot be written.
+    pub fn print(
+        &self,
+        value: &impl Serialize,
+        table: impl FnOnce() -> String,
+    ) -> Result<(), Failure> {
+        let text = match self.output {
+            Format::Table => table(),
+            Format::Json => serde_json::to_string_pretty(value)
+                .map(|text| text + "\n")
+                .map_err(|error| format!("failed to write JSON: {error}"))?,
+            Format::Yaml => yaml(value)?,
+        };
+        print(&text)
+    }
+}
+
+/// # Errors
+/// A value that YAML cannot say.
+pub fn yaml(value: &impl Serialize) -> Result<String, Failure> {
+    Ok(serde_saphyr::to_string(value).map_err(|error| format!("failed to write YAML: {error}"))?)
+}
+
+/// To standard output. `println!` would panic where nobody reads on.
+///
+/// # Errors
+/// An output that cannot be written.
+pub fn print(text: &str) -> Result<(), Failure> {
+    let mut output = std::io::stdout().lock();
+    output
+        .write_all(text.as_bytes())
+        .and_then(|()| output.flush())
+        .map_err(|error| Failure::of_output(&error))
+}
+
+/// Whether colours are wanted on standard output.
+pub fn is_coloured() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty())
+}

@@ -1,0 +1,107 @@
+//! `serinus validate`: whether a rollout makes sense, without a judge.
+
+use crate::documents::{self, Document};
+use crate::failure::Failure;
+use crate::output::print;
+use serinus_core::json::{FieldError, read_strict};
+use serinus_judge::domain::check::check;
+use serinus_judge::domain::plan::routable;
+use serinus_judge::domain::{Rollout, RolloutSpec};
+use serinus_judge::forecast;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+#[derive(clap::Args)]
+pub struct Validate {
+    /// Rollouts as YAML or JSON, one or several in a file; - reads standard input
+    #[arg(long = "file", short, value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+}
+
+impl Validate {
+    /// Everything is looked at, whatever is wrong before.
+    pub fn run(&self) -> Result<(), Failure> {
+        let mut wrong = Vec::new();
+        for path in &self.files {
+            match documents::all(path) {
+                Err(failure) => wrong.push(failure),
+                Ok(documents) => {
+                    for document in documents {
+                        match checked(&document) {
+                            Ok(spec) => print(&format!("{}\n", sentence(&spec)))?,
+                            Err(failure) => wrong.push(failure),
+                        }
+                    }
+                }
+            }
+        }
+        Failure::all(wrong)
+    }
+}
+
+fn checked(document: &Document) -> Result<RolloutSpec, Failure> {
+    read(document.json()).map_err(|error| document.wrong(&error))
+}
+
+/// What the judge checks but for its other rollouts and its models.
+fn read(json: &str) -> Result<RolloutSpec, FieldError> {
+    let spec: RolloutSpec = read_strict(json.as_bytes())?;
+    let spec = spec.completed();
+    check(&spec)?;
+    forecast::check(&spec)?;
+    let rollout = Rollout::start(spec, BTreeMap::new(), 1, 0)?;
+    routable(&rollout, &"0".repeat(32))?;
+    Ok(rollout.spec)
+}
+
+fn sentence(spec: &RolloutSpec) -> String {
+    let steps: Vec<String> = spec
+        .steps
+        .iter()
+        .map(|step| {
+            let weights = step.weights.iter();
+            let weights: Vec<String> = weights
+                .map(|(arm, percent)| format!("{arm} {percent}%"))
+                .collect();
+            if weights.is_empty() {
+                "copies only".to_owned()
+            } else {
+                weights.join(" and ")
+            }
+        })
+        .collect();
+    format!("{}: makes sense; steps: {}", spec.id, steps.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"{"id": "digits", "match": {"path_prefix": "/v2/"},
+        "unit": [{"header": "x-user-id"}], "arms": [{"name": "control"}, {"name": "canary"}]}"#;
+
+    #[test]
+    fn says_the_steps_that_are_assumed() {
+        assert_eq!(
+            sentence(&read(GOOD).unwrap()),
+            "digits: makes sense; steps: canary 10%, canary 25%, canary 75%, canary 100%"
+        );
+    }
+
+    #[test]
+    fn what_only_the_plan_shows_is_seen_too() {
+        for (good, bad, field) in [
+            ("x-user-id", "x user", "unit[0].header"),
+            ("\"arms\"", "\"steeps\": [], \"arms\"", "steeps"),
+            ("\"control\"", "\"canary\"", "arms[1].name"),
+            (
+                "/v2/\"",
+                "/v2/\", \"path_regex\": \"(\"",
+                "match.path_regex",
+            ),
+        ] {
+            let error = read(&GOOD.replacen(good, bad, 1)).unwrap_err();
+            assert_eq!(error.field, field, "{error}");
+        }
+    }
+}
