@@ -83,8 +83,14 @@ fn list() -> Operation {
 
 fn create() -> Operation {
     post("createRollout", "Start a rollout")
+        .query(
+            "dry_run",
+            "Only say what would be kept, or why it would be refused",
+            json!({"type": "boolean"}),
+        )
         .idempotent()
         .takes::<RolloutSpec>()
+        .gives::<RolloutSpec>(200, "With `dry_run`: the spec as it would be kept")
         .gives::<Status>(201, "It has begun, or waits until its arms are ready")
         .with_header("Location", "Where it is")
         .with_header("ETag", VERSION)

@@ -13,8 +13,8 @@ use crate::forecast;
 use crate::store::StoreError;
 use serde::Serialize;
 use serinus_core::json::FieldError;
-use serinus_core::plan::compiled::{MAX_ROLLOUTS, MAX_SUMS, sums_of};
 use serinus_core::plan::Revision;
+use serinus_core::plan::compiled::{MAX_ROLLOUTS, MAX_SUMS, sums_of};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
