@@ -1,5 +1,8 @@
 //! The repository's Envoy configuration with another rollout's arms in it.
 
+#[cfg(test)]
+mod tests;
+
 use super::address::{Address, ArmAddress};
 use crate::failure::Failure;
 use crate::suggest::nearest;
@@ -49,19 +52,28 @@ impl Envoy<'_> {
             Source::Ecds => without_heading(ECDS),
         });
         text.put("  id: envoy-1\n", &format!("  id: {}\n", self.node))?;
-        text.put(&socket("9901"), &format!("socket_address: {}", self.admin))?;
-        text.put(
-            &socket("10000"),
-            &format!("socket_address: {}", self.listen),
-        )?;
-        text.put(&socket("8090"), &format!("socket_address: {}", self.judge))?;
+        // Marks first: one address of the rollout's may be another of the template's.
+        let addresses = [
+            ("9901", "@admin", self.admin),
+            ("10000", "@listen", self.listen),
+            ("8090", "@judge", self.judge),
+        ];
+        for (port, mark, _) in addresses {
+            text.put(&socket(port), mark)?;
+        }
         if self.source == Source::Poll {
             let file = format!("path: {}", quoted(self.filter_file));
             text.put("path: envoy/serinus.yaml", &file)?;
         }
+        self.put_shadow(&mut text)?;
         self.put_routes(&mut text)?;
         self.put_clusters(&mut text)?;
-        self.put_shadow(&mut text)?;
+        if self.shadow.is_none() {
+            text.mirror_nothing();
+        }
+        for (_, mark, address) in addresses {
+            text.put(mark, &format!("socket_address: {address}"))?;
+        }
         Ok(format!(
             "# Envoy for the arms of rollout {}, by `serinus manifest envoy`.\n{}",
             self.spec.id, text.0
@@ -142,7 +154,9 @@ impl Envoy<'_> {
 
     fn put_clusters(&self, text: &mut Text) -> Result<(), Failure> {
         let control = text.cut("    - name: control\n", "port_value: 8001 }\n")?;
+        // Before another arm's may be just the same.
         let canary = text.cut("    - name: canary\n", "port_value: 8002 }\n")?;
+        text.put(&format!("{canary}\n"), "")?;
         let mut clusters = Vec::new();
         for arm in std::iter::once(self.spec.baseline()).chain(self.treatments()) {
             let mut own = Text(control.replace("control", &cluster(arm)));
@@ -150,11 +164,10 @@ impl Envoy<'_> {
             own.put(&socket("8001"), &address)?;
             clusters.push(own.0);
         }
-        text.put(&control, &clusters.join("\n"))?;
-        text.put(&format!("{canary}\n"), "")
+        text.put(&control, &clusters.join("\n"))
     }
 
-    /// A proxy without a shadow mirrors nothing and has no cluster for it.
+    /// A proxy without a shadow has no cluster for it.
     fn put_shadow(&self, text: &mut Text) -> Result<(), Failure> {
         match (self.shadow, &self.spec.shadow) {
             (Some(address), shadow) => {
@@ -172,20 +185,7 @@ impl Envoy<'_> {
             ))),
             (None, None) => {
                 let own = text.cut("    - name: shadow\n", "port_value: 8003 }\n")?;
-                text.put(&format!("{own}\n"), "")?;
-                let gone = [
-                    "request_mirror_policies",
-                    "- cluster_header: x-serinus-shadow",
-                    "# A copy of a request goes",
-                    "# rollout has a shadow. Nobody",
-                    "# nobody sees it.",
-                    "# For rollouts with a shadow",
-                ];
-                let lines = text.0.split_inclusive('\n');
-                let lines = lines
-                    .filter(|line| !gone.iter().any(|gone| line.trim_start().starts_with(gone)));
-                text.0 = lines.collect();
-                Ok(())
+                text.put(&format!("{own}\n"), "")
             }
         }
     }
@@ -275,6 +275,22 @@ impl Text {
         Ok(())
     }
 
+    /// Without what sends copies, and what is said of it.
+    fn mirror_nothing(&mut self) {
+        let gone = [
+            "request_mirror_policies",
+            "- cluster_header: x-serinus-shadow",
+            "# A copy of a request goes",
+            "# rollout has a shadow. Nobody",
+            "# nobody sees it.",
+            "# For rollouts with a shadow",
+        ];
+        let lines = self.0.split_inclusive('\n');
+        let lines =
+            lines.filter(|line| !gone.iter().any(|gone| line.trim_start().starts_with(gone)));
+        self.0 = lines.collect();
+    }
+
     /// What stands from one text to the end of the next other one.
     fn cut(&self, start: &str, end: &str) -> Result<String, Failure> {
         let cut = self.0.find(start).and_then(|from| {
@@ -285,147 +301,5 @@ impl Text {
         cut.map(str::to_owned).ok_or_else(|| {
             Failure::Failed(format!("the template does not have `{}`", start.trim()))
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::{Value, json};
-
-    fn text(
-        spec: &Value,
-        addresses: &[&str],
-        shadow: Option<&str>,
-        source: Source,
-    ) -> Result<String, Failure> {
-        let spec: RolloutSpec = serde_json::from_value(spec.clone()).unwrap();
-        let addresses: Vec<ArmAddress> = addresses.iter().map(|one| one.parse().unwrap()).collect();
-        let at = |text: &str| text.parse::<Address>().unwrap();
-        let shadow = shadow.map(at);
-        Envoy {
-            spec: &spec.completed(),
-            addresses: &addresses,
-            listen: &at("0.0.0.0:80"),
-            admin: &at("127.0.0.1:9999"),
-            judge: &at("judge.example:8090"),
-            shadow: shadow.as_ref(),
-            node: "edge-7",
-            source,
-            filter_file: "/etc/serinus.yaml",
-        }
-        .text()
-    }
-
-    fn spec() -> Value {
-        json!({
-            "id": "fraud", "match": {"path_prefix": "/v2/"}, "unit": [{"header": "x"}],
-            "arms": [{"name": "v1"}, {"name": "v2"}, {"name": "3.0"}],
-            "steps": [{"weights": {"v2": 10, "3.0": 10}}]
-        })
-    }
-
-    const ADDRESSES: [&str; 3] = ["v1=a:1", "v2=b:2", "3.0=c:3"];
-
-    fn parsed(text: &str) -> Value {
-        serde_saphyr::from_str(text).unwrap_or_else(|error| panic!("{error}\n{text}"))
-    }
-
-    #[test]
-    fn a_route_and_a_cluster_for_each_arm() {
-        for source in [Source::Poll, Source::Ecds] {
-            let text = text(&spec(), &ADDRESSES, None, source).unwrap();
-            for gone in ["canary", "control", "shadow\n", "8001", "127.0.0.1:80"] {
-                let lines = text
-                    .lines()
-                    .filter(|line| !line.trim_start().starts_with('#'));
-                let found: Vec<&str> = lines.filter(|line| line.contains(gone)).collect();
-                assert!(found.is_empty(), "{gone}: {found:?}");
-            }
-            let config = parsed(&text);
-            let resources = &config["static_resources"];
-            let manager =
-                &resources["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"];
-            let routes = manager["route_config"]["virtual_hosts"][0]["routes"]
-                .as_array()
-                .unwrap();
-            let routes: Vec<Value> = routes
-                .iter()
-                .map(|route| {
-                    let arm = &route["match"]["headers"][0]["string_match"]["exact"];
-                    json!([arm, route["route"]["cluster"]])
-                })
-                .collect();
-            assert_eq!(
-                json!(routes),
-                json!([["v2", "v2"], ["3.0", "3.0"], [null, "v1"]])
-            );
-            let clusters = resources["clusters"].as_array().unwrap();
-            let clusters: Vec<Value> = clusters
-                .iter()
-                .map(|cluster| {
-                    let endpoint = &cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0];
-                    let socket = &endpoint["endpoint"]["address"]["socket_address"];
-                    json!([
-                        cluster["name"],
-                        cluster["load_assignment"]["cluster_name"],
-                        socket["address"],
-                        socket["port_value"]
-                    ])
-                })
-                .collect();
-            assert_eq!(
-                json!(clusters),
-                json!([
-                    ["v1", "v1", "a", 1],
-                    ["v2", "v2", "b", 2],
-                    ["3.0", "3.0", "c", 3],
-                    ["judge", "judge", "judge.example", 8090]
-                ])
-            );
-            assert_eq!(config["node"]["id"], "edge-7");
-        }
-    }
-
-    #[test]
-    fn a_shadow_has_its_cluster() {
-        let mut document = spec();
-        document["shadow"] = json!({"cluster": "copies"});
-        let whole = text(&document, &ADDRESSES, Some("d:4"), Source::Poll).unwrap();
-        let clusters = parsed(&whole)["static_resources"]["clusters"].clone();
-        assert_eq!(clusters[3]["name"], "copies");
-        assert_eq!(whole.matches("request_mirror_policies: *shadow").count(), 2);
-        let error = text(&document, &ADDRESSES, None, Source::Poll).unwrap_err();
-        assert!(error.to_string().contains("--shadow-address: is missing"));
-    }
-
-    #[test]
-    fn addresses_are_those_of_the_arms() {
-        for (addresses, words) in [
-            (&["v1=a:1", "v2=b:2"][..], "arm `3.0` has none"),
-            (&["v1=a:1", "v1=b:2"], "`v1` has two"),
-            (
-                &["v1=a:1", "v22=b:2"],
-                "there is no arm `v22`; did you mean `v2`?",
-            ),
-            (
-                &["canary=a:1"],
-                "there is no arm `canary`; the arms are v1, v2, 3.0",
-            ),
-        ] {
-            let error = text(&spec(), addresses, None, Source::Poll).unwrap_err();
-            assert!(error.to_string().contains(words), "{error}");
-        }
-    }
-
-    #[test]
-    fn the_filter_names_its_module() {
-        let text = filter("/opt/f.wasm").unwrap();
-        let config = &parsed(&text)["resources"][0]["typed_config"]["config"];
-        assert_eq!(
-            config["vm_config"]["code"]["local"]["filename"],
-            "/opt/f.wasm"
-        );
-        filter("a: b").unwrap_err();
     }
 }
