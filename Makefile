@@ -1,10 +1,12 @@
 # Thin calls; what a step needs and how it gets it is said where it is done.
 CARGO ?= cargo
+# With the packages of judge-service/inference/tests/oracles/requirements.txt.
+PYTHON ?= python3
 # The filter is built for wasm by filter/build-wasm; natively it is only linted.
 # The benchmark's ext_proc peer is built by it alone, optimised.
 NATIVE := --workspace --exclude serinus-filter --exclude serinus-bench-ext-proc
 
-.PHONY: help oracles bench-filter bench-judge bench-rollback postgres sim demo demo-keep fuzz soak soak-durability soak-ecds test build wasm envoy lint format train contracts clean
+.PHONY: help oracles bench-filter bench-inference bench-judge bench-rollback postgres sim demo demo-keep fuzz soak soak-durability soak-ecds test build wasm envoy lint format train contracts clean
 
 help:
 	@echo 'make demo       three releases of a real model in real Envoy, about a minute after the build'
@@ -14,6 +16,7 @@ help:
 	@echo 'make lint       rustfmt and clippy'
 	@echo 'make bench-filter  what the filter adds to a request, beside Lua and ext_proc (target/bench)'
 	@echo 'make bench-judge   reports a second, memory, and how fast a plan is everywhere, some minutes (target/bench)'
+	@echo 'make bench-inference  samples a second beside onnxruntime and XGBoost (target/bench; needs the same packages as make oracles)'
 	@echo 'make sim        false alarms and detection, ours beside peers, some minutes (target/bench, stats/docs)'
 	@echo 'make fuzz       core fed with bytes for FUZZ_SECONDS (60), split over five targets'
 	@echo 'make soak       a million requests and a thousand plans in real Envoy, about ten minutes (target/bench)'
@@ -58,6 +61,11 @@ bench-judge: wasm envoy postgres
 	$(CARGO) build --locked -p serinus-tests --bin bench-judge
 	target/debug/bench-judge $(PART)
 
+bench-inference:
+	$(CARGO) build --locked --release -p serinus-inference --example throughput
+	$(PYTHON) judge-service/inference/benches/inference.py \
+		--ours target/release/examples/throughput --to target/bench/inference.json
+
 sim:
 	$(CARGO) build --locked -p serinus-tests --bin sim
 	target/debug/sim $(SIM)
@@ -93,7 +101,7 @@ format:
 	$(CARGO) fmt --manifest-path filter/core/fuzz/Cargo.toml
 
 oracles:
-	python3 judge-service/inference/tests/oracles/oracles.py
+	$(PYTHON) judge-service/inference/tests/oracles/oracles.py
 
 contracts:
 	SERINUS_WRITE=1 $(CARGO) test --locked $(NATIVE) --lib openapi

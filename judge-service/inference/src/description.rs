@@ -62,6 +62,8 @@ pub enum Format {
     Xgboost,
     /// LightGBM's text.
     Lightgbm,
+    /// An ONNX graph.
+    Onnx,
 }
 
 /// The input tensor on the wire, without its batch dimension.

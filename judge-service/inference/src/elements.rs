@@ -16,14 +16,21 @@ const MAX_ELEMENTS: usize = 1024 * 1024;
 /// Batch, channel, height, width and some to spare.
 const MAX_RANK: usize = 8;
 
+/// Labels of a batch that are texts.
+const MAX_TEXTS: usize = 65_536;
+
 /// What a tensor's `data` contained.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Elements {
     /// The elements in row-major order; `true` is 1 and `false` is 0.
     pub(super) numbers: Vec<f64>,
     /// The length of the array at each depth; one length if the data is flat.
     pub(super) lengths: Vec<usize>,
     pub(super) has_booleans: bool,
+    /// A null is kept as NaN.
+    pub(super) has_nulls: bool,
+    /// The texts, where the elements are texts.
+    pub(super) texts: Vec<String>,
     /// Why this is not a tensor. The other fields mean nothing then.
     pub(super) problem: Option<&'static str>,
 }
@@ -131,15 +138,21 @@ impl<'de> Visitor<'de> for At<'_> {
         Ok(())
     }
 
-    fn visit_str<E: Error>(self, _: &str) -> Result<(), E> {
-        self.reader
-            .problem("has a text, but must have numbers or booleans");
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        let texts = &mut self.reader.elements.texts;
+        if texts.len() == MAX_TEXTS {
+            self.reader.problem("has more than 65536 texts");
+        } else {
+            texts.push(text.to_owned());
+        }
+        // A place in the shape, which no number takes.
+        self.reader.push(self.depth, f64::NAN);
         Ok(())
     }
 
     fn visit_unit<E: Error>(self) -> Result<(), E> {
-        self.reader
-            .problem("has a null, but must have numbers or booleans");
+        self.reader.elements.has_nulls = true;
+        self.reader.push(self.depth, f64::NAN);
         Ok(())
     }
 
@@ -191,6 +204,15 @@ mod tests {
     }
 
     #[test]
+    fn nulls_and_texts_keep_their_places() {
+        let nulls = read("[[1, null], [2, 3]]");
+        assert!(nulls.has_nulls && nulls.numbers[1].is_nan());
+        assert_eq!(nulls.lengths, [2, 2]);
+        let texts = read("[\"a\", \"b\"]");
+        assert_eq!((texts.texts.len(), texts.numbers.len()), (2, 2));
+    }
+
+    #[test]
     fn empty_arrays_keep_their_shape() {
         assert_eq!(read("[]").lengths, [0]);
         assert_eq!(read("[[], []]").lengths, [2, 0]);
@@ -205,8 +227,6 @@ mod tests {
             ("[[1], 2]", "has arrays of different depths"),
             ("[1, []]", "has arrays of different depths"),
             ("[[[[[[[[[1]]]]]]]]]", "is nested more than 8 deep"),
-            ("[\"a\"]", "has a text"),
-            ("[null]", "has a null"),
             ("[{\"a\": [1]}]", "has an object"),
         ];
         for (json, expected) in cases {

@@ -1,12 +1,15 @@
 //! Why a model cannot be built, or gives no answer.
 
 use super::description::DescriptionError;
+use super::onnx::OnnxError;
 
 /// Why a description and its weights do not make a network.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     #[error(transparent)]
     Mismatch(#[from] DescriptionError),
+    #[error(transparent)]
+    Graph(#[from] OnnxError),
     #[error("the tensors cannot be prepared: {0}")]
     Candle(#[from] candle_core::Error),
 }
@@ -37,6 +40,8 @@ pub enum InferenceError {
     },
     #[error("output row {row} is not finite: the input's numbers are too large for this model")]
     OutputNotFinite { row: usize },
+    #[error("the graph cannot be computed: {0}")]
+    Graph(#[from] OnnxError),
     #[error("the network cannot be computed: {0}")]
     Candle(#[from] candle_core::Error),
 }

@@ -26,6 +26,7 @@ pub(super) fn check(bytes: &[u8], format: Format) -> Result<(), OtherFile> {
         Format::Safetensors => "safetensors",
         Format::Xgboost => "JSON, with save_model(\"model.json\")",
         Format::Lightgbm => "text, with save_model(\"model.txt\")",
+        Format::Onnx => "ONNX, with torch.onnx.export",
     };
     // Protocols 2 to 5 begin with PROTO and their number, and end with STOP (`.`);
     // a safetensors file begins with the length of its header, which may look alike.

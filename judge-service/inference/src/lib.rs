@@ -6,39 +6,50 @@
 //! response body -- protocol --> Answer ------------------> compare --> Comparison
 //! ```
 //!
-//! A model is a JSON [`Description`] beside the file that it names (tensors, or trees);
+//! A model is a JSON [`Description`] beside the file that it names (tensors, a graph, or trees);
 //! [`load`] checks both completely, so a well-shaped input cannot fail on shape.
 //!
 //! This crate knows no clock, no network, no store and no rollout: which inputs
 //! are sampled and what a disagreement means is decided elsewhere.
 
+mod body;
 mod compare;
 mod datatype;
 mod description;
 mod elements;
 mod error;
+mod instances;
 mod kind;
 mod load;
 mod loaded;
 mod network;
+mod onnx;
 mod open_inference;
+mod pointers;
 mod preprocess;
 mod protocol;
 mod tabular;
+mod tensor;
 mod trees;
 mod weights;
 
+pub use body::Message;
 pub use compare::{Comparison, Disagreement, Tolerance, compare};
 pub use datatype::Datatype;
 pub use description::{
     Description, DescriptionError, Format, Input, Layer, Linear, Output, OutputKind,
 };
 pub use error::{BuildError, InferenceError};
+pub use instances::Instances;
 pub use kind::OtherFile;
 pub use load::{LoadError, MAX_DESCRIPTION_BYTES, MAX_WEIGHTS_BYTES, load};
-pub use open_inference::{LABEL_OUTPUT, OpenInference, Request};
+pub use onnx::OnnxError;
+pub use open_inference::{OpenInference, Request};
+pub use pointers::{PlainJson, Pointers, PointersError};
 pub use preprocess::Preprocess;
-pub use protocol::{Answer, MAX_BODY_BYTES, Protocol, ProtocolError};
+pub use protocol::{
+    Answer, Cause, LABEL_OUTPUT, MAX_BODY_BYTES, Protocol, ProtocolError, Renamed, Tensors,
+};
 pub use trees::TreesError;
 pub use weights::WeightsError;
 

@@ -13,6 +13,7 @@ use super::error::BuildError;
 use super::kind::{self, OtherFile};
 use super::loaded::{Engine, Loaded};
 use super::network::Network;
+use super::onnx::Onnx;
 use super::tabular::Tabular;
 use super::trees::{Trees, TreesError};
 use super::weights::{self, WeightsError};
@@ -102,6 +103,10 @@ fn engine(
             })?;
             let network = Network::build(description, &tensors).map_err(build)?;
             return Ok(Box::new(network));
+        }
+        Format::Onnx => {
+            let graph = Onnx::new(description, bytes).map_err(build)?;
+            return Ok(Box::new(graph));
         }
         Format::Xgboost => Trees::xgboost(bytes, rounds).map_err(trees)?,
         Format::Lightgbm => Trees::lightgbm(bytes, rounds).map_err(trees)?,

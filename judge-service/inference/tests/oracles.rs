@@ -113,3 +113,35 @@ fn a_file_that_is_cut_short_is_refused() {
         }
     }
 }
+
+/// A file with a byte changed is refused, or runs; it never panics.
+#[test]
+fn a_file_with_another_byte_never_panics() {
+    const CHANGES: u64 = 60;
+    let copy = tempfile::tempdir().unwrap();
+    // Knuth's MMIX generator; the seed is fixed.
+    let mut state = 20_261_126_u64;
+    let mut random = |below: usize| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 33).unwrap() % below
+    };
+    for name in names() {
+        let description = format!("{name}.json");
+        let text = std::fs::read_to_string(folder().join(&description)).unwrap();
+        std::fs::write(copy.path().join(&description), &text).unwrap();
+        let parsed = serinus_inference::Description::parse(text.as_bytes()).unwrap();
+        let bytes = std::fs::read(folder().join(&parsed.weights)).unwrap();
+        for _ in 0..CHANGES {
+            let mut changed = bytes.clone();
+            let at = random(changed.len());
+            *changed.get_mut(at).unwrap() = u8::try_from(random(256)).unwrap();
+            std::fs::write(copy.path().join(&parsed.weights), changed).unwrap();
+            if let Ok(model) = load(&copy.path().join(&description)) {
+                let row = vec![1.0; model.input_len()];
+                let _ = model.predict_wide(&[row.clone(), row]);
+            }
+        }
+    }
+}

@@ -5,7 +5,7 @@ use super::Service;
 use super::ingest::{Comparison, Ingest};
 use super::live::Example;
 use crate::domain::spec::AnswerTolerance;
-use crate::inference::{self, Model, OpenInference, Protocol, Tolerance};
+use crate::inference::{self, Message, Model, OpenInference, Protocol, Tolerance};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serinus_core::sample::{self, Sample, SampleBatch};
@@ -182,13 +182,17 @@ fn compare(work: &Work) -> Result<(Vec<f32>, inference::Comparison), String> {
     let decode = |text: &str| STANDARD.decode(text).map_err(|error| error.to_string());
     let protocol = OpenInference::for_model(&**model);
     let rows = protocol
-        .decode_request(&decode(&sample.request)?)
+        .request(&Message::new(&decode(&sample.request)?))
         .map_err(|error| error.to_string())?;
     let served = protocol
-        .decode_response(&decode(&sample.response)?)
+        .response(&Message::new(&decode(&sample.response)?))
         .map_err(|error| error.to_string())?;
-    let expected = model.predict(&rows).map_err(|error| error.to_string())?;
+    let expected = model
+        .predict_wide(&rows)
+        .map_err(|error| error.to_string())?;
     let comparison = inference::compare(&**model, &expected, &served, *tolerance);
     let input = rows.into_iter().nth(comparison.row).unwrap_or_default();
+    // An example is shown to people; a float32 is as precise as they need.
+    let input = input.into_iter().map(|number| number as f32).collect();
     Ok((input, comparison))
 }

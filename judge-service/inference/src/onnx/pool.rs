@@ -1,0 +1,166 @@
+//! Pools over windows of an image, along its channels.
+
+use candle_core::Tensor;
+
+use super::attributes::Attributes;
+use super::values::{
+    bounded, channels_last, from_channels_last, make, read, to_channels_last, words,
+};
+use super::window::{Grid, Window};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PoolKind {
+    Max,
+    Average,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Pool {
+    kind: PoolKind,
+    grid: Grid,
+    /// A last window may be partly outside.
+    ceil: bool,
+    /// The zeros of the padding count for the average.
+    counts_padding: bool,
+    flat: bool,
+}
+
+// === impl Pool ===
+
+impl Pool {
+    pub(super) fn read(kind: PoolKind, at: &Attributes<'_>) -> Result<Self, String> {
+        let window = Window::read(at)?;
+        let kernel = window.kernel.clone().ok_or("has no kernel_shape")?;
+        Attributes::only("storage_order", at.int("storage_order", 0), 0)?;
+        Ok(Self {
+            kind,
+            grid: window.grid(&kernel)?,
+            ceil: at.flag("ceil_mode", false),
+            counts_padding: at.flag("count_include_pad", false),
+            flat: kernel.len() == 1,
+        })
+    }
+
+    /// Images [n, channels, height, width], or without height for a flat pool.
+    pub(super) fn run(&self, x: &Tensor) -> Result<Tensor, String> {
+        if !self.flat {
+            return self.images(x);
+        }
+        let &[n, channels, width] = x.dims() else {
+            return Err(format!(
+                "has an input of shape {:?}, but must have [n, channels, width]",
+                x.dims()
+            ));
+        };
+        let x = x.reshape((n, channels, 1, width)).map_err(words)?;
+        self.images(&x)?.squeeze(2).map_err(words)
+    }
+
+    fn images(&self, x: &Tensor) -> Result<Tensor, String> {
+        let last = to_channels_last(x)?;
+        let &[n, height, width, channels] = last.dims() else {
+            return Err("has an input that is no image".to_owned());
+        };
+        let [high, wide] = self.grid.output([height, width], self.ceil)?;
+        let start = match self.kind {
+            PoolKind::Max => f32::NEG_INFINITY,
+            PoolKind::Average => 0.0,
+        };
+        let mut into = vec![start; bounded(&[n, high, wide, channels])?];
+        read::<f32, _>(&last, |numbers| {
+            let images = numbers.chunks_exact((height * width * channels).max(1));
+            for (image, into) in images.zip(into.chunks_exact_mut((high * wide * channels).max(1)))
+            {
+                for (at, pixel) in into.chunks_exact_mut(channels.max(1)).enumerate() {
+                    self.pixel(image, [height, width], [at / wide, at % wide], pixel);
+                }
+            }
+        })?;
+        from_channels_last(into, [n, channels, high, wide])
+    }
+
+    fn pixel(
+        &self,
+        image: &[f32],
+        [height, width]: [usize; 2],
+        [row, column]: [usize; 2],
+        into: &mut [f32],
+    ) {
+        let (grid, channels) = (&self.grid, into.len());
+        let mut inside = 0_usize;
+        let mut counted = 0_usize;
+        for down in 0..grid.kernel[0] {
+            for right in 0..grid.kernel[1] {
+                // Counted from the first pixel of the padding.
+                let y = row * grid.stride[0] + down * grid.dilation[0];
+                let x = column * grid.stride[1] + right * grid.dilation[1];
+                if y < height + grid.before[0] + grid.after[0]
+                    && x < width + grid.before[1] + grid.after[1]
+                {
+                    counted += 1;
+                }
+                let y = y.checked_sub(grid.before[0]).filter(|y| *y < height);
+                let x = x.checked_sub(grid.before[1]).filter(|x| *x < width);
+                let (Some(y), Some(x)) = (y, x) else { continue };
+                inside += 1;
+                let start = (y * width + x) * channels;
+                let numbers = image.get(start..start + channels).unwrap_or_default();
+                match self.kind {
+                    PoolKind::Max => into
+                        .iter_mut()
+                        .zip(numbers)
+                        .for_each(|(most, x)| *most = most.max(*x)),
+                    PoolKind::Average => {
+                        into.iter_mut().zip(numbers).for_each(|(sum, x)| *sum += x)
+                    }
+                }
+            }
+        }
+        if self.kind == PoolKind::Average {
+            let count = if self.counts_padding { counted } else { inside };
+            let divisor = count.max(1) as f32;
+            into.iter_mut().for_each(|sum| *sum /= divisor);
+        }
+    }
+}
+
+/// Over whole images: [n, channels, ...] to [n, channels, 1, ...].
+pub(super) fn global(kind: PoolKind, x: &Tensor) -> Result<Tensor, String> {
+    let dims = x.dims().to_vec();
+    let (&[n, channels], spatial) = dims
+        .split_first_chunk::<2>()
+        .ok_or("has an input without channels")?;
+    let pixels: usize = spatial.iter().product();
+    let last = match channels_last(x) {
+        Some(last) => last,
+        None => to_channels_last(&x.reshape((n, channels, pixels, 1)).map_err(words)?)?,
+    };
+    let start = if kind == PoolKind::Max {
+        f32::NEG_INFINITY
+    } else {
+        0.0
+    };
+    let mut into = vec![start; n * channels];
+    read::<f32, _>(&last, |numbers| {
+        let images = numbers.chunks_exact((pixels * channels).max(1));
+        for (image, into) in images.zip(into.chunks_exact_mut(channels.max(1))) {
+            for pixel in image.chunks_exact(channels.max(1)) {
+                match kind {
+                    PoolKind::Max => into
+                        .iter_mut()
+                        .zip(pixel)
+                        .for_each(|(most, x)| *most = most.max(*x)),
+                    PoolKind::Average => into.iter_mut().zip(pixel).for_each(|(sum, x)| *sum += x),
+                }
+            }
+            if kind == PoolKind::Average {
+                into.iter_mut().for_each(|sum| *sum /= pixels.max(1) as f32);
+            }
+        }
+    })?;
+    let ones = spatial.iter().map(|_| 1);
+    make(
+        into,
+        &[n, channels].into_iter().chain(ones).collect::<Vec<_>>(),
+    )
+}
