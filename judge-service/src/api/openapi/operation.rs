@@ -185,42 +185,50 @@ impl Operation {
                 }),
             );
         }
-        let mut operation = json!({
-            "operationId": self.id,
-            "summary": self.summary,
-            "responses": responses,
-        });
+        let mut operation = Map::new();
+        let mut put = |name: &str, value: Value| operation.insert(name.to_owned(), value);
+        put("operationId", self.id.into());
+        put("summary", self.summary.into());
+        put("responses", responses.into());
         if !parameters.is_empty() {
-            operation["parameters"] = parameters.into();
+            put("parameters", parameters.into());
         }
         if let Some(body) = self.body {
             let schema = (body.schema)(&mut schemas.asked);
-            operation["requestBody"] = json!({
-                "required": body.required,
-                "content": {"application/json": {"schema": inline(schema)}},
-            });
+            let content = json!({"application/json": {"schema": inline(schema)}});
+            put(
+                "requestBody",
+                json!({"required": body.required, "content": content}),
+            );
         }
-        operation
+        operation.into()
     }
 }
 
 impl Answer {
     fn describe(self, schemas: &mut Schemas) -> Value {
-        let mut described = json!({"description": self.says});
+        let mut described = Map::new();
+        let mut put = |name: &str, value: Value| described.insert(name.to_owned(), value);
+        put("description", self.says.into());
         match self.content {
             Content::Nothing => {}
             Content::Json(schema) => {
                 let schema = inline(schema(&mut schemas.answered));
-                described["content"] = json!({"application/json": {"schema": schema}});
+                put("content", json!({"application/json": {"schema": schema}}));
             }
             Content::Text(kind) => {
-                described["content"] = json!({kind: {"schema": {"type": "string"}}});
+                put("content", json!({kind: {"schema": {"type": "string"}}}));
             }
         }
-        for (name, says) in self.headers {
-            described["headers"][name] = json!({"description": says, "schema": {"type": "string"}});
+        let headers = self.headers.into_iter().map(|(name, says)| {
+            let header = json!({"description": says, "schema": {"type": "string"}});
+            (name.to_owned(), header)
+        });
+        let headers: Map<String, Value> = headers.collect();
+        if !headers.is_empty() {
+            put("headers", headers.into());
         }
-        described
+        described.into()
     }
 }
 
