@@ -115,7 +115,7 @@ impl Assigner {
             silent_us: 0,
             random: &|| None,
         };
-        let (arm, segment, unit, fallback) = match decide(&self.plan, &asked, &around) {
+        let (arm, segment, pseudonym, fallback) = match decide(&self.plan, &asked, &around) {
             Outcome::Decided(decision) => {
                 let (unit, fallback) = match decision.placement {
                     Placement::Randomised { unit, .. } => (Some(unit), None),
@@ -133,7 +133,7 @@ impl Assigner {
         Assignment {
             arm: self.rollout.arm_name(arm),
             segment: self.rollout.segment_name(segment),
-            unit,
+            unit: pseudonym,
             fallback,
             bucket: place.bucket,
             slot: place.slot,

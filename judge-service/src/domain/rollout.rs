@@ -242,6 +242,7 @@ impl Rollout {
             step: 0,
             step_since_ms: now,
             dropped: BTreeMap::new(),
+            sampling_off: false,
             layer_part: None,
             delivered: BTreeMap::new(),
             keys: Vec::new(),

@@ -63,6 +63,23 @@ impl Service {
         told: Vec<Result<Feedback, FieldError>>,
     ) -> Result<Received, DeedError> {
         let mut books = self.books().await?;
+        let (received, ids) = self.take_all(&mut books, told);
+        // What could not be stored is told again, under the same ids.
+        self.commit(&mut books).await?;
+        drop(books);
+        let mut known = self.ids();
+        ids.into_iter().for_each(|id| known.remember(id));
+        drop(known);
+        self.changed.notify_one();
+        Ok(received)
+    }
+
+    /// Counts them in memory; the ids of those that made sense.
+    fn take_all(
+        &self,
+        books: &mut Books,
+        told: Vec<Result<Feedback, FieldError>>,
+    ) -> (Received, Vec<String>) {
         let mut received = Received::default();
         let mut assigners = Assigners::default();
         let mut ids = Vec::new();
@@ -73,7 +90,7 @@ impl Service {
                 .is_some_and(|id| self.ids().known.contains(id) || ids.contains(id));
             let fate = match item {
                 Ok(_) if again => Ok(Fate::Repeated),
-                Ok(item) => self.take_feedback(&mut books, &mut assigners, item),
+                Ok(item) => self.take_feedback(books, &mut assigners, item),
                 Err(error) => Err(error),
             };
             if fate.is_ok() {
@@ -81,14 +98,7 @@ impl Service {
             }
             received.add(index, fate);
         }
-        // What could not be stored is told again, under the same ids.
-        self.commit(&mut books).await?;
-        drop(books);
-        let mut known = self.ids();
-        ids.into_iter().for_each(|id| known.remember(id));
-        drop(known);
-        self.changed.notify_one();
-        Ok(received)
+        (received, ids)
     }
 
     fn take_feedback(

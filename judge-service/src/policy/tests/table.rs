@@ -432,7 +432,9 @@ fn copies_versions_and_copies_of_versions() {
 fn served(arms: &mut [ArmSums], labels: [[u64; 3]; 2]) {
     for ((arm, labels), users) in arms.iter_mut().zip(labels).zip([9_000, 1_000]) {
         let labels = (0..).zip(labels).filter(|(_, share)| *share > 0);
-        arm.answers.labels = labels.map(|(label, share)| (label, users * share / 100)).collect();
+        arm.answers.labels = labels
+            .map(|(label, share)| (label, users * share / 100))
+            .collect();
     }
 }
 

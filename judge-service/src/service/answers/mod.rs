@@ -17,7 +17,7 @@ use serinus_core::sample::{self, SampleBatch};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Weak};
 
-pub(super) use found::{Found, What};
+pub(super) use found::Found;
 
 /// Samples that wait for the models; what comes on top is shed and counted. Which
 /// arm a sample is of does not matter for that.
