@@ -16,7 +16,7 @@ help:
 	@echo 'make lint       rustfmt and clippy'
 	@echo 'make bench-filter  what the filter adds to a request, beside Lua and ext_proc (target/bench)'
 	@echo 'make bench-judge   reports a second, memory, and how fast a plan is everywhere, some minutes (target/bench)'
-	@echo 'make bench-inference  samples a second beside onnxruntime and XGBoost (target/bench; needs the same packages as make oracles)'
+	@echo 'make bench-inference  samples a second beside onnxruntime and XGBoost, and how soon a sample counts (target/bench; needs the same packages as make oracles)'
 	@echo 'make sim        false alarms and detection, ours beside peers, some minutes (target/bench, stats/docs)'
 	@echo 'make fuzz       core fed with bytes for FUZZ_SECONDS (60), split over five targets'
 	@echo 'make soak       a million requests and a thousand plans in real Envoy, about ten minutes (target/bench)'
@@ -65,6 +65,9 @@ bench-inference:
 	$(CARGO) build --locked --release -p serinus-inference --example throughput
 	$(PYTHON) judge-service/inference/benches/inference.py \
 		--ours target/release/examples/throughput --to target/bench/inference.json
+	$(CARGO) build --locked --release -p serinus-cli
+	$(CARGO) build --locked -p serinus-tests --bin bench-judge
+	target/debug/bench-judge samples
 
 sim:
 	$(CARGO) build --locked -p serinus-tests --bin sim

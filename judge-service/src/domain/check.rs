@@ -259,10 +259,10 @@ pub fn weights(
         }
     }
     let gives_nobody_anything = step.weights.values().all(|&percent| percent == 0.0);
-    if gives_nobody_anything && spec.shadow.is_none() {
+    if gives_nobody_anything && !spec.is_look_step(step) {
         return Err(FieldError::new(
             "weights",
-            "give no arm any users; a step needs more than 0%, or a `shadow` that copies requests meanwhile",
+            "give no arm any users; a step needs more than 0%, or something to look at meanwhile: a `shadow` that gets copies, or a `model` of every arm",
         ));
     }
     let percent = |name: &str| step.weights.get(name).copied().unwrap_or_default();

@@ -174,7 +174,8 @@ pub struct Segment {
 }
 
 /// Percent of users for each arm but the baseline, which has the rest. Where the
-/// rollout has a shadow, a step may give nobody anything: only copies are sent then.
+/// rollout has a shadow, or every arm a model, a step may give nobody anything: it only
+/// looks then, at copies or at what the models answer to sampled inputs.
 #[derive(Debug, Clone, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Step {
     #[serde(default)]
