@@ -36,7 +36,9 @@ async fn serve(programs: &Path, folder: &Path) -> (Process, u16) {
     let url = format!("http://127.0.0.1:{port}/v2/models/digits/ready");
     let ready = wait::until("MLServer to be ready", LIMIT, async || {
         let answer = reqwest::get(&url).await;
-        Ok(answer.is_ok_and(|answer| answer.status().is_success()).then_some(()))
+        Ok(answer
+            .is_ok_and(|answer| answer.status().is_success())
+            .then_some(()))
     })
     .await;
     ready.unwrap_or_else(|error| panic!("{error}\n{}", process.log_tail()));
@@ -64,7 +66,10 @@ async fn scikit_learn_agrees_with_the_file_and_a_wrong_server_is_taken_back() {
         .await
         .unwrap();
     assert!(written.success());
-    let (right, wrong) = (folder.path().join("right"), folder.path().join("transposed"));
+    let (right, wrong) = (
+        folder.path().join("right"),
+        folder.path().join("transposed"),
+    );
     let ((_control, control), (_canary, canary)) =
         tokio::join!(serve(&programs, &right), serve(&programs, &wrong));
     let mut judge = Judge::new(folder.path()).unwrap();
@@ -122,13 +127,26 @@ async fn scikit_learn_agrees_with_the_file_and_a_wrong_server_is_taken_back() {
     })
     .await
     .unwrap_or_else(|error| panic!("{error}"));
-    assert!(why.contains("their version's model file does not give"), "{why}");
+    assert!(
+        why.contains("their version's model file does not give"),
+        "{why}"
+    );
     let path = "/v1/rollouts/sklearn/answers";
     let answers: Value = judge.call(Method::GET, path, None).await.unwrap().body;
-    assert_eq!(answers["samples"][CONTROL]["unreadable"], json!({}), "{answers}");
-    assert!(answers["samples"][CONTROL]["compared"].as_u64().unwrap() > 5, "{answers}");
+    assert_eq!(
+        answers["samples"][CONTROL]["unreadable"],
+        json!({}),
+        "{answers}"
+    );
+    assert!(
+        answers["samples"][CONTROL]["compared"].as_u64().unwrap() > 5,
+        "{answers}"
+    );
     let examples = judge.examples("sklearn").await.unwrap();
     assert!(!examples.is_empty());
     // Not one answer of scikit-learn's differs from the judge's by more than the tolerance.
-    assert!(examples.iter().all(|example| example.arm == CANARY), "{examples:?}");
+    assert!(
+        examples.iter().all(|example| example.arm == CANARY),
+        "{examples:?}"
+    );
 }
