@@ -6,12 +6,13 @@ PYTHON ?= python3
 # The benchmark's ext_proc peer is built by it alone, optimised.
 NATIVE := --workspace --exclude serinus-filter --exclude serinus-bench-ext-proc
 
-.PHONY: help oracles bench-filter bench-inference bench-judge bench-rollback postgres sim demo demo-keep fuzz soak soak-durability soak-ecds test build wasm envoy lint format train contracts clean
+.PHONY: help oracles bench-filter bench-inference bench-judge bench-rollback postgres sim demo demo-keep fuzz soak soak-durability soak-ecds test test-mlserver build wasm envoy lint format train contracts clean
 
 help:
 	@echo 'make demo       three releases of a real model in real Envoy, about a minute after the build'
 	@echo 'make demo-keep  the same, and leave everything running to look at'
 	@echo 'make test       every test'
+	@echo 'make test-mlserver  MLServer with scikit-learn behind Envoy (installs 600 MB from PyPI once)'
 	@echo 'make build      the filter (target/wasm), the judge (target/debug/serinus) and the demo'
 	@echo 'make lint       rustfmt and clippy'
 	@echo 'make bench-filter  what the filter adds to a request, beside Lua and ext_proc (target/bench)'
@@ -38,6 +39,11 @@ demo-keep:
 test: wasm envoy postgres
 	$(CARGO) build --locked -p serinus-cli -p serinus-tests --bins
 	$(CARGO) test --locked $(NATIVE)
+
+test-mlserver: wasm envoy
+	@echo "MLServer: $$(tests/get-mlserver)"
+	$(CARGO) build --locked -p serinus-cli -p serinus-tests --bins
+	$(CARGO) test --locked $(NATIVE) --test mlserver
 
 build: wasm
 	$(CARGO) build --locked -p serinus-cli -p serinus-tests --bins
