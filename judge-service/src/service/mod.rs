@@ -28,7 +28,7 @@ pub use delivery::{Delivery, Published, WorkerState};
 pub use heard::{Heard, Poll};
 pub use ingest::{IngestError, wall_clock};
 pub use live::{Counters, Example, Point};
-pub use proxies::{Proxies, ProxyState};
+pub use proxies::{OBJECT, Proxies, ProxyState};
 pub use reference::{SampleRefusal, Taken};
 pub use room::Place;
 pub use watching::{Picture, Seen, Watcher};

@@ -67,6 +67,7 @@ impl Assigner {
         let source = own.unit.first().cloned();
         own.unit = vec![UnitSource::Header(UNIT.to_owned())];
         own.matches = Match::default();
+        own.enforced_at = None;
         own.shadow = None;
         plan.rollouts = vec![own];
         let compiled = compile(&plan).map_err(|error| format!("the plan: {error}"))?;
@@ -100,6 +101,7 @@ impl Assigner {
             source: self.source.as_ref(),
         };
         let around = Around {
+            point: None,
             breakers: &AllClosed,
             silent_us: 0,
             random: &|| None,
@@ -113,7 +115,7 @@ impl Assigner {
                 (decision.arm, decision.segment, fallback)
             }
             // Every request matches, and no body is there to wait for.
-            Outcome::Untouched | Outcome::NeedsBody { .. } => {
+            Outcome::Untouched | Outcome::Elsewhere | Outcome::NeedsBody { .. } => {
                 (self.rollout.baseline, None, Some(Fallback::Body))
             }
         };
