@@ -106,6 +106,9 @@ pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
             FieldError::new(format!("segments[{index}].{}", error.field), error.problem)
         })?;
     }
+    if let Some(point) = &spec.enforced_at {
+        check_name("enforced_at", point)?;
+    }
     if let Some(layer) = &spec.layer {
         check_name("layer.name", &layer.name)?;
         within("layer.percent", layer.percent, 0.01, 100.0)?;
@@ -420,6 +423,7 @@ pub(crate) mod tests {
                 "guardrails.errors.margin_ratio",
             ),
             ("/layer", json!({"name": "a b"}), "layer.name"),
+            ("/enforced_at", json!("a b"), "enforced_at"),
             (
                 "/layer",
                 json!({"name": "a", "percent": 0}),

@@ -24,6 +24,11 @@ pub struct RolloutSpec {
     pub id: String,
     #[serde(rename = "match")]
     pub matches: Match,
+    /// The one place on a request's way where it is decided and counted, by the name that
+    /// the filters there have as `enforcement_point`, such as `gateway`. Needed where a
+    /// request passes filters at several hops; without it each of them would count it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enforced_at: Option<String>,
     /// Where a user's key is, the first that is present; or `["each_request"]` where
     /// nobody has one. Then each request's arm is drawn, nobody keeps a version, and
     /// requests are counted where users are otherwise. A rollback stays exact, whoever
