@@ -49,6 +49,14 @@ pub fn envoy() -> Result<PathBuf> {
     said_by("envoy/get-envoy")
 }
 
+/// The folder of programs with MLServer, as `tests/get-mlserver` finds or installs it.
+///
+/// # Errors
+/// When it says that there is none.
+pub fn mlserver() -> Result<PathBuf> {
+    said_by("tests/get-mlserver")
+}
+
 /// The library that gives one program another clock, as `tests/get-faketime` finds or
 /// installs it.
 ///

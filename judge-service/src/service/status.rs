@@ -132,6 +132,7 @@ impl Service {
             ecds_refused: ecds.refused,
             ..counters
         }
+        .with_quantiles()
     }
 
     pub fn malformed(&self) {
