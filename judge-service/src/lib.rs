@@ -20,6 +20,7 @@ pub mod replay;
 pub mod service;
 pub mod simulate;
 pub mod store;
+pub mod web;
 pub mod xds;
 
 pub use serinus_inference as inference;

@@ -51,6 +51,9 @@ pub struct Serve {
     xds_plugin: Option<PathBuf>,
     #[command(flatten)]
     wasm_plugins: WasmPluginOptions,
+    /// The Prometheus that gates ask, such as http://prometheus:9090
+    #[arg(long)]
+    prometheus: Option<String>,
     /// Listen on an address that other machines reach, though the API has no
     /// authentication yet
     #[arg(long)]
@@ -121,6 +124,7 @@ async fn judge(serve: Serve) -> Result<(), String> {
     let opened = open(&location).await?;
     let settings = Settings {
         models: serve.models,
+        prometheus: serve.prometheus,
         terms: Terms {
             report_interval_ms: serve.report_interval_ms,
             // Checked to be 0 to 100.

@@ -163,6 +163,8 @@ impl Entry {
                 .collect(),
             not_ready: BTreeMap::new(),
             workers: Workers::default(),
+            closed: BTreeMap::new(),
+            breached: BTreeMap::new(),
         }
     }
 

@@ -119,9 +119,12 @@ impl Service {
             entry.touch();
             return Found::Measured;
         }
+        let word = self.gates.word(&entry.rollout, now);
         let bundle = Bundle {
             not_ready: self.readiness.lacking(&entry.rollout),
             workers: workers.clone(),
+            closed: word.closed,
+            breached: word.breached,
             ..entry.bundle(now)
         };
         let verdict = policy::judge(&bundle);

@@ -7,6 +7,7 @@ mod deeds;
 mod delivery;
 mod dropping;
 mod feedback;
+mod gates;
 mod heard;
 mod incident;
 mod ingest;
@@ -40,6 +41,7 @@ use crate::books::Books;
 use crate::domain::Millis;
 use crate::domain::plan::Terms;
 use crate::store::{Shared, Store, StoreError};
+use crate::web::Web;
 use ingest::Ingest;
 use keep::Trouble;
 use live::Live;
@@ -59,6 +61,8 @@ pub struct Settings {
     pub models: PathBuf,
     /// What holds for all rollouts; the report interval is the shortest.
     pub terms: Terms,
+    /// Where guardrails' queries are asked, such as `http://prometheus:9090`.
+    pub prometheus: Option<String>,
     /// The longest time between two looks at a rollout.
     pub evaluation_interval: Duration,
 }
@@ -83,6 +87,8 @@ pub struct Service {
     sender: answers::pairing::Sender,
     feedback_ids: Mutex<feedback::Ids>,
     readiness: Readiness,
+    gates: gates::Watch,
+    web: Web,
     watching: Watching,
     /// Something was counted or done: time for a look.
     changed: Notify,
@@ -148,6 +154,8 @@ impl Service {
             sender: answers::pairing::Sender::new(),
             feedback_ids: Mutex::default(),
             readiness: Readiness::new(),
+            gates: gates::Watch::default(),
+            web: Web::new(),
             watching: Watching::new(),
             changed: Notify::new(),
             created: Notify::new(),
@@ -157,6 +165,7 @@ impl Service {
         service.publish(&mut *service.books.lock().await).await?;
         service.runs("ingestion", Arc::clone(&service).take_reports(reports));
         service.runs("the control loop", Arc::clone(&service).control());
+        service.runs("gates", Arc::clone(&service).watch_gates());
         service.runs("readiness", Arc::clone(&service).watch_readiness());
         if let Some(shared) = &service.shared {
             let letters = Arc::clone(&service).read_letters(Arc::clone(shared));
