@@ -1,6 +1,7 @@
 //! `serinus serve`: the judge.
 
 mod wasm_plugins;
+mod webhooks;
 
 use crate::files::plugin;
 use axum::ServiceExt;
@@ -51,6 +52,10 @@ pub struct Serve {
     xds_plugin: Option<PathBuf>,
     #[command(flatten)]
     wasm_plugins: WasmPluginOptions,
+    /// Who is told of decisions, as a JSON list:
+    /// [{"name": "mlflow", "url": "http://...", "events": ["promoted"], "secret_file": "secret"}]
+    #[arg(long)]
+    webhooks: Option<PathBuf>,
     /// The Prometheus that gates ask, such as http://prometheus:9090
     #[arg(long)]
     prometheus: Option<String>,
@@ -116,6 +121,10 @@ async fn judge(serve: Serve) -> Result<(), String> {
         None => None,
         Some(path) => Some(plugin("--xds-plugin", path).map_err(|error| error.to_string())?),
     };
+    let webhooks = match &serve.webhooks {
+        None => Vec::new(),
+        Some(path) => webhooks::open(path).map_err(|error| error.to_string())?,
+    };
     let wasm_plugins = serve.wasm_plugins.open()?;
     let location: Location = serve
         .store
@@ -125,6 +134,7 @@ async fn judge(serve: Serve) -> Result<(), String> {
     let settings = Settings {
         models: serve.models,
         prometheus: serve.prometheus,
+        webhooks,
         terms: Terms {
             report_interval_ms: serve.report_interval_ms,
             // Checked to be 0 to 100.

@@ -9,7 +9,8 @@ use crate::domain::RolloutSpec;
 use crate::domain::decision::Sealed;
 use crate::service::status::Status;
 use crate::service::{
-    AnswersStatus, Counters, Example, Point, ProxyState, Received, Service, Taken, WorkerState,
+    AnswersStatus, Counters, Example, Point, ProxyState, Received, Service, Taken, WebhookState,
+    WorkerState,
 };
 use axum::http::header;
 use axum::routing::{self, MethodRouter};
@@ -336,7 +337,7 @@ fn for_others() -> [Route; 1] {
     )]
 }
 
-fn about_the_judge() -> [Route; 6] {
+fn about_the_judge() -> [Route; 7] {
     let health = |id, summary| get(id, summary).gives::<super::Health>(200, "It is well");
     [
         route(
@@ -350,6 +351,15 @@ fn about_the_judge() -> [Route; 6] {
             routing::get(filter::proxies),
             [get("listProxies", "Proxies that get their plan by ECDS")
                 .gives::<Vec<ProxyState>>(200, "All that were heard lately")],
+        ),
+        route(
+            "/v1/webhooks",
+            routing::get(filter::webhooks),
+            [get(
+                "listWebhooks",
+                "Who is told of decisions, and whether it works",
+            )
+            .gives::<Vec<WebhookState>>(200, "One for each that was told or is to be")],
         ),
         route(
             "/v1/counters",

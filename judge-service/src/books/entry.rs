@@ -139,6 +139,7 @@ impl Entry {
             rollout: Rollout {
                 delivered: BTreeMap::new(),
                 keys: Vec::new(),
+                told: BTreeMap::new(),
                 ..self.rollout.clone()
             },
             sums: self

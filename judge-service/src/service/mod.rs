@@ -23,6 +23,7 @@ mod room;
 mod scale_down;
 pub mod status;
 mod watching;
+mod webhooks;
 
 pub use answers::status::AnswersStatus;
 pub use answers::{SampleRefusal, Taken};
@@ -36,6 +37,7 @@ pub use live::{Counters, Example, Point};
 pub use proxies::{OBJECT, Proxies, ProxyState};
 pub use room::Place;
 pub use watching::{Picture, Seen, Watcher};
+pub use webhooks::{Event, Format, Webhook, WebhookState};
 
 use crate::books::Books;
 use crate::domain::Millis;
@@ -63,6 +65,8 @@ pub struct Settings {
     pub terms: Terms,
     /// Where guardrails' queries are asked, such as `http://prometheus:9090`.
     pub prometheus: Option<String>,
+    /// Who is told of decisions.
+    pub webhooks: Vec<Arc<Webhook>>,
     /// The longest time between two looks at a rollout.
     pub evaluation_interval: Duration,
 }
@@ -89,6 +93,7 @@ pub struct Service {
     readiness: Readiness,
     gates: gates::Watch,
     web: Web,
+    hooks: webhooks::Hooks,
     watching: Watching,
     /// Something was counted or done: time for a look.
     changed: Notify,
@@ -156,6 +161,7 @@ impl Service {
             readiness: Readiness::new(),
             gates: gates::Watch::default(),
             web: Web::new(),
+            hooks: webhooks::Hooks::default(),
             watching: Watching::new(),
             changed: Notify::new(),
             created: Notify::new(),
@@ -165,6 +171,10 @@ impl Service {
         service.publish(&mut *service.books.lock().await).await?;
         service.runs("ingestion", Arc::clone(&service).take_reports(reports));
         service.runs("the control loop", Arc::clone(&service).control());
+        for hook in &service.settings.webhooks {
+            let telling = Arc::clone(&service).tell_of_decisions(Arc::clone(hook));
+            service.runs("webhooks", telling);
+        }
         service.runs("gates", Arc::clone(&service).watch_gates());
         service.runs("readiness", Arc::clone(&service).watch_readiness());
         if let Some(shared) = &service.shared {
