@@ -158,6 +158,9 @@ impl HttpContext for Stream {
         for (name, value) in self.for_answer.drain(..) {
             host::add_response_header(&name, &value);
         }
+        if let Some(sampler) = &mut self.sampler {
+            sampler.answered();
+        }
         if let Some(id) = self.flight {
             self.answer.headers(end_of_stream);
             if self.until_first_byte || self.answer.upgraded {

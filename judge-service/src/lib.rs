@@ -1,13 +1,14 @@
 //! The Serinus judge: it takes reports, judges rollouts and delivers plans.
 //!
 //! Rooms, from the inside out: [`domain`] has plain values; [`policy`] turns
-//! evidence into a verdict; [`inference`] runs model artefacts; [`store`] keeps;
+//! evidence into a verdict; [`assignment`] says which arm a user has; [`inference`] runs model artefacts; [`store`] keeps;
 //! [`forecast`] says what a rollout will take; [`books`] has it all in memory;
 //! [`service`] joins them; [`cluster`] says which of several judges judges; [`api`] is
 //! HTTP, [`xds`] gRPC for Envoy. Nothing inside knows what is outside. The command
 //! line is a package of its own, `serinus-cli`.
 
 pub mod api;
+pub mod assignment;
 pub mod books;
 pub mod cluster;
 pub mod domain;

@@ -14,6 +14,7 @@
 mod wire;
 mod world;
 
+mod answers;
 mod api;
 mod bad_input;
 mod baseline;

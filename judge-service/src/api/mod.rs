@@ -4,6 +4,7 @@
 mod asking;
 mod body;
 mod events;
+mod feedback;
 mod filter;
 mod following;
 mod guard;

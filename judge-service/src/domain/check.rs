@@ -1,5 +1,8 @@
 //! Whether a spec makes sense, with errors that name the field.
 
+mod answers;
+mod guardrails;
+
 use super::spec::{RolloutSpec, Segment, Step};
 use serinus_core::allocation::AllocationError;
 use serinus_core::bucket::BUCKETS;
@@ -180,92 +183,8 @@ pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
     }
     within("alpha.rollback", spec.alpha.rollback, 1e-9, 0.5)?;
     within("alpha.promotion", spec.alpha.promotion, 1e-9, 0.5)?;
-    let guardrails = &spec.guardrails;
-    for (name, tolerated, floor) in [
-        (
-            "errors",
-            guardrails.errors.tolerated_ratio,
-            guardrails.errors.floor,
-        ),
-        (
-            "latency",
-            guardrails.latency.tolerated_ratio,
-            guardrails.latency.floor,
-        ),
-        (
-            "agreement",
-            guardrails.agreement.tolerated_ratio,
-            guardrails.agreement.floor,
-        ),
-    ] {
-        within(
-            &format!("guardrails.{name}.tolerated_ratio"),
-            tolerated,
-            1.0,
-            100.0,
-        )?;
-        within(&format!("guardrails.{name}.floor"), floor, 0.0, 0.5)?;
-    }
-    within(
-        "guardrails.errors.margin_ratio",
-        guardrails.errors.margin_ratio,
-        1.01,
-        100.0,
-    )?;
-    if guardrails.errors.margin_ratio <= guardrails.errors.tolerated_ratio {
-        return Err(FieldError::new(
-            "guardrails.errors.margin_ratio",
-            format!(
-                "is {}, which is not above tolerated_ratio = {}",
-                guardrails.errors.margin_ratio, guardrails.errors.tolerated_ratio
-            ),
-        ));
-    }
-    within(
-        "guardrails.errors.margin_absolute",
-        guardrails.errors.margin_absolute,
-        1e-5,
-        0.5,
-    )?;
-    within(
-        "guardrails.latency.slowdown",
-        guardrails.latency.slowdown,
-        0.01,
-        10.0,
-    )?;
-    within(
-        "guardrails.latency.tolerated_slowdown",
-        guardrails.latency.tolerated_slowdown,
-        0.0,
-        10.0,
-    )?;
-    if guardrails.latency.slowdown < guardrails.latency.tolerated_slowdown {
-        return Err(FieldError::new(
-            "guardrails.latency.slowdown",
-            format!(
-                "is {}, which is below tolerated_slowdown = {}",
-                guardrails.latency.slowdown, guardrails.latency.tolerated_slowdown
-            ),
-        ));
-    }
-    within(
-        "guardrails.agreement.margin_absolute",
-        guardrails.agreement.margin_absolute,
-        1e-5,
-        0.5,
-    )?;
-    within(
-        "guardrails.agreement.tolerance.absolute",
-        guardrails.agreement.tolerance.absolute,
-        0.0,
-        1e9,
-    )?;
-    within(
-        "guardrails.agreement.tolerance.relative",
-        guardrails.agreement.tolerance.relative,
-        0.0,
-        1.0,
-    )
+    guardrails::check(spec)?;
+    answers::check(spec)
 }
 
 /// A step without a control decides nothing; only the last one may have none.
@@ -277,7 +196,7 @@ fn has_control(
 ) -> Result<(), FieldError> {
     let mut arms = spec.arms.iter().zip(weights);
     let has_users = arms.any(|(arm, &weight)| arm.name == spec.control() && weight > 0);
-    if has_users || is_last || spec.is_shadow_step(step) {
+    if has_users || is_last || spec.is_look_step(step) {
         return Ok(());
     }
     Err(FieldError::new(

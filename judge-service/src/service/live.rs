@@ -1,6 +1,8 @@
 //! What is shown while the judge runs and need not survive it: the last
 //! evaluations, series for plots, disagreements, counters.
 
+use super::answers::shown::Answers;
+use super::models::Kit;
 use super::{IngestError, incident};
 use crate::books::{Counted, Refusal};
 use crate::domain::{Metric, Millis, Phase, Verdict};
@@ -26,6 +28,7 @@ struct LiveRollout {
     evaluation: Option<Verdict>,
     series: VecDeque<Point>,
     examples: VecDeque<Example>,
+    answers: Answers,
 }
 
 /// Since the judge started.
@@ -164,17 +167,48 @@ impl Live {
             .unwrap_or_default()
     }
 
-    pub fn example(&mut self, rollout: &str, mut example: Example) {
-        example.input.truncate(EXAMPLE_NUMBERS);
-        let examples = &mut self
-            .rollouts
-            .entry(rollout.to_owned())
-            .or_default()
-            .examples;
-        if examples.len() >= EXAMPLES {
-            examples.pop_back();
+    /// Keeps an example, as far and as long as the rollout lets be kept.
+    pub fn example(&mut self, rollout: &str, mut example: Example, kit: &Kit) {
+        if kit.keep_bytes == 0 {
+            return;
         }
+        example.input.truncate(EXAMPLE_NUMBERS);
+        let live = self.rollouts.entry(rollout.to_owned()).or_default();
+        let now = example.at_ms;
+        let examples = &mut live.examples;
         examples.push_front(example);
+        examples.truncate(EXAMPLES);
+        let mut left = kit.keep_bytes;
+        let kept = examples.iter().take_while(|example| {
+            let bytes = size_of::<Example>() + size_of_val(example.input.as_slice());
+            let fits = left >= bytes as u64;
+            left = left.saturating_sub(bytes as u64);
+            fits && now.saturating_sub(example.at_ms) <= kit.keep_ms
+        });
+        let kept = kept.count();
+        examples.truncate(kept);
+    }
+
+    /// What is shown of a rollout's samples.
+    pub fn answers(&mut self, rollout: &str) -> &mut Answers {
+        &mut self.rollouts.entry(rollout.to_owned()).or_default().answers
+    }
+
+    /// Takes out of the examples what is older than may be kept.
+    pub fn expire(&mut self, rollout: &str, now: Millis, keep_ms: Millis) {
+        if let Some(live) = self.rollouts.get_mut(rollout) {
+            live.examples
+                .retain(|example| now.saturating_sub(example.at_ms) <= keep_ms);
+            live.answers.expire(now, keep_ms);
+        }
+    }
+
+    /// Takes out all that is of a request.
+    pub fn forget_bodies(&mut self, rollout: &str) {
+        if let Some(live) = self.rollouts.get_mut(rollout) {
+            live.examples.clear();
+            live.answers.forget_bodies();
+        }
     }
 
     /// Newest first.

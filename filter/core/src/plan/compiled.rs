@@ -84,11 +84,12 @@ pub enum SegmentTo {
     Split(Allocation),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Sampling {
     pub share: Share,
     pub per_second: u32,
     pub max_body_bytes: usize,
+    pub headers: Rc<[String]>,
 }
 
 impl CompiledRollout {

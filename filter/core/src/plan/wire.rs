@@ -454,12 +454,17 @@ pub struct Sampling {
     pub per_second: u32,
     /// A larger request or answer is not sampled.
     pub max_body_bytes: u32,
+    /// The headers that are copied with the bodies of request and answer, by their names
+    /// in lower case; `:path` and `:method` are headers too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<String>,
 }
 
 read_fields!(Sampling {
     share,
     per_second,
     max_body_bytes,
+    headers,
     ..Sampling::default()
 });
 
@@ -490,6 +495,7 @@ impl Default for Sampling {
             share: 0.1,
             per_second: 50,
             max_body_bytes: 65_536,
+            headers: Vec::new(),
         }
     }
 }
