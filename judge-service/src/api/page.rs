@@ -24,12 +24,13 @@ macro_rules! module {
 }
 
 /// Path, content type and content of each file.
-const FILES: [(&str, &str, &str); 20] = [
+const FILES: [(&str, &str, &str); 21] = [
     ("/", HTML, include_str!("../page/index.html")),
     ("/page.css", CSS, include_str!("../page/page.css")),
     ("/page.js", SCRIPT, include_str!("../page/page.js")),
     ("/page/icon.svg", IMAGE, include_str!("../page/icon.svg")),
     module!("act"),
+    module!("answers"),
     module!("decisions"),
     module!("delivery"),
     module!("dom"),

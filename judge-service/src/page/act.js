@@ -43,6 +43,20 @@ const drop = (r, arm) => ({
   means: `The users of ${words.armTitle(arm)} go back to ${control(r)} within seconds; ${words.list(onTrial(r).filter((a) => a !== arm).map(words.versionOf))} goes on.`,
 });
 
+const stopSampling = (r) => ({
+  action: "sampling/stop", name: "Stop copying",
+  means: `No more requests and answers of ${r.id} are copied to the judge, and examples that it kept are forgotten. Answers are not judged any more.`,
+});
+const startSampling = (r) => ({
+  action: "sampling/start", name: "Copy again", means: `Requests and answers of some users of ${r.id} are copied to the judge again.`,
+});
+
+/** What is done to the copies that the judge gets, and not to users. */
+export function samplingButton(rollout, copies, silent) {
+  if (!rollout.spec?.sampling || words.isOver(rollout)) return null;
+  return button(copies ? stopSampling(rollout) : startSampling(rollout), silent);
+}
+
 function deeds(rollout) {
   const drops = onTrial(rollout).length > 1 ? onTrial(rollout).map((arm) => drop(rollout, arm)) : [];
   const on = isLast(rollout) ? [] : [promote(rollout)];
@@ -55,13 +69,13 @@ function deeds(rollout) {
   return [];
 }
 
-/** The buttons; none while the judge does not answer can be pressed. */
-export function buttons(rollout, silent) {
-  return deeds(rollout).map((deed) => h("button", {
-    type: "button", "data-key": deed.action, "data-action": deed.action, disabled: silent,
-    class: deed.danger ? "danger" : null, "aria-haspopup": "dialog",
-  }, deed.name));
-}
+// None can be pressed while the judge does not answer.
+const button = (deed, silent) => h("button", {
+  type: "button", "data-key": deed.action, "data-action": deed.action, disabled: silent,
+  class: deed.danger ? "danger" : null, "aria-haspopup": "dialog",
+}, deed.name);
+
+export const buttons = (rollout, silent) => deeds(rollout).map((deed) => button(deed, silent));
 
 // === asking before it is done ===
 
@@ -73,7 +87,7 @@ let asked = null;
 const key = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 
 function open(rollout, action) {
-  const deed = deeds(rollout).find((deed) => deed.action === action);
+  const deed = [...deeds(rollout), stopSampling(rollout), startSampling(rollout)].find((deed) => deed.action === action);
   if (!deed) return;
   asked = { deed, id: rollout.id, version: rollout.version, key: key() };
   $("dialog-title").textContent = `${deed.name}: ${rollout.id}?`;
@@ -118,8 +132,8 @@ function explain(error) {
 
 /** @param current the rollout that is shown  @param done called once something was done */
 export function allowDeeds(current, done) {
-  $("actions").addEventListener("click", (event) => {
-    const action = event.target.closest("button")?.dataset.action;
+  $("rollout").addEventListener("click", (event) => {
+    const action = event.target.closest("button[data-action]")?.dataset.action;
     const rollout = current();
     if (action && rollout) open(rollout, action);
   });

@@ -1,6 +1,7 @@
 // Shows what the judge tells, and asks it for the details of the rollout that is looked at.
 
 import { allowDeeds, buttons } from "./page/act.js";
+import { answers } from "./page/answers.js";
 import { decisions } from "./page/decisions.js";
 import { delivery } from "./page/delivery.js";
 import { fill } from "./page/dom.js";
@@ -19,7 +20,7 @@ const POINTS = 1800;
 const UNREACHABLE = "unreachable";
 
 const $ = (id) => document.getElementById(id);
-const nothing = () => ({ series: [], decisions: [], examples: [], workers: [], proxies: [], verdict: null });
+const nothing = () => ({ series: [], decisions: [], examples: [], answers: null, workers: [], proxies: [], verdict: null });
 const state = {
   rollouts: null, // null until the judge has said which there are
   picked: null, // by the address; without one the page follows the newest that runs
@@ -39,14 +40,14 @@ async function pollDetail(id) {
   const last = state.detail.series.at(-1)?.at_ms;
   const paths = {
     series: at(id, "/series") + (last ? `?after_ms=${last}` : ""), decisions: at(id, "/decisions"), examples: at(id, "/examples"),
-    workers: "v1/workers", proxies: "v1/proxies",
+    answers: at(id, "/answers"), workers: "v1/workers", proxies: "v1/proxies",
   };
   const names = Object.keys(paths);
-  const answers = await Promise.allSettled(names.map((name) => ask(paths[name])));
+  const told = await Promise.allSettled(names.map((name) => ask(paths[name])));
   if (id !== state.selected) return;
   const failed = [];
-  answers.forEach((answer, i) => {
-    if (answer.status === "fulfilled" && Array.isArray(answer.value)) {
+  told.forEach((answer, i) => {
+    if (answer.status === "fulfilled" && typeof answer.value === "object" && answer.value) {
       // A judge that was started anew has no points of before, and the page has.
       const more = names[i] === "series" ? [...state.detail.series, ...answer.value].slice(-POINTS) : answer.value;
       state.detail[names[i]] = more;
@@ -228,6 +229,7 @@ function renderRollout(rollout, silent) {
   $("segments-panel").hidden = !rollout.segments?.length;
   safely("segments", () => segments(rollout, series, made, now()));
   safely("examples", () => examples(rollout, found));
+  safely("answers", () => answers(rollout, state.detail.answers, silent));
   safely("decisions", () => decisions(rollout, made, now()));
   safely("versions", () => versions(rollout));
   showText("spec", JSON.stringify(rollout.spec ?? {}, null, 2));

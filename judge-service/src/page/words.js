@@ -69,6 +69,10 @@ const METRICS = {
   latency_p50: ["Latency, median", "requests slower than control’s median"],
   latency_p95: ["Latency, p95", "requests slower than control’s p95"],
   agreement: ["Disagreement", "sampled answers that differ from the arm’s model file"],
+  difference: ["Difference", "inputs that the arm’s model answers otherwise than control’s"],
+  drift: ["Drift", "how differently the answers served are distributed"],
+  outcomes: ["Wrong outcomes", "answers that turned out wrong later"],
+  pairs: ["Pairs", "requests that both versions answered, and only the new one wrongly"],
 };
 export const metricName = (id) => METRICS[id]?.[0] ?? String(id).replaceAll("_", " ");
 export const metricHelp = (id) => METRICS[id]?.[1] ?? "";
