@@ -78,6 +78,7 @@ impl Assigner {
         let source = own.unit.first().cloned();
         own.unit = vec![UnitSource::Header(UNIT.to_owned())];
         own.matches = Match::default();
+        own.enforced_at = None;
         own.shadow = None;
         plan.rollouts = vec![own];
         let compiled = compile(&plan)?;
@@ -111,6 +112,7 @@ impl Assigner {
             source: self.source.as_ref(),
         };
         let around = Around {
+            point: None,
             breakers: &AllClosed,
             silent_us: 0,
             random: &|| None,
@@ -124,7 +126,7 @@ impl Assigner {
                 (decision.arm, decision.segment, unit, fallback)
             }
             // Every request matches, and no body is there to wait for.
-            Outcome::Untouched | Outcome::NeedsBody { .. } => {
+            Outcome::Untouched | Outcome::Elsewhere | Outcome::NeedsBody { .. } => {
                 (self.rollout.baseline, None, None, Some(Fallback::Body))
             }
         };

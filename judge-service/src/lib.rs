@@ -4,7 +4,7 @@
 //! evidence into a verdict; [`assignment`] says which arm a user has; [`inference`] runs model artefacts; [`store`] keeps;
 //! [`forecast`] says what a rollout will take; [`books`] has it all in memory;
 //! [`service`] joins them; [`cluster`] says which of several judges judges; [`api`] is
-//! HTTP, [`xds`] gRPC for Envoy. Nothing inside knows what is outside. The command
+//! HTTP, [`xds`] gRPC for Envoy, [`kubernetes`] writes plans where istiod finds them. Nothing inside knows what is outside. The command
 //! line is a package of its own, `serinus-cli`.
 
 pub mod api;
@@ -13,6 +13,7 @@ pub mod books;
 pub mod cluster;
 pub mod domain;
 pub mod forecast;
+pub mod kubernetes;
 pub mod policy;
 pub mod probe;
 pub mod replay;

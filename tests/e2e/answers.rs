@@ -320,8 +320,9 @@ async fn plain_json_is_read_by_pointers_compressed_and_without_what_is_private()
     let pixels: Vec<String> = (0..64).map(|pixel| format!("/pixels/{pixel}")).collect();
     spec["protocol"] = json!({"json": {"inputs": pixels, "label": "/digit"}});
     spec["privacy"] = json!({"redact": ["/customer"]});
-    let status = judge.create(&spec).await.unwrap();
-    let epoch = status.epoch;
+    judge.create(&spec).await.unwrap();
+    let plan = judge.call(Method::GET, "/v1/plan", None).await.unwrap();
+    let epoch = plan.body["rollouts"][0]["epoch"].clone();
     let request =
         |pixels: usize| json!({"customer": "Ada Lovelace", "pixels": vec![1; pixels]}).to_string();
     let plain = json!([]);
@@ -334,7 +335,7 @@ async fn plain_json_is_read_by_pointers_compressed_and_without_what_is_private()
         sample("plain", b"{\"customer\": \"Ada Lovelace\"", b"{}", &plain),
     ];
     for sample in &mut samples {
-        sample["epoch"] = json!(epoch);
+        sample["epoch"] = epoch.clone();
     }
     send(&judge, &samples).await;
     let found = wait::until("the samples to be read", LIMIT, async || {

@@ -32,6 +32,7 @@ mod hand_out;
 mod held;
 mod http1;
 mod http2;
+mod istio;
 mod kill_switch;
 mod layers;
 mod life_cycle;

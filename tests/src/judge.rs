@@ -91,6 +91,11 @@ impl Judge {
         self.options.extend([name.to_owned(), value.to_owned()]);
     }
 
+    /// One without a value.
+    pub fn flag(&mut self, name: &str) {
+        self.options.push(name.to_owned());
+    }
+
     /// What runs `serinus`, such as `taskset -c 0 .../serinus`, from its next start on.
     pub fn command(&mut self, words: impl IntoIterator<Item = impl Into<OsString>>) {
         self.command = Some(words.into_iter().map(Into::into).collect());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::host::{Host, Request, Response};
+use crate::host::{Headers, Host, Request, Response};
 use crate::judge::{Judge, control_and_canary, next, plan, worker};
 
 fn sampling(per_second: u32) -> (Host, Judge) {
@@ -109,12 +109,11 @@ fn headers_that_the_plan_names_are_copied_beside_the_bodies() {
     let (mut host, mut judge) = worker(next(&plan(), "sampling", all));
     let (control, _) = control_and_canary();
     let mut request = post(&control, &[b"ab"]);
-    let encoded = ("content-encoding".to_owned(), b"gzip".to_vec());
-    request.headers.push(encoded.clone());
-    request
-        .headers
-        .push(("authorization".to_owned(), b"secret".to_vec()));
-    request.response.headers.push(encoded);
+    let encoded = Headers::of(&[("content-encoding", "gzip")]);
+    let secret = Headers::of(&[("authorization", "secret")]);
+    request.headers.0.extend(encoded.0.clone());
+    request.headers.0.extend(secret.0);
+    request.response.headers.0.extend(encoded.0);
     host.request(&request).unwrap();
     judge.run(&mut host, Duration::from_secs(2));
     let sample = &judge.samples[0].samples[0];

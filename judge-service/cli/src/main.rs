@@ -14,6 +14,8 @@
 mod act;
 mod apply;
 mod assign;
+#[cfg(test)]
+mod deploy_tests;
 mod documents;
 mod failure;
 mod files;

@@ -1,12 +1,15 @@
 //! `serinus serve`: the judge.
 
+mod wasm_plugins;
+
 use crate::files::plugin;
 use axum::ServiceExt;
 use axum::extract::Request;
 use axum::serve::ListenerExt;
 use serinus_judge::api::{self, Guard};
-use serinus_judge::cluster::Member;
+use serinus_judge::cluster::{Member, Role};
 use serinus_judge::domain::plan::Terms;
+use serinus_judge::kubernetes::Judges;
 use serinus_judge::service::{Delivery, Service, Settings, wall_clock};
 use serinus_judge::store::{Location, Postgres, Shared, Sqlite, Store};
 use serinus_judge::xds;
@@ -16,6 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use wasm_plugins::WasmPluginOptions;
 
 #[derive(clap::Args)]
 pub struct Serve {
@@ -45,6 +49,8 @@ pub struct Serve {
     /// {"wasm": "/path/of/serinus_filter.wasm", "configuration": {"judge": {"cluster": "judge"}}}
     #[arg(long)]
     xds_plugin: Option<PathBuf>,
+    #[command(flatten)]
+    wasm_plugins: WasmPluginOptions,
     /// Listen on an address that other machines reach, though the API has no
     /// authentication yet
     #[arg(long)]
@@ -107,6 +113,7 @@ async fn judge(serve: Serve) -> Result<(), String> {
         None => None,
         Some(path) => Some(plugin("--xds-plugin", path).map_err(|error| error.to_string())?),
     };
+    let wasm_plugins = serve.wasm_plugins.open()?;
     let location: Location = serve
         .store
         .parse()
@@ -127,11 +134,13 @@ async fn judge(serve: Serve) -> Result<(), String> {
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     let delivery = Arc::new(Delivery::empty());
     let plans = Arc::clone(&delivery);
+    let judges: Judges;
     let (mut router, member) = match opened {
         Opened::Alone(store) => {
             let service = Service::start(settings, store, None, delivery, wall_clock)
                 .await
                 .map_err(|error| format!("failed to read {location}: {error}"))?;
+            judges = Arc::new(|| true);
             (api::router(service), None)
         }
         Opened::Shared(shared) => {
@@ -140,9 +149,12 @@ async fn judge(serve: Serve) -> Result<(), String> {
                 .unwrap_or_else(|| format!("http://{address}"));
             let member = Member::join(settings, shared, delivery, own, wall_clock);
             tokio::spawn(Arc::clone(&member).run());
+            let own = Arc::clone(&member);
+            judges = Arc::new(move || matches!(own.role(), Some(Role::Leader(_))));
             (api::member_router(Arc::clone(&member)), Some(member))
         }
     };
+    wasm_plugins.write(&plans, &judges);
     if let Some(plugin) = plugin {
         tracing::info!(filter = plugin.filter, "plans go out by ECDS too");
         router = router.merge(xds::server::router(plans, wall_clock, plugin));

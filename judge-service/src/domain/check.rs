@@ -106,6 +106,9 @@ pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
             FieldError::new(format!("segments[{index}].{}", error.field), error.problem)
         })?;
     }
+    if let Some(point) = &spec.enforced_at {
+        check_name("enforced_at", point)?;
+    }
     if let Some(layer) = &spec.layer {
         check_name("layer.name", &layer.name)?;
         within("layer.percent", layer.percent, 0.01, 100.0)?;
@@ -259,10 +262,10 @@ pub fn weights(
         }
     }
     let gives_nobody_anything = step.weights.values().all(|&percent| percent == 0.0);
-    if gives_nobody_anything && spec.shadow.is_none() {
+    if gives_nobody_anything && !spec.is_look_step(step) {
         return Err(FieldError::new(
             "weights",
-            "give no arm any users; a step needs more than 0%, or a `shadow` that copies requests meanwhile",
+            "give no arm any users; a step needs more than 0%, or something to look at meanwhile: a `shadow` that gets copies, or a `model` of every arm",
         ));
     }
     let percent = |name: &str| step.weights.get(name).copied().unwrap_or_default();
@@ -420,6 +423,7 @@ pub(crate) mod tests {
                 "guardrails.errors.margin_ratio",
             ),
             ("/layer", json!({"name": "a b"}), "layer.name"),
+            ("/enforced_at", json!("a b"), "enforced_at"),
             (
                 "/layer",
                 json!({"name": "a", "percent": 0}),

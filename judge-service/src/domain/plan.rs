@@ -100,6 +100,7 @@ fn rollout_plan(keyed: Keyed<'_>) -> RolloutPlan {
         id: spec.id.clone(),
         epoch: epoch.map_or(0, |epoch| epoch.epoch),
         matches: spec.matches.clone(),
+        enforced_at: spec.enforced_at.clone(),
         unit: spec.unit.clone(),
         salt: spec.salt.clone().unwrap_or_default(),
         identity_key: identity_key.to_owned(),

@@ -301,7 +301,7 @@ impl Rollout {
         self.spec.steps.get(self.step)
     }
 
-    /// Whether only copies go to the new version now.
+    /// Whether nobody has the new version yet, at a step that only looks.
     #[must_use]
     pub fn is_only_looking(&self) -> bool {
         self.current_step()
@@ -382,7 +382,7 @@ impl Rollout {
                 weights: own.clone(),
                 ..Step::default()
             });
-            // While only copies are sent, no segment has users on the new version either.
+            // While it only looks, no segment has users on the new version either.
             let own = own.as_ref().filter(|_| !self.spec.is_look_step(wanted));
             let from = self.allocation_of(&segment.name);
             segments.push((segment.name.clone(), moved(from, own.unwrap_or(wanted))?));

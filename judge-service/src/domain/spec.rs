@@ -24,6 +24,11 @@ pub struct RolloutSpec {
     pub id: String,
     #[serde(rename = "match")]
     pub matches: Match,
+    /// The one place on a request's way where it is decided and counted, by the name that
+    /// the filters there have as `enforcement_point`, such as `gateway`. Needed where a
+    /// request passes filters at several hops; without it each of them would count it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enforced_at: Option<String>,
     /// Where a user's key is, the first that is present; or `["each_request"]` where
     /// nobody has one. Then each request's arm is drawn, nobody keeps a version, and
     /// requests are counted where users are otherwise. A rollback stays exact, whoever
@@ -174,7 +179,8 @@ pub struct Segment {
 }
 
 /// Percent of users for each arm but the baseline, which has the rest. Where the
-/// rollout has a shadow, a step may give nobody anything: only copies are sent then.
+/// rollout has a shadow, or every arm a model, a step may give nobody anything: it only
+/// looks then, at copies or at what the models answer to sampled inputs.
 #[derive(Debug, Clone, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Step {
     #[serde(default)]

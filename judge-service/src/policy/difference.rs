@@ -70,18 +70,9 @@ pub fn evidence(
     })
 }
 
-/// Over all arms' users: which arm a user has does not matter for it.
 fn compared(bundle: &Bundle, comparison: &Comparison<'_>) -> Outcomes {
-    let epochs = || bundle.rollout.step_epochs();
-    bundle
-        .sums
-        .iter()
-        .filter(|sums| epochs().any(|epoch| epoch.epoch == sums.epoch))
-        .filter(|sums| {
-            comparison.segment.is_none() || sums.segment.as_deref() == comparison.segment
-        })
-        .filter_map(|sums| sums.arms.get(comparison.arm))
-        .map(|arm| arm.answers.differences)
+    informing::answers(bundle, comparison)
+        .map(|answers| answers.differences)
         .fold(Outcomes::default(), |sum, next| Outcomes {
             users: sum.users + next.users,
             bad: sum.bad + next.bad,

@@ -104,7 +104,7 @@ fn rolling_back(bundle: &Bundle, comparison: &Comparison<'_>, part: f64) -> Vec<
     ));
     metrics.extend(drift::evidence(comparison, rollback));
     metrics.extend(outcomes::evidence(comparison, rollback));
-    metrics.extend(pairs::evidence(comparison, rollback));
+    metrics.extend(pairs::evidence(bundle, comparison, rollback));
     metrics
 }
 

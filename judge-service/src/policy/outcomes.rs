@@ -68,7 +68,8 @@ pub fn evidence(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<Metr
         harm_threshold: Some(harm.threshold),
         harm_ratio: harm.ratio,
         harmed,
-        within_margin: Some(enough && !unequal),
+        // There is no margin beyond what is tolerated: harm is never within it.
+        within_margin: Some(enough && !unequal && !harmed),
         words: if unequal {
             unequal_words
         } else if harmed {

@@ -3,14 +3,18 @@
 use super::view::Comparison;
 use super::{informing, words};
 use crate::domain::sums::Pairs;
-use crate::domain::{Metric, MetricEvidence};
+use crate::domain::{Bundle, Metric, MetricEvidence};
 use serinus_stats::ratio::RatioGrid;
 use serinus_stats::{paired, restart};
 
 /// `None` when no request was answered by both.
-pub fn evidence(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<MetricEvidence> {
+pub fn evidence(
+    bundle: &Bundle,
+    comparison: &Comparison<'_>,
+    rollback_alpha: f64,
+) -> Option<MetricEvidence> {
     let guardrail = comparison.rollout.spec.guardrails.pairs.as_ref();
-    let found = pairs(comparison);
+    let found = pairs(bundle, comparison);
     if found.users == 0 {
         return None;
     }
@@ -58,10 +62,9 @@ pub fn evidence(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<Metr
     })
 }
 
-fn pairs(comparison: &Comparison<'_>) -> Pairs {
-    let arms = comparison.epochs.iter();
-    arms.filter_map(|view| view.sums.arms.get(comparison.arm))
-        .map(|sums| sums.answers.pairs)
+fn pairs(bundle: &Bundle, comparison: &Comparison<'_>) -> Pairs {
+    informing::answers(bundle, comparison)
+        .map(|answers| answers.pairs)
         .fold(Pairs::default(), |sum, next| Pairs {
             users: sum.users + next.users,
             differing: sum.differing + next.differing,

@@ -131,7 +131,7 @@ impl Service {
             0,
             match (waits, first.as_slice()) {
                 (true, _) => "created; waits until every arm is ready".to_owned(),
-                (false, []) => "created; only copies are sent at first".to_owned(),
+                (false, []) => "created; nobody has the new version at first".to_owned(),
                 (false, first) => format!("created; first step: {}", first.join(", ")),
             },
         );

@@ -151,6 +151,7 @@ impl Service {
             Ingest::Found(found) => {
                 if let Some(entry) = books.entry_mut(&found.rollout) {
                     found.count(entry);
+                    self.live().counters.sample_took(found.arrived.elapsed());
                 }
                 true
             }

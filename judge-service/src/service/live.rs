@@ -8,7 +8,9 @@ use crate::books::{Counted, Refusal};
 use crate::domain::{Metric, Millis, Phase, Verdict};
 use schemars::JsonSchema;
 use serde::Serialize;
+use serinus_core::histogram;
 use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
 
 /// Points of a series: at one a second, half an hour.
 const POINTS: usize = 1_800;
@@ -47,6 +49,12 @@ pub struct Counters {
     pub samples_compared: u64,
     pub samples_unreadable: u64,
     pub samples_shed: u64,
+    /// From a sample's arrival to its place in the statistics, in microseconds.
+    pub sample_p50_us: Option<u64>,
+    pub sample_p99_us: Option<u64>,
+    /// Samples by how long that took.
+    #[serde(skip)]
+    pub(super) sample_times: Vec<u64>,
     /// Filter configurations that went out by ECDS, and what proxies said of them.
     pub ecds_sent: u64,
     pub ecds_accepted: u64,
@@ -254,6 +262,22 @@ fn worst_of_segments(verdict: &Verdict) -> Vec<PointSegment> {
 }
 
 impl Counters {
+    pub(super) fn sample_took(&mut self, time: Duration) {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.sample_times.resize(histogram::BUCKETS, 0);
+        if let Some(count) = self.sample_times.get_mut(histogram::bucket_of(micros)) {
+            *count += 1;
+        }
+    }
+
+    /// As it is shown.
+    #[must_use]
+    pub(super) fn with_quantiles(mut self) -> Self {
+        self.sample_p50_us = histogram::quantile(&self.sample_times, 0.5);
+        self.sample_p99_us = histogram::quantile(&self.sample_times, 0.99);
+        self
+    }
+
     pub(super) fn counted(&mut self, result: &Result<Counted, IngestError>) {
         match result {
             Ok(counted) if counted.duplicate => self.reports_duplicate += 1,

@@ -32,7 +32,7 @@ pub use feedback::{Feedback, FeedbackProblem, Received};
 pub use heard::{Heard, Poll};
 pub use ingest::{IngestError, wall_clock};
 pub use live::{Counters, Example, Point};
-pub use proxies::{Proxies, ProxyState};
+pub use proxies::{OBJECT, Proxies, ProxyState};
 pub use room::Place;
 pub use watching::{Picture, Seen, Watcher};
 

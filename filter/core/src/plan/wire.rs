@@ -85,6 +85,10 @@ pub struct RolloutPlan {
     pub epoch: u64,
     #[serde(rename = "match")]
     pub matches: Match,
+    /// The only enforcement point whose filters decide and count this rollout's
+    /// requests; without it all do. See `Settings::enforcement_point`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enforced_at: Option<String>,
     /// Where a unit is read from; the first source that is present wins.
     pub unit: Vec<UnitSource>,
     /// Public: with it anybody can recompute an assignment.
@@ -140,6 +144,7 @@ read_fields!(RolloutPlan {
     id,
     epoch,
     matches as "match",
+    enforced_at = None,
     unit,
     salt,
     identity_key,

@@ -540,6 +540,11 @@ fn what_models_answer_and_what_became_of_it() {
             s.answers = |arms| told(arms, [(100, 10), (1_000, 250)]);
         }, Hold, "cannot be compared"),
         ("of requests that both answered, canary's answer is wrong more often", |s| { in_pairs(s); s.answers = |arms| paired(arms, 60, 10) }, RollBack, "only canary's was not its model's for 60"),
+        ("canary's answer is wrong more often, and nobody has canary yet", |s| {
+            in_pairs(s);
+            s.spec["steps"] = json!([{}, {"weights": {"canary": 10}}, {"weights": {"canary": 100}}]);
+            s.answers = |arms| paired(arms, 60, 10);
+        }, RollBack, "only canary's was not its model's for 60"),
         ("of requests that both answered, both are wrong as often", |s| { in_pairs(s); s.answers = |arms| paired(arms, 30, 30) }, Promote, "error rate is surely"),
         ("canary's answer is wrong more often, and pairs are only to be shown", |s| { in_pairs(s); s.spec["guardrails"] = json!({}); s.answers = |arms| paired(arms, 60, 10) }, Promote, "error rate is surely"),
     ]);

@@ -14,6 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use serinus_core::sample::{Header, Sample};
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
 
 #[derive(Clone)]
 pub struct Work {
@@ -24,6 +25,8 @@ pub struct Work {
     /// Another arm's answer to the same request: then the two are compared, and the sample
     /// alone is counted elsewhere.
     pub second: Option<Second>,
+    /// When the judge got it.
+    pub arrived: Instant,
 }
 
 #[derive(Clone)]
@@ -100,6 +103,7 @@ pub fn compare(service: &Service, samples: Vec<Work>) -> Vec<Found> {
                         arm: sample.work.arm,
                         unit,
                         what,
+                        arrived: sample.work.arrived,
                     });
                 }
                 None => Unreadable {

@@ -2,6 +2,7 @@
 
 use crate::books::{Entry, Paired, Sampled, Whose};
 use serinus_core::identity::UnitHash;
+use std::time::Instant;
 
 pub struct Found {
     pub rollout: String,
@@ -10,6 +11,8 @@ pub struct Found {
     pub arm: usize,
     pub unit: UnitHash,
     pub what: What,
+    /// When the judge got the sample.
+    pub arrived: Instant,
 }
 
 pub enum What {

@@ -16,6 +16,7 @@ use batch::Work;
 use serinus_core::sample::{self, SampleBatch};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 pub(super) use found::Found;
 
@@ -109,6 +110,7 @@ impl Service {
             return Err(self.shed(&batch));
         };
         let mut work = Vec::new();
+        let arrived = Instant::now();
         let mut taken = Taken::default();
         for (index, sample) in batch.samples.into_iter().enumerate() {
             let Some(entry) = books.entry(&sample.rollout) else {
@@ -131,6 +133,7 @@ impl Service {
                     arm,
                     kit,
                     second: None,
+                    arrived,
                 }),
                 None => taken.without_model += 1,
             }
