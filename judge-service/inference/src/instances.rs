@@ -15,6 +15,7 @@ use super::body::{Message, shorten};
 use super::elements::Elements;
 use super::protocol::{Answer, Cause, Protocol, ProtocolError, Renamed, Tensors};
 use super::tensor::{Tensor, Wrong, answer, joined, quoted, wrong};
+use super::write;
 
 /// The protocol with the names and the shapes that a model's server uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +54,16 @@ impl Instances {
 }
 
 impl Protocol for Instances {
+    fn write_request(&self, rows: &[Vec<f64>]) -> Vec<u8> {
+        let body = write::instances(&self.tensors, rows);
+        body.to_string().into_bytes()
+    }
+
+    fn write_response(&self, answer: &Answer) -> Vec<u8> {
+        let body = write::predictions(&self.tensors, answer);
+        body.to_string().into_bytes()
+    }
+
     fn request(&self, message: &Message<'_>) -> Result<Vec<Vec<f64>>, ProtocolError> {
         let body = message.decoded()?;
         let body: Body<'_> = parse(&body)?;

@@ -33,6 +33,7 @@ mod tabular;
 mod tensor;
 mod trees;
 mod weights;
+mod write;
 
 pub use body::Message;
 pub use compare::{Comparison, Disagreement, Tolerance, compare};

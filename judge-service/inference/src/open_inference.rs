@@ -11,6 +11,7 @@ use super::body::{Message, shorten};
 use super::elements::Elements;
 use super::protocol::{Answer, Cause, Protocol, ProtocolError, Renamed, Tensors};
 use super::tensor::{Tensor, Wrong, answer, joined, quoted, wrong};
+use super::write;
 
 /// The protocol with the names and the shapes that a model's server uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,6 +101,16 @@ impl OpenInference {
 impl Protocol for OpenInference {
     fn request(&self, message: &Message<'_>) -> Result<Vec<Vec<f64>>, ProtocolError> {
         Ok(self.read_request(message)?.1)
+    }
+
+    fn write_request(&self, rows: &[Vec<f64>]) -> Vec<u8> {
+        let body = write::open_inference_request(&self.tensors, rows);
+        body.to_string().into_bytes()
+    }
+
+    fn write_response(&self, answer: &Answer) -> Vec<u8> {
+        let body = write::open_inference_response(&self.tensors, answer);
+        body.to_string().into_bytes()
     }
 
     fn response(&self, message: &Message<'_>) -> Result<Answer, ProtocolError> {

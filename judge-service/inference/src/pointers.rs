@@ -15,6 +15,7 @@ use super::body::{Message, shorten};
 use super::elements::Elements;
 use super::protocol::{Answer, Protocol, ProtocolError, Tensors};
 use super::tensor::{Tensor, answer, joined, wrong};
+use super::write;
 use super::{Input, Model};
 
 /// 1 MiB: parsed JSON of any form takes up to 16 times its text.
@@ -67,7 +68,7 @@ impl PlainJson {
         Self::checked(model.input_len(), tensors, pointers)
     }
 
-    fn checked(
+    pub(super) fn checked(
         columns: usize,
         mut tensors: Tensors,
         pointers: Pointers,
@@ -116,6 +117,21 @@ impl PlainJson {
 }
 
 impl Protocol for PlainJson {
+    fn write_request(&self, rows: &[Vec<f64>]) -> Vec<u8> {
+        let body = write::at_pointers(&self.tensors, &self.pointers.inputs, rows);
+        body.to_string().into_bytes()
+    }
+
+    fn write_response(&self, answer: &Answer) -> Vec<u8> {
+        let Pointers {
+            label,
+            probabilities,
+            ..
+        } = &self.pointers;
+        let body = write::answer_at_pointers(label.as_ref(), probabilities.as_ref(), answer);
+        body.to_string().into_bytes()
+    }
+
     fn request(&self, message: &Message<'_>) -> Result<Vec<Vec<f64>>, ProtocolError> {
         const LIST: &str = "inputs";
         let body = parse(message)?;

@@ -31,6 +31,13 @@ pub trait Protocol: Send + Sync {
     /// A body that is too large, malformed, or without an output that is known.
     fn response(&self, message: &Message<'_>) -> Result<Answer, ProtocolError>;
 
+    /// Rows as a client would send them, in JSON: what [`request`](Self::request) reads.
+    fn write_request(&self, rows: &[Vec<f64>]) -> Vec<u8>;
+
+    /// An answer as a server would give it, in JSON: what
+    /// [`response`](Self::response) reads.
+    fn write_response(&self, answer: &Answer) -> Vec<u8>;
+
     /// [`request`](Self::request) without headers, in float32.
     ///
     /// # Errors

@@ -82,10 +82,13 @@ impl Client {
     /// Sends a request with this body and reads its answer.
     pub async fn ask(&self, request: Request<()>, body: &[u8]) -> Result<Answer> {
         let mut exchange = self.begin(request, body.is_empty()).await?;
-        if !body.is_empty() {
-            exchange.sending.send(body, true).await?;
-        }
-        exchange.answer().await
+        let sent = match body.is_empty() {
+            true => Ok(()),
+            false => exchange.sending.send(body, true).await,
+        };
+        // A server may answer by a request's headers alone, and take no body then.
+        let answer = exchange.answer().await;
+        answer.or_else(|error| Err(sent.err().unwrap_or(error)))
     }
 }
 

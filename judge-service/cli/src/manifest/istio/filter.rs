@@ -96,6 +96,7 @@ spec:
             text += &self.judge_cluster_patch(context);
         }
         text += &self.extension_patch(subject);
+        let name = object_name(subject);
         text += &format!(
             r#"    # The listener does not wait for it for long: with a filter that does not come it
     # has the default, which does nothing.
@@ -110,7 +111,7 @@ spec:
       patch:
         operation: INSERT_BEFORE
         value:
-          name: serinus
+          name: {name}
           config_discovery:
             config_source:
               resource_api_version: V3
@@ -211,7 +212,7 @@ spec:
       patch:
         operation: ADD
         value:
-          name: serinus
+          name: {name}
           typed_config:
             "@type": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm
             config:
@@ -223,7 +224,7 @@ spec:
               # both lines out there.
               allow_on_headers_stop_iteration: true
               vm_config:
-                vm_id: serinus
+                vm_id: {name}
                 runtime: envoy.wasm.runtime.v8
                 code:
 {code}              configuration:
@@ -240,6 +241,7 @@ spec:
                   }}
 "#,
             code = indented(&code, 2),
+            name = object_name(subject),
             context = subject.place.context(),
             cluster = self.cluster(),
             point = subject.point(),
