@@ -67,6 +67,11 @@ async fn bringing_your_model() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn judging_answers() {
+    run("judging-answers.md").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn how_verdicts_are_reached() {
     run("how-verdicts-are-reached.md").await;
 }
@@ -86,7 +91,7 @@ async fn python_client() {
     run("python/README.md").await;
 }
 
-/// What takes a cluster to run. The tests of `serinus manifest` check what it writes.
+/// Run elsewhere: `tests/e2e/istio/guide.rs` has the `kubectl` that it takes.
 const NOT_RUN: [&str; 1] = ["istio.md"];
 
 /// A guide that nobody runs is one that goes stale.
