@@ -80,6 +80,9 @@ pub async fn list(
     query: Result<Query<Listed>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let Query(listed) = read_query(query)?;
+    if listed.limit == Some(0) {
+        return Err(FieldError::new("limit", "is 0, and a page has at least 1 rollout").into());
+    }
     let phases = listed.phase.as_deref().map(phases).transpose()?;
     let mut all = service.statuses().await?;
     if let Some(after) = &listed.after {
@@ -95,7 +98,7 @@ pub async fn list(
     if let Some(phases) = phases {
         all.retain(|status| phases.contains(&status.phase));
     }
-    let limit = listed.limit.unwrap_or(usize::MAX).max(1);
+    let limit = listed.limit.unwrap_or(usize::MAX);
     let more = all.len() > limit;
     all.truncate(limit);
     let last = all.last().filter(|_| more);

@@ -95,6 +95,12 @@ fn create() -> Operation {
         )
         .idempotent()
         .takes::<RolloutSpec>()
+        .such_as(json!({
+            "id": "digits",
+            "match": {"path_prefix": "/v2/models/digits/"},
+            "unit": [{"header": "x-user-id"}],
+            "arms": [{"name": "control", "version": "v1"}, {"name": "canary", "version": "v2"}],
+        }))
         .gives::<RolloutSpec>(200, "With `dry_run`: the spec as it would be kept")
         .gives::<Status>(201, "It has begun, or waits until its arms are ready")
         .with_header("Location", "Where it is")
@@ -194,7 +200,7 @@ fn looks() -> [Route; 8] {
             "/v1/rollouts/{id}/events",
             routing::get(events::one),
             [
-                look("watchRollout", "What changes of a rollout, as it changes").gives_text(
+                look("watchRollout", "What changes of a rollout, as it changes").gives_other(
                     200,
                     "text/event-stream",
                     "Events `listed`, `rollout` (a Status), `decision` and `deleted`",
@@ -267,7 +273,7 @@ fn looks() -> [Route; 8] {
                 "watchRollouts",
                 "What changes of all rollouts, as it changes",
             )
-            .gives_text(
+            .gives_other(
                 200,
                 "text/event-stream",
                 "Events `listed`, `rollout` (a Status), `decision` and `deleted`",
@@ -289,7 +295,7 @@ fn for_workers() -> [Route; 3] {
                 )
                 .query(
                     "wait",
-                    "Seconds to wait at most",
+                    "Seconds to wait at most; more than 30 are as good as 30",
                     json!({"type": "integer", "minimum": 0}),
                 )
                 .query("session", "The worker that asks", json!({"type": "string"}))

@@ -20,6 +20,7 @@ pub struct Operation {
 struct Body {
     schema: Make,
     required: bool,
+    example: Option<Value>,
 }
 
 struct Answer {
@@ -32,7 +33,8 @@ struct Answer {
 enum Content {
     Nothing,
     Json(Make),
-    Text(&'static str),
+    /// Of a kind that no schema describes.
+    Other(&'static str),
 }
 
 pub fn get(id: &'static str, summary: &'static str) -> Operation {
@@ -93,7 +95,16 @@ impl Operation {
         self.body = Some(Body {
             schema: SchemaGenerator::subschema_for::<T>,
             required,
+            example: None,
         });
+        self
+    }
+
+    /// A body that the judge takes.
+    pub fn such_as(mut self, example: Value) -> Self {
+        if let Some(body) = &mut self.body {
+            body.example = Some(example);
+        }
         self
     }
 
@@ -137,8 +148,8 @@ impl Operation {
         self.answer(status, says, Content::Nothing)
     }
 
-    pub fn gives_text(self, status: u16, kind: &'static str, says: &'static str) -> Self {
-        self.answer(status, says, Content::Text(kind))
+    pub fn gives_other(self, status: u16, kind: &'static str, says: &'static str) -> Self {
+        self.answer(status, says, Content::Other(kind))
     }
 
     fn answer(mut self, status: u16, says: &'static str, content: Content) -> Self {
@@ -195,7 +206,12 @@ impl Operation {
         }
         if let Some(body) = self.body {
             let schema = (body.schema)(&mut schemas.asked);
-            let content = json!({"application/json": {"schema": inline(schema)}});
+            let mut content = Map::new();
+            content.insert("schema".to_owned(), inline(schema));
+            if let Some(example) = body.example {
+                content.insert("example".to_owned(), example);
+            }
+            let content = json!({"application/json": content});
             put(
                 "requestBody",
                 json!({"required": body.required, "content": content}),
@@ -216,8 +232,8 @@ impl Answer {
                 let schema = inline(schema(&mut schemas.answered));
                 put("content", json!({"application/json": {"schema": schema}}));
             }
-            Content::Text(kind) => {
-                put("content", json!({kind: {"schema": {"type": "string"}}}));
+            Content::Other(kind) => {
+                put("content", json!({kind: {}}));
             }
         }
         let headers = self.headers.into_iter().map(|(name, says)| {
