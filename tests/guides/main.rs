@@ -72,6 +72,11 @@ async fn judging_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn gates_and_alerts() {
+    run("gates-and-alerts.md").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn how_verdicts_are_reached() {
     run("how-verdicts-are-reached.md").await;
 }
