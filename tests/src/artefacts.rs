@@ -49,6 +49,14 @@ pub fn envoy() -> Result<PathBuf> {
     said_by("envoy/get-envoy")
 }
 
+/// A Prometheus, as `tests/get-prometheus` finds or installs it.
+///
+/// # Errors
+/// When it says that there is none.
+pub fn prometheus() -> Result<PathBuf> {
+    said_by("tests/get-prometheus")
+}
+
 /// The library that gives one program another clock, as `tests/get-faketime` finds or
 /// installs it.
 ///

@@ -8,7 +8,7 @@ use axum::routing::get;
 use std::sync::Arc;
 
 /// Path, content type and content of each file.
-const FILES: [(&str, &str, &str); 8] = [
+const FILES: [(&str, &str, &str); 9] = [
     (
         "/",
         "text/html; charset=utf-8",
@@ -28,6 +28,11 @@ const FILES: [(&str, &str, &str); 8] = [
         "/page/dom.js",
         "text/javascript; charset=utf-8",
         include_str!("../page/dom.js"),
+    ),
+    (
+        "/page/login.js",
+        "text/javascript; charset=utf-8",
+        include_str!("../page/login.js"),
     ),
     (
         "/page/parts.js",
@@ -55,6 +60,10 @@ const FILES: [(&str, &str, &str); 8] = [
 const POLICY: &str =
     "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
 
+pub fn paths() -> impl Iterator<Item = &'static str> {
+    FILES.iter().map(|(path, ..)| *path)
+}
+
 pub fn router() -> Router<Arc<Service>> {
     FILES
         .into_iter()
@@ -70,7 +79,6 @@ fn file(kind: &'static str, content: &'static str) -> impl IntoResponse {
             (header::CONTENT_TYPE, fixed(kind)),
             (header::CACHE_CONTROL, fixed("no-cache")),
             (header::CONTENT_SECURITY_POLICY, fixed(POLICY)),
-            (header::X_CONTENT_TYPE_OPTIONS, fixed("nosniff")),
             (
                 HeaderName::from_static("referrer-policy"),
                 fixed("no-referrer"),

@@ -1,6 +1,7 @@
 // Shows what the judge tells, and asks it for the details of the rollout that is looked at.
 
 import { fill } from "./page/dom.js";
+import * as login from "./page/login.js";
 import * as parts from "./page/parts.js";
 import * as words from "./page/words.js";
 
@@ -116,7 +117,7 @@ function listen() {
     // The browser tries again by itself, unless it was answered with an error.
     if (source?.readyState === EventSource.CLOSED) {
       source = null;
-      setTimeout(listen, AGAIN_MS);
+      setTimeout(look, AGAIN_MS); // an error may be that nobody knows who looks
     }
     show();
   };
@@ -152,10 +153,12 @@ async function refresh() {
   render();
 }
 
-function look() {
+async function look() {
+  if (!document.hidden && !(await login.letIn().catch(() => true))) return;
   listen();
   show();
 }
+login.onChange(look);
 document.addEventListener("visibilitychange", look);
 addEventListener("hashchange", () => {
   if (!state.rollouts) return;

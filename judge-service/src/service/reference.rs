@@ -6,11 +6,13 @@ use super::ingest::{Comparison, Ingest};
 use super::live::Example;
 use crate::domain::spec::AnswerTolerance;
 use crate::inference::{self, Message, Model, OpenInference, Protocol, Tolerance};
+use crate::metrics::Measures;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serinus_core::sample::{self, Sample, SampleBatch};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 /// Samples that wait for the model; what comes on top is shed and counted. Which
 /// arm a sample is of does not matter for that.
@@ -136,7 +138,10 @@ fn run(service: &Weak<Service>, work: &Receiver<Work>) {
         let Some(service) = service.upgrade() else {
             return;
         };
-        match compare(&work) {
+        let began = Instant::now();
+        let compared = compare(&work);
+        Measures::took(&service.measures.inference, began.elapsed());
+        match compared {
             Ok((input, comparison)) => {
                 if !comparison.agrees {
                     let example = Example {
