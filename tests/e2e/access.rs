@@ -160,7 +160,9 @@ async fn who_guesses_is_made_to_wait_and_nobody_else_is() {
     let judge = Guarded::start().await;
     let mut limited = None;
     for number in 0..60 {
-        let answer = judge.with(&format!("serinus_{number}"), "GET", "/v1/rollouts").await;
+        let answer = judge
+            .with(&format!("serinus_{number}"), "GET", "/v1/rollouts")
+            .await;
         match answer.status().as_u16() {
             401 => assert!(limited.is_none()),
             429 => limited = Some(answer),
@@ -169,7 +171,10 @@ async fn who_guesses_is_made_to_wait_and_nobody_else_is() {
     }
     let limited = limited.expect("nobody was made to wait");
     let seconds = limited.headers()[RETRY_AFTER].to_str().unwrap();
-    assert!((1..=5).contains(&seconds.parse::<u32>().unwrap()), "{seconds}");
+    assert!(
+        (1..=5).contains(&seconds.parse::<u32>().unwrap()),
+        "{seconds}"
+    );
     assert!(detail(limited).await.contains("wrong tokens"));
     let right = judge.status(&judge.tokens.viewer, "GET", "/v1/rollouts");
     assert_eq!(right.await, 200, "the right token is let in all the same");
@@ -187,7 +192,9 @@ async fn who_guesses_is_made_to_wait_and_nobody_else_is() {
     assert_eq!(seen.iter().filter(|status| **status == 429).count(), 1);
     assert!(seen.len() >= 300, "only {} were let through", seen.len());
     for _ in 0..400 {
-        let report = judge.status(&judge.tokens.proxy, "POST", "/v1/reports").await;
+        let report = judge
+            .status(&judge.tokens.proxy, "POST", "/v1/reports")
+            .await;
         assert_eq!(report, 400);
     }
 }
@@ -207,7 +214,10 @@ async fn the_page_keeps_its_token_where_no_script_and_no_other_site_gets_it() {
     let cookie = cookie.split(';').next().unwrap();
     let session = judge.ask("GET", "/v1/session", &[("cookie", cookie)]).await;
     let session: Value = serde_json::from_str(&session.text().await.unwrap()).unwrap();
-    assert_eq!((&session["name"], &session["role"]), (&"alice".into(), &"operator".into()));
+    assert_eq!(
+        (&session["name"], &session["role"]),
+        (&"alice".into(), &"operator".into())
+    );
     assert_eq!(session["guarded"], true);
 
     judge.judge.create(&alone("r")).await.unwrap();
@@ -224,10 +234,14 @@ async fn the_page_keeps_its_token_where_no_script_and_no_other_site_gets_it() {
         let answer = judge.ask("POST", pause, &headers).await;
         assert_eq!(answer.status(), status, "{name}: {value}");
     }
-    let ended = judge.ask("DELETE", "/v1/session", &[("cookie", cookie)]).await;
+    let ended = judge
+        .ask("DELETE", "/v1/session", &[("cookie", cookie)])
+        .await;
     let cleared = ended.headers()[SET_COOKIE].to_str().unwrap();
     assert!(cleared.contains("serinus_token=;") && cleared.contains("Max-Age=0"));
-    let by_cookie_alone = judge.ask("POST", "/v1/session", &[("cookie", cookie)]).await;
+    let by_cookie_alone = judge
+        .ask("POST", "/v1/session", &[("cookie", cookie)])
+        .await;
     assert_eq!(by_cookie_alone.status(), 400);
 }
 
@@ -271,9 +285,17 @@ async fn a_door_that_would_be_open_is_not_opened() {
         assert!(said.contains(words), "`{words}` is not in {said}");
         assert!(!said.contains("panicked"), "{said}");
     };
-    refused(&["--listen", "0.0.0.0:0"], "nobody would be asked for a token").await;
+    refused(
+        &["--listen", "0.0.0.0:0"],
+        "nobody would be asked for a token",
+    )
+    .await;
     refused(&["--listen", "[::]:0"], "--allow-remote").await;
-    refused(&["--tokens", "/nowhere/tokens"], "--tokens: failed to read /nowhere/tokens").await;
+    refused(
+        &["--tokens", "/nowhere/tokens"],
+        "--tokens: failed to read /nowhere/tokens",
+    )
+    .await;
     let path = tokens.path();
     std::fs::set_permissions(tokens.file(), std::fs::Permissions::from_mode(0o604)).unwrap();
     refused(&["--tokens", &path], "run `chmod 600 ").await;

@@ -23,7 +23,11 @@ async fn a_flag_comes_before_the_environment_and_that_before_the_file() {
     judge.token(Some(&tokens.operator));
     judge.start().await.unwrap();
     let plan = judge.call(Method::GET, "/v1/plan", None).await.unwrap();
-    assert_eq!(plan.body["report_interval_ms"], 700, "the file's: {:?}", plan.body);
+    assert_eq!(
+        plan.body["report_interval_ms"], 700,
+        "the file's: {:?}",
+        plan.body
+    );
     judge.create(&alone("r")).await.unwrap();
     judge.act("r", "abort", "to see the log").await.unwrap();
     judge.token(None);
@@ -35,13 +39,20 @@ async fn a_flag_comes_before_the_environment_and_that_before_the_file() {
     let log = judge.process().unwrap();
     let line = wait::until("a line of the log", LIMIT, async || {
         let tail = log.log_tail();
-        let objects = tail.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        Ok(objects.into_iter().find(|line| line["path"] == "/v1/rollouts"))
+        let objects = tail
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        Ok(objects
+            .into_iter()
+            .find(|line| line["path"] == "/v1/rollouts"))
     })
     .await
     .unwrap();
     assert_eq!(line["level"], "WARN");
-    assert!(line["message"].as_str().unwrap().contains("token"), "{line}");
+    assert!(
+        line["message"].as_str().unwrap().contains("token"),
+        "{line}"
+    );
     assert!(line["timestamp"].is_string());
     assert!(!log.log_tail().contains("serinus_wrong"));
 }

@@ -26,7 +26,10 @@ async fn who_waits_is_let_go_and_what_was_sent_is_answered() {
     assert!(events.chunk().await.unwrap().is_some());
     // The poll waits as soon as the judge has seen it.
     let session = "ab".repeat(16);
-    let seen = format!("{}/v1/plan?revision={known}&wait=30&session={session}", judge.address());
+    let seen = format!(
+        "{}/v1/plan?revision={known}&wait=30&session={session}",
+        judge.address()
+    );
     let seen = tokio::spawn(http.get(seen).send());
     wait::until("the judge to hold the polls", LIMIT, async || {
         let workers = judge.call(Method::GET, "/v1/workers", None).await?;
@@ -45,7 +48,11 @@ async fn who_waits_is_let_go_and_what_was_sent_is_answered() {
     while events.chunk().await.unwrap().is_some() {}
     let code = judge.ended().await.unwrap();
     assert_eq!(code, Some(0));
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
 
     judge.start().await.unwrap();
     assert_eq!(judge.status("r").await.unwrap().phase, Phase::Running);

@@ -17,12 +17,16 @@ fn queries() -> Vec<String> {
     let file = artefacts::root().join("judge-service/deploy/grafana.json");
     let dashboard: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
     let panels = dashboard["panels"].as_array().unwrap().iter();
-    let targets = panels.filter_map(|panel| panel["targets"].as_array()).flatten();
+    let targets = panels
+        .filter_map(|panel| panel["targets"].as_array())
+        .flatten();
     let annotations = dashboard["annotations"]["list"].as_array().unwrap();
     let all = targets.chain(annotations);
     let filled = all.map(|target| {
         let query = target["expr"].as_str().unwrap();
-        query.replace("$rollout", ".*").replace("$__rate_interval", "1m")
+        query
+            .replace("$rollout", ".*")
+            .replace("$__rate_interval", "1m")
     });
     filled.collect()
 }
@@ -53,7 +57,10 @@ async fn the_dashboard_asks_for_what_judge_and_proxies_give() {
     spec["breaker"] = json!({"minimum_requests": 5, "error_share": 0.5, "window_ms": 60_000});
     lab.judge.create(&spec).await.unwrap();
     settled(&lab).await.unwrap();
-    lab.canary.set_faults(&json!({"error_rate": 1.0})).await.unwrap();
+    lab.canary
+        .set_faults(&json!({"error_rate": 1.0}))
+        .await
+        .unwrap();
 
     // Another judge, with TLS and tokens: what is scraped needs a viewer's.
     let folder = tempfile::tempdir().unwrap();
@@ -66,7 +73,13 @@ async fn the_dashboard_asks_for_what_judge_and_proxies_give() {
         secured.option(name, &value);
     }
     secured.option("--tokens", &tokens.path());
-    secured.option("--xds-plugin", &artefacts::root().join("envoy/xds-plugin.json").display().to_string());
+    secured.option(
+        "--xds-plugin",
+        &artefacts::root()
+            .join("envoy/xds-plugin.json")
+            .display()
+            .to_string(),
+    );
     secured.start().await.unwrap();
 
     let host = |url: &str| url.rsplit('/').next().unwrap().to_owned();
@@ -89,7 +102,10 @@ async fn the_dashboard_asks_for_what_judge_and_proxies_give() {
     let prometheus = Prometheus::start(folder.path(), &jobs).await.unwrap();
     let all_up = wait::until("all to be scraped", LIMIT, async || {
         let up = prometheus.query("sum(up)").await?;
-        Ok(up.first().is_some_and(|found| found.value > 2.5).then_some(()))
+        Ok(up
+            .first()
+            .is_some_and(|found| found.value > 2.5)
+            .then_some(()))
     })
     .await;
     if let Err(error) = all_up {

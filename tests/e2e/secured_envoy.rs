@@ -127,7 +127,9 @@ async fn a_token_is_injected_and_shown_nowhere() {
     let secured = Secured::new(&[], false).await;
     secured.secret(&secured.tokens.proxy);
     let secret = secured.file("path", "envoy/judge-secret.yaml");
-    let envoy = secured.envoy("envoy/judge-token.yaml", &[secret], false).await;
+    let envoy = secured
+        .envoy("envoy/judge-token.yaml", &[secret], false)
+        .await;
     secured.serves(&envoy).await;
     let shown = envoy.config_dump().await.unwrap();
     assert!(shown.contains("credential_injector"));
@@ -139,7 +141,11 @@ async fn a_token_is_injected_and_shown_nowhere() {
     let next = serinus_tests::tokens::add(secured.tokens.file(), "proxy", "envoy-2").unwrap();
     secured.secret(&next);
     secured.tokens.remove("envoy-1").unwrap();
-    secured.judge.act("secured", "pause", "to make a plan").await.unwrap();
+    secured
+        .judge
+        .act("secured", "pause", "to make a plan")
+        .await
+        .unwrap();
     settled_by(&secured.judge).await.unwrap();
 }
 
@@ -150,7 +156,10 @@ async fn a_token_is_injected_into_the_stream_of_ecds_too() {
     secured.secret(&secured.tokens.proxy);
     let edits = [
         secured.file("path", "envoy/judge-secret.yaml"),
-        ("http_protocol_options: {}".to_owned(), "http2_protocol_options: {}".to_owned()),
+        (
+            "http_protocol_options: {}".to_owned(),
+            "http2_protocol_options: {}".to_owned(),
+        ),
         (
             "http_health_check: { path: /health/ready }".to_owned(),
             "http_health_check: { path: /health/ready, codec_client_type: HTTP2 }".to_owned(),
@@ -175,6 +184,8 @@ async fn a_proxy_is_known_by_its_certificate() {
         secured.file("filename", "envoy.pem"),
         secured.file("filename", "envoy.key"),
     ];
-    let envoy = secured.envoy("envoy/judge-certificate.yaml", &edits, false).await;
+    let envoy = secured
+        .envoy("envoy/judge-certificate.yaml", &edits, false)
+        .await;
     secured.serves(&envoy).await;
 }

@@ -83,7 +83,10 @@ async fn one_port_speaks_what_the_client_likes() {
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(chosen));
     }
     let viewer = Some(secured.tokens.viewer.as_str());
-    assert_eq!(client.ask("GET", "/v1/rollouts", viewer).await.unwrap(), 200);
+    assert_eq!(
+        client.ask("GET", "/v1/rollouts", viewer).await.unwrap(),
+        200
+    );
     assert_eq!(client.ask("GET", "/v1/rollouts", None).await.unwrap(), 401);
     assert_eq!(client.ask("GET", "/health/ready", None).await.unwrap(), 200);
 
@@ -105,10 +108,20 @@ async fn a_judge_that_cannot_be_trusted_is_not_told_anything() {
         assert!(said.contains(words), "`{words}` is not in {said}");
     };
     let other = secured.proxies.file(secured.folder.path(), "other-ca.pem");
-    refused(&url, Some(&other), "UnknownIssuer; --ca FILE says whom to trust").await;
+    refused(
+        &url,
+        Some(&other),
+        "UnknownIssuer; --ca FILE says whom to trust",
+    )
+    .await;
     let by_address = format!("https://127.0.0.1:{}", secured.judge.port());
     refused(&by_address, Some(&secured.ca()), "NotValidForName").await;
-    refused(&url, Some(Path::new("/nowhere")), "--ca: failed to read /nowhere").await;
+    refused(
+        &url,
+        Some(Path::new("/nowhere")),
+        "--ca: failed to read /nowhere",
+    )
+    .await;
     let key = secured.folder.path().join("judge.key");
     refused(&url, Some(&key), "has no certificate in PEM").await;
 
@@ -134,10 +147,16 @@ async fn a_certificate_makes_a_proxy_and_nobody_else() {
     let client = secured.client(Some(&envoy));
     let ask = async |client: &Client, method, path, token| client.ask(method, path, token).await;
     // It is let in: an empty report is none, and the plan is there.
-    assert_eq!(ask(&client, "POST", "/v1/reports", None).await.unwrap(), 400);
+    assert_eq!(
+        ask(&client, "POST", "/v1/reports", None).await.unwrap(),
+        400
+    );
     assert_eq!(ask(&client, "GET", "/v1/plan", None).await.unwrap(), 200);
     assert_eq!(ask(&client, "GET", "/v1/session", None).await.unwrap(), 200);
-    assert_eq!(ask(&client, "GET", "/v1/rollouts", None).await.unwrap(), 403);
+    assert_eq!(
+        ask(&client, "GET", "/v1/rollouts", None).await.unwrap(),
+        403
+    );
     let viewer = Some(secured.tokens.viewer.as_str());
     let by_token = ask(&client, "GET", "/v1/rollouts", viewer).await.unwrap();
     assert_eq!(by_token, 200, "a token says more than the connection");
@@ -170,7 +189,10 @@ async fn a_new_certificate_is_shown_without_a_restart() {
     std::fs::copy(&identity.key, folder.join("judge.key")).unwrap();
     let log = secured.judge.process().unwrap();
     wait::until("the judge to say so", LIMIT, async || {
-        Ok(log.log_tail().contains("is not that of the certificate").then_some(()))
+        Ok(log
+            .log_tail()
+            .contains("is not that of the certificate")
+            .then_some(()))
     })
     .await
     .unwrap();
@@ -195,9 +217,17 @@ async fn what_cannot_be_shown_is_said_at_the_start() {
     let nowhere = folder.join("nowhere.pem");
     for (certificate, key, words) in [
         (&old.certificate, &old.key, "the certificate ended on "),
-        (&good.certificate, &other.key, "is not that of the certificate"),
+        (
+            &good.certificate,
+            &other.key,
+            "is not that of the certificate",
+        ),
         (&good.key, &good.key, "has no certificate in PEM"),
-        (&good.certificate, &good.certificate, "has no private key in PEM"),
+        (
+            &good.certificate,
+            &good.certificate,
+            "has no private key in PEM",
+        ),
         (&nowhere, &good.key, "nowhere.pem: "),
     ] {
         let output = Command::new(artefacts::program("serinus").unwrap())

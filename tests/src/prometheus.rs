@@ -52,7 +52,9 @@ impl Prometheus {
         wait::until("Prometheus", LIMIT, async || {
             process.check_running()?;
             let ready = http.get(format!("{address}/-/ready")).send().await;
-            Ok(ready.is_ok_and(|ready| ready.status().is_success()).then_some(()))
+            Ok(ready
+                .is_ok_and(|ready| ready.status().is_success())
+                .then_some(()))
         })
         .await?;
         Ok(Self {

@@ -43,7 +43,9 @@ impl Tokens {
     /// When the file cannot be written.
     pub fn remove(&self, name: &str) -> Result<()> {
         let text = std::fs::read_to_string(&self.file)?;
-        let lines = text.lines().filter(|line| !line.contains(&format!(" {name} ")));
+        let lines = text
+            .lines()
+            .filter(|line| !line.contains(&format!(" {name} ")));
         let kept: String = lines.map(|line| format!("{line}\n")).collect();
         Ok(std::fs::write(&self.file, kept)?)
     }

@@ -36,7 +36,12 @@ pub struct JudgeOption {
     judge: String,
     /// Who you are to it: a token, as `serinus token new` makes one
     // Other users of a machine see command lines, so the variable or a file is better.
-    #[arg(long, env = "SERINUS_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    #[arg(
+        long,
+        env = "SERINUS_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN"
+    )]
     token: Option<String>,
     /// A file that has the token
     #[arg(
@@ -129,8 +134,7 @@ impl JudgeOption {
         if token.is_empty() || token.contains(char::is_whitespace) {
             return Err(wrong());
         }
-        let mut value =
-            HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| wrong())?;
+        let mut value = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| wrong())?;
         value.set_sensitive(true);
         Ok(Some(value))
     }

@@ -142,10 +142,9 @@ async fn judge(serve: Serve) -> Result<(), String> {
     let plans = Arc::clone(&delivery);
     let (mut router, source, admission) = match opened {
         Opened::Alone(store) => {
-            let service =
-                Service::start(settings, store, None, Arc::clone(&delivery), wall_clock)
-                    .await
-                    .map_err(|error| format!("failed to read {location}: {error}"))?;
+            let service = Service::start(settings, store, None, Arc::clone(&delivery), wall_clock)
+                .await
+                .map_err(|error| format!("failed to read {location}: {error}"))?;
             let admission = entry.admission(None, wall_clock);
             let router = api::router(Arc::clone(&service));
             (router, Source::Alone(service), admission)

@@ -73,7 +73,11 @@ mod tests {
             limit.take("a", start).unwrap();
         }
         assert_eq!(limit.take("a", start), Err(SECOND));
-        assert_eq!(limit.take("a", start), Err(SECOND), "a refusal costs nothing");
+        assert_eq!(
+            limit.take("a", start),
+            Err(SECOND),
+            "a refusal costs nothing"
+        );
         limit.take("b", start).unwrap();
         let later = start + SECOND;
         limit.take("a", later).unwrap();

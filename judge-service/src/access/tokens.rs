@@ -195,7 +195,10 @@ mod tests {
         let tokens = Tokens::open(&file.path()).unwrap();
         assert_eq!(tokens.count(), 2);
         let caller = tokens.caller(alice.reveal()).unwrap();
-        assert_eq!((caller.name.as_str(), caller.role), ("alice", Role::Operator));
+        assert_eq!(
+            (caller.name.as_str(), caller.role),
+            ("alice", Role::Operator)
+        );
         assert_eq!(tokens.caller(envoy.reveal()).unwrap().role, Role::Proxy);
         let longer = format!("{}x", alice.reveal());
         for wrong in ["", "serinus_", &alice.hash(), &longer, &"x".repeat(300)] {
@@ -219,9 +222,21 @@ mod tests {
         for (text, mode, words) in [
             (format!("operator alice {hash}"), 0o644, "run `chmod 600 "),
             (format!("operator alice {hash}"), 0o602, "(its mode is 602)"),
-            (format!("admin alice {hash}"), 0o600, "line 1: `admin` is no role"),
-            ("\noperator alice".to_owned(), 0o600, "line 2: is not a role, a name"),
-            (format!("operator a b {hash}"), 0o600, "line 1: is not a role, a name"),
+            (
+                format!("admin alice {hash}"),
+                0o600,
+                "line 1: `admin` is no role",
+            ),
+            (
+                "\noperator alice".to_owned(),
+                0o600,
+                "line 2: is not a role, a name",
+            ),
+            (
+                format!("operator a b {hash}"),
+                0o600,
+                "line 1: is not a role, a name",
+            ),
             ("operator alice 12".to_owned(), 0o600, "64 hex digits"),
             (
                 format!("operator alice {}", token.reveal()),

@@ -2,9 +2,9 @@
 //! and passes everything else on to the one that judges.
 
 use super::admission::{PASSED_ON, path_of};
-use super::{Colleagues, body};
 use super::poll::{self, Asked};
 use super::problem::Problem;
+use super::{Colleagues, body};
 use crate::access::Caller;
 use crate::cluster::Follower;
 use crate::domain;

@@ -79,7 +79,10 @@ fn sign(answer: Answer) -> Answer {
         let headers = response.headers_mut();
         headers.insert(JUDGE_HEADER, HeaderValue::from_static("1"));
         // A browser is to take nothing for a script or a page that is none.
-        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        );
         response
     })
 }

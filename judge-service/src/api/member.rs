@@ -1,7 +1,7 @@
 //! The HTTP side of one of several judges: what its role answers.
 
-use super::problem::Problem;
 use super::guard::Guarded;
+use super::problem::Problem;
 use super::{Colleagues, Health, Source, following, metrics, router, session};
 use crate::cluster::{Member, Role};
 use axum::extract::{Request, State};
@@ -102,7 +102,7 @@ impl Switch {
             Role::Leader(service) => router(Arc::clone(service)),
             Role::Follower(follower) => {
                 following::router(Arc::clone(follower), self.colleagues.clone())
-            },
+            }
         };
         *made = Some((role.clone(), router.clone()));
         router

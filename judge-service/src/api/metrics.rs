@@ -5,12 +5,12 @@ use super::guard::Guarded;
 use crate::cluster::{Member, Role};
 use crate::metrics::{self, Page};
 use crate::service::Service;
+use axum::Extension;
 use axum::Router;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::Extension;
 use std::sync::Arc;
 
 pub const PATH: &str = "/metrics";

@@ -65,9 +65,10 @@ async fn alive() -> axum::Json<Health> {
 /// Reports can be taken and plans be given out: the store keeps what is committed, and
 /// the judge is not about to end.
 async fn ready(State(service): State<Arc<Service>>) -> Result<axum::Json<Health>, Problem> {
-    service.ready().await.map_err(|why| {
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, why).retry(1)
-    })?;
+    service
+        .ready()
+        .await
+        .map_err(|why| Problem::new(StatusCode::SERVICE_UNAVAILABLE, why).retry(1))?;
     Ok(alive().await)
 }
 

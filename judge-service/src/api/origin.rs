@@ -16,7 +16,7 @@ pub fn is_foreign(request: &Request) -> bool {
     headers.get(header::ORIGIN).is_some_and(|origin| {
         let origin = origin.to_str().unwrap_or_default();
         let origin = origin.split_once("://").map(|(_, authority)| authority);
-        origin != host_of(request).as_deref()
+        origin.is_none() || origin != host_of(request).as_deref()
     })
 }
 
@@ -87,7 +87,11 @@ mod tests {
         ] {
             assert_eq!(is_foreign(&asked(&[host, header])), foreign, "{header:?}");
         }
-        let both = [host, ("origin", "http://evil"), ("sec-fetch-site", "same-origin")];
+        let both = [
+            host,
+            ("origin", "http://evil"),
+            ("sec-fetch-site", "same-origin"),
+        ];
         assert!(!is_foreign(&asked(&both)), "a page cannot set this header");
     }
 

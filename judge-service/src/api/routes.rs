@@ -317,10 +317,16 @@ fn about_the_judge() -> [Route; 9] {
                 get("getSession", "Who asks, as the judge sees it")
                     .needs(Needs::Anybody)
                     .gives::<session::Session>(200, "The name and the role of the token"),
-                post("beginSession", "Keep the token of this request in a cookie, for the page")
-                    .needs(Needs::Anybody)
-                    .gives::<session::Session>(200, "The name and the role of the token")
-                    .with_header("Set-Cookie", "The token, for this site alone and for no script"),
+                post(
+                    "beginSession",
+                    "Keep the token of this request in a cookie, for the page",
+                )
+                .needs(Needs::Anybody)
+                .gives::<session::Session>(200, "The name and the role of the token")
+                .with_header(
+                    "Set-Cookie",
+                    "The token, for this site alone and for no script",
+                ),
                 delete("endSession", "Forget the cookie")
                     .needs(Needs::Nothing)
                     .gives_nothing(204, "It is forgotten"),
@@ -385,7 +391,10 @@ fn about_the_judge() -> [Route; 9] {
         route(
             "/health/ready",
             routing::get(ready),
-            [health("isReady", "Whether the judge takes reports and keeps them")],
+            [health(
+                "isReady",
+                "Whether the judge takes reports and keeps them",
+            )],
         ),
         route(
             "/v1/openapi.json",

@@ -145,7 +145,10 @@ pub(crate) mod tests {
         let whole = chain();
         let head = follow(None, &whole).unwrap().unwrap();
         assert_eq!(head, whole[2].head());
-        assert_eq!(follow(Some(whole[0].head()), &whole[1..]).unwrap(), Some(head));
+        assert_eq!(
+            follow(Some(whole[0].head()), &whole[1..]).unwrap(),
+            Some(head)
+        );
         assert_eq!(follow(None, &[]).unwrap(), None);
 
         let mut changed = chain();

@@ -38,13 +38,25 @@ pub async fn leader(page: &mut Page, service: &Service) {
     );
     // A store that fails is a metric too, and the rest is known without it.
     let Ok(size) = service.size().await else {
-        page.gauge("store_ready", "Whether the store keeps what is counted", 0.0);
+        page.gauge(
+            "store_ready",
+            "Whether the store keeps what is counted",
+            0.0,
+        );
         return;
     };
-    page.gauge("store_ready", "Whether the store keeps what is counted", 1.0);
+    page.gauge(
+        "store_ready",
+        "Whether the store keeps what is counted",
+        1.0,
+    );
     page.gauge("rollouts", "Rollouts that are known", size.rollouts as f64);
     page.gauge("units", "Users that are remembered", size.units as f64);
-    page.gauge("sessions", "Workers' sessions that are remembered", size.sessions as f64);
+    page.gauge(
+        "sessions",
+        "Workers' sessions that are remembered",
+        size.sessions as f64,
+    );
     if let Ok(statuses) = service.statuses().await {
         rollouts(page, &statuses);
     }
@@ -158,7 +170,11 @@ fn delivery(page: &mut Page, delivery: &Delivery, now: Millis) {
     );
     let proxies = delivery.proxies().states(now);
     let connected = proxies.iter().filter(|proxy| proxy.connected).count();
-    page.gauge("xds_proxies", "Proxies with an ECDS stream", connected as f64);
+    page.gauge(
+        "xds_proxies",
+        "Proxies with an ECDS stream",
+        connected as f64,
+    );
     let revision = delivery.revision();
     page.gauges(
         "plan_revision",
@@ -173,8 +189,13 @@ fn delivery(page: &mut Page, delivery: &Delivery, now: Millis) {
 
 fn rollouts(page: &mut Page, statuses: &[Status]) {
     let of = |status: &Status, more: &[(&'static str, &str)]| -> Labels {
-        let more = more.iter().map(|(name, value)| (*name, (*value).to_owned()));
-        [("rollout", status.id.clone())].into_iter().chain(more).collect()
+        let more = more
+            .iter()
+            .map(|(name, value)| (*name, (*value).to_owned()));
+        [("rollout", status.id.clone())]
+            .into_iter()
+            .chain(more)
+            .collect()
     };
     page.gauges(
         "rollout_phase",
@@ -217,23 +238,32 @@ fn rollouts(page: &mut Page, statuses: &[Status]) {
         "The share of users that an arm has now",
         statuses.iter().flat_map(|status| {
             let arms = status.arms.iter();
-            arms.map(|arm| (of(status, &[("arm", &arm.name)]), arm.weight / 100.0))
+            arms.map(move |arm| {
+                (
+                    of(status, &[("arm", arm.name.as_str())]),
+                    arm.weight / 100.0,
+                )
+            })
         }),
     );
-    let traffic = || statuses.iter().flat_map(|status| status.traffic.iter().map(move |of| (status, of)));
+    let traffic = || {
+        statuses
+            .iter()
+            .flat_map(|status| status.traffic.iter().map(move |of| (status, of)))
+    };
     page.counters(
         "rollout_exposures",
         "Requests that were given an arm, since the rollout was created",
-        traffic().map(|(status, arm)| (of(status, &[("arm", &arm.arm)]), arm.exposures)),
+        traffic().map(|(status, arm)| (of(status, &[("arm", arm.arm.as_str())]), arm.exposures)),
     );
     page.counters(
         "rollout_requests",
         "Requests of an arm that ended, since the rollout was created",
-        traffic().map(|(status, arm)| (of(status, &[("arm", &arm.arm)]), arm.finished)),
+        traffic().map(|(status, arm)| (of(status, &[("arm", arm.arm.as_str())]), arm.finished)),
     );
     page.counters(
         "rollout_errors",
         "Those that were errors",
-        traffic().map(|(status, arm)| (of(status, &[("arm", &arm.arm)]), arm.errors)),
+        traffic().map(|(status, arm)| (of(status, &[("arm", arm.arm.as_str())]), arm.errors)),
     );
 }

@@ -29,8 +29,14 @@ const MIGRATIONS: [(&str, &str); 4] = [
         "lists of sessions",
         include_str!("../../migrations/postgres/2_lists_of_sessions.sql"),
     ),
-    ("peers", include_str!("../../migrations/postgres/3_peers.sql")),
-    ("audit", include_str!("../../migrations/postgres/4_audit.sql")),
+    (
+        "peers",
+        include_str!("../../migrations/postgres/3_peers.sql"),
+    ),
+    (
+        "audit",
+        include_str!("../../migrations/postgres/4_audit.sql"),
+    ),
 ];
 
 /// The server ends a transaction whose judge says nothing for this long: one that

@@ -176,13 +176,12 @@ impl Store for Sqlite {
     }
 
     async fn audit(&self, after: u64, limit: u32) -> Result<Vec<Audited>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT document FROM audit WHERE sequence > ? ORDER BY sequence LIMIT ?",
-        )
-        .bind(signed(after))
-        .bind(limit)
-        .fetch_all(&self.pool)
-        .await?;
+        let rows =
+            sqlx::query("SELECT document FROM audit WHERE sequence > ? ORDER BY sequence LIMIT ?")
+                .bind(signed(after))
+                .bind(limit)
+                .fetch_all(&self.pool)
+                .await?;
         rows.iter()
             .map(|row| document("a record of what was done", row.try_get("document")?))
             .collect()

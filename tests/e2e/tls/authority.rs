@@ -77,7 +77,10 @@ fn params(names: &[&str], usage: Usage, year: i32) -> CertificateParams {
 impl Identity {
     pub fn self_signed(folder: &Path, name: &str, names: &[&str]) -> Self {
         let key = KeyPair::generate().unwrap();
-        let pem = params(names, Usage::Server, 2100).self_signed(&key).unwrap().pem();
+        let pem = params(names, Usage::Server, 2100)
+            .self_signed(&key)
+            .unwrap()
+            .pem();
         Self::write(folder, name, &pem, &key)
     }
 

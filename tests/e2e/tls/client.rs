@@ -58,7 +58,10 @@ impl Client {
         );
         stream.write_all(request.as_bytes()).await?;
         let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await.during("read the answer")?;
+        stream
+            .read_to_end(&mut answer)
+            .await
+            .during("read the answer")?;
         let text = String::from_utf8_lossy(&answer);
         let status = text.split(' ').nth(1).ok_or("no answer")?;
         Ok(status.parse()?)

@@ -57,7 +57,10 @@ pub fn with_judge(bootstrap: &str, file: &str, edits: &[(String, String)]) -> Re
 /// When it is not as it was.
 pub fn judge_secret(token: &str) -> Result<String> {
     let placeholder = "serinus_put-the-token-here".to_owned();
-    replace_each("envoy/judge-secret.yaml", &[(placeholder, token.to_owned())])
+    replace_each(
+        "envoy/judge-secret.yaml",
+        &[(placeholder, token.to_owned())],
+    )
 }
 
 /// `envoy/serinus.yaml` for this module.

@@ -41,11 +41,22 @@ impl Secure {
         }
         let body = Full::from(body.unwrap_or_default().to_owned());
         let request = request.body(body).during("make a request")?;
-        let answer = self.0.request(request).await.during(&format!("call {url}"))?;
+        let answer = self
+            .0
+            .request(request)
+            .await
+            .during(&format!("call {url}"))?;
         let status = answer.status().as_u16();
         let kind = answer.headers().get("content-type");
-        let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default().to_owned();
-        let body = answer.into_body().collect().await.during("read an answer")?;
+        let kind = kind
+            .and_then(|kind| kind.to_str().ok())
+            .unwrap_or_default()
+            .to_owned();
+        let body = answer
+            .into_body()
+            .collect()
+            .await
+            .during("read an answer")?;
         let text = String::from_utf8_lossy(&body.to_bytes()).into_owned();
         Ok((status, kind, text))
     }

@@ -46,12 +46,7 @@ pub struct EntryOptions {
     peer_ca: Option<PathBuf>,
     /// A name by which a judge without tokens is called, beside localhost and addresses;
     /// may be given more than once
-    #[arg(
-        long,
-        env = "SERINUS_HOST",
-        value_name = "NAME",
-        value_delimiter = ','
-    )]
+    #[arg(long, env = "SERINUS_HOST", value_name = "NAME", value_delimiter = ',')]
     host: Vec<String>,
     /// Listen on an address that other machines reach, without asking anybody for a token
     #[arg(long, env = "SERINUS_ALLOW_REMOTE")]

@@ -24,8 +24,11 @@ pub fn arguments(serve: &Command, given: &ArgMatches) -> Result<Option<Vec<OsStr
         return Ok(None);
     };
     let file = path.display();
-    let text = std::fs::read_to_string(path).map_err(|error| format!("--config: failed to read {file}: {error}"))?;
-    let table: Table = text.parse().map_err(|error| format!("--config: {file}: {error}"))?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("--config: failed to read {file}: {error}"))?;
+    let table: Table = text
+        .parse()
+        .map_err(|error| format!("--config: {file}: {error}"))?;
     read(serve, given, &table, path).map(Some)
 }
 
@@ -43,14 +46,20 @@ fn read(
             .find(|option| option.get_long() == Some(key) && key != OPTION && key != "help")
             .ok_or_else(|| {
                 let dashed = key.replace('_', "-");
-                if serve.get_arguments().any(|option| option.get_long() == Some(&dashed)) {
+                if serve
+                    .get_arguments()
+                    .any(|option| option.get_long() == Some(&dashed))
+                {
                     wrong(&format!("is no option; `{dashed}` is"))
                 } else {
                     wrong("is no option; `serinus serve --help` lists them")
                 }
             })?;
         let source = given.value_source(option.get_id().as_str());
-        if matches!(source, Some(ValueSource::CommandLine | ValueSource::EnvVariable)) {
+        if matches!(
+            source,
+            Some(ValueSource::CommandLine | ValueSource::EnvVariable)
+        ) {
             continue;
         }
         if matches!(option.get_action(), ArgAction::SetTrue) {
@@ -92,9 +101,16 @@ mod tests {
     fn asked(flags: &[&str], file: &str) -> Result<Serve, String> {
         let all = || ["serve"].into_iter().chain(flags.iter().copied());
         let given = serve().get_matches_from(all());
-        let more = read(&serve(), &given, &file.parse().unwrap(), Path::new("f.toml"))?;
+        let more = read(
+            &serve(),
+            &given,
+            &file.parse().unwrap(),
+            Path::new("f.toml"),
+        )?;
         let all = all().map(OsString::from).chain(more);
-        let matches = serve().try_get_matches_from(all).map_err(|error| error.to_string())?;
+        let matches = serve()
+            .try_get_matches_from(all)
+            .map_err(|error| error.to_string())?;
         Serve::from_arg_matches(&matches).map_err(|error| error.to_string())
     }
 
@@ -116,7 +132,10 @@ mod tests {
         for (file, words) in [
             ("port = 1", "f.toml: `port` is no option"),
             ("report_interval_ms = 1000", "`report-interval-ms` is"),
-            ("listen = [\"a\"]", "`listen` is neither a text nor a number"),
+            (
+                "listen = [\"a\"]",
+                "`listen` is neither a text nor a number",
+            ),
             ("allow-remote = \"yes\"", "is neither true nor false"),
             ("report-interval-ms = 1", "1 is not in 100..=600000"),
             ("listen = \"x\"", "invalid value 'x' for '--listen"),

@@ -12,8 +12,7 @@ pub enum Format {
 
 /// On standard error; `RUST_LOG` says what.
 pub fn start(format: Format) {
-    let filter =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,sqlx=warn".into());
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,sqlx=warn".into());
     let lines = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_env_filter(filter);
