@@ -6,17 +6,18 @@ PYTHON ?= python3
 # The benchmark's ext_proc peer is built by it alone, optimised.
 NATIVE := --workspace --exclude serinus-filter --exclude serinus-bench-ext-proc
 
-.PHONY: help oracles bench-filter bench-inference bench-judge bench-rollback postgres sim demo demo-keep fuzz soak soak-durability soak-ecds test build wasm envoy lint format train contracts clean
+.PHONY: help oracles bench-filter bench-inference bench-judge bench-rollback postgres sim demo demo-keep fuzz soak soak-durability soak-ecds test test-mlserver build wasm envoy lint format train contracts clean
 
 help:
 	@echo 'make demo       three releases of a real model in real Envoy, about a minute after the build'
 	@echo 'make demo-keep  the same, and leave everything running to look at'
 	@echo 'make test       every test'
+	@echo 'make test-mlserver  MLServer with scikit-learn behind Envoy (installs 600 MB from PyPI once)'
 	@echo 'make build      the filter (target/wasm), the judge (target/debug/serinus) and the demo'
 	@echo 'make lint       rustfmt and clippy'
 	@echo 'make bench-filter  what the filter adds to a request, beside Lua and ext_proc (target/bench)'
 	@echo 'make bench-judge   reports a second, memory, and how fast a plan is everywhere, some minutes (target/bench)'
-	@echo 'make bench-inference  samples a second beside onnxruntime and XGBoost (target/bench; needs the same packages as make oracles)'
+	@echo 'make bench-inference  samples a second beside onnxruntime and XGBoost, and how soon a sample counts (target/bench; needs the same packages as make oracles)'
 	@echo 'make sim        false alarms and detection, ours beside peers, some minutes (target/bench, stats/docs)'
 	@echo 'make fuzz       core fed with bytes for FUZZ_SECONDS (60), split over five targets'
 	@echo 'make soak       a million requests and a thousand plans in real Envoy, about ten minutes (target/bench)'
@@ -38,6 +39,11 @@ demo-keep:
 test: wasm envoy postgres
 	$(CARGO) build --locked -p serinus-cli -p serinus-tests --bins
 	$(CARGO) test --locked $(NATIVE)
+
+test-mlserver: wasm envoy
+	@echo "MLServer: $$(tests/get-mlserver)"
+	$(CARGO) build --locked -p serinus-cli -p serinus-tests --bins
+	$(CARGO) test --locked $(NATIVE) --test mlserver
 
 build: wasm
 	$(CARGO) build --locked -p serinus-cli -p serinus-tests --bins
@@ -65,6 +71,9 @@ bench-inference:
 	$(CARGO) build --locked --release -p serinus-inference --example throughput
 	$(PYTHON) judge-service/inference/benches/inference.py \
 		--ours target/release/examples/throughput --to target/bench/inference.json
+	$(CARGO) build --locked --release -p serinus-cli
+	$(CARGO) build --locked -p serinus-tests --bin bench-judge
+	target/debug/bench-judge samples
 
 sim:
 	$(CARGO) build --locked -p serinus-tests --bin sim

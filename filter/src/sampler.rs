@@ -1,17 +1,23 @@
 //! Copies of the bodies of one sampled request, chunk by chunk as they pass.
 
 use crate::endings::Answer;
+use crate::host;
 use crate::request::Sent;
 use crate::worker::Worker;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serinus_core::ledger::{Exposure, FlightId};
 use serinus_core::plan::CompiledRollout;
-use serinus_core::sample::Sample;
+use serinus_core::sample::{Header, Sample};
+use std::rc::Rc;
 
 pub struct Sampler {
     request: Body,
     response: Body,
+    /// Names of the headers that are copied too.
+    headers: Rc<[String]>,
+    request_headers: Vec<Header>,
+    response_headers: Vec<Header>,
 }
 
 /// A body of at most `limit` bytes; one that grows over it is given up.
@@ -54,7 +60,7 @@ impl Sampler {
             Sent::Headers | Sent::Unreadable => &[],
         };
         let flight = worker.ledger.flight(id)?;
-        let sampling = flight.rollout.sampling?;
+        let sampling = flight.rollout.sampling.as_ref()?;
         if !sampling.share.samples(flight.exposure.unit) {
             return None;
         }
@@ -65,10 +71,19 @@ impl Sampler {
         }
         let mut request = Body::new(sampling.max_body_bytes);
         request.add(|| Some(held.to_vec()));
+        let headers = Rc::clone(&sampling.headers);
         Some(Box::new(Self {
             request,
             response: Body::new(sampling.max_body_bytes),
+            request_headers: copied(&headers, host::request_header),
+            response_headers: Vec::new(),
+            headers,
         }))
+    }
+
+    /// To be called in the response headers' callback.
+    pub fn answered(&mut self) {
+        self.response_headers = copied(&self.headers, host::response_header);
     }
 
     pub fn request_chunk(&mut self, chunk: impl FnOnce() -> Option<Vec<u8>>) {
@@ -104,7 +119,17 @@ impl Sampler {
                 unit: exposure.unit,
                 request: STANDARD.encode(self.request.bytes),
                 response: STANDARD.encode(self.response.bytes),
+                request_headers: self.request_headers,
+                response_headers: self.response_headers,
             });
         worker.ledger.sampled(rollout, exposure, sent);
     }
+}
+
+fn copied(names: &[String], header: impl Fn(&str) -> Option<Vec<u8>>) -> Vec<Header> {
+    let copy = |name: &String| {
+        let value = String::from_utf8(header(name)?).ok()?;
+        Some((name.clone(), value))
+    };
+    names.iter().filter_map(copy).collect()
 }

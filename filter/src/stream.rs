@@ -44,18 +44,24 @@ impl Stream {
     /// Decides, counts and applies. An error asks to hold the request until its body
     /// is there, if it has at most so many bytes; nothing is counted or applied then.
     fn route(&mut self, sent: Sent<'_>) -> Result<(), usize> {
+        let mut keep_arm = false;
         let decided = worker::with(|worker| {
             let plan = worker.plan.clone().filter(|_| !self.settings.disabled);
             let Some(plan) = plan else {
                 return Ok(None);
             };
             let around = Around {
+                point: self.settings.enforcement_point.as_deref(),
                 breakers: &worker.ledger,
                 silent_us: worker.silent_us,
                 random: &host::random,
             };
             match decision::decide(&plan, &Request::new(sent, &self.settings), &around) {
                 Outcome::Untouched => Ok(None),
+                Outcome::Elsewhere => {
+                    keep_arm = self.settings.trusts_arm;
+                    Ok(None)
+                }
                 Outcome::NeedsBody { at_most } => Err(at_most),
                 Outcome::Decided(decision) => {
                     self.flight = worker.ledger.begin(&decision, host::now_us);
@@ -67,19 +73,21 @@ impl Stream {
             }
         });
         let decision = decided.unwrap_or(Ok(None))?;
-        self.apply(decision);
+        self.apply(decision, keep_arm);
         Ok(())
     }
 
     /// Whatever a client sent in our headers is replaced or removed, so that no
-    /// client picks its own arm.
-    fn apply(&mut self, decision: Option<Decision>) {
+    /// client picks its own arm; but for the arm that a trusted proxy decided.
+    fn apply(&mut self, decision: Option<Decision>, keep_arm: bool) {
         let settings = &self.settings;
         let rollout = decision.as_ref().map(|decision| &decision.rollout);
         let arm = decision
             .as_ref()
             .map(|decision| decision.rollout.arm_name(decision.arm));
-        host::set_request_header(&settings.arm_header, arm);
+        if !keep_arm {
+            host::set_request_header(&settings.arm_header, arm);
+        }
         if let Some(header) = &settings.shadow_header {
             let shadow = decision.as_ref().filter(|decision| decision.shadow);
             let shadow = shadow.and_then(|decision| decision.rollout.shadow.as_ref());
@@ -157,6 +165,9 @@ impl HttpContext for Stream {
     fn on_http_response_headers(&mut self, _num_headers: usize, end_of_stream: bool) -> Action {
         for (name, value) in self.for_answer.drain(..) {
             host::add_response_header(&name, &value);
+        }
+        if let Some(sampler) = &mut self.sampler {
+            sampler.answered();
         }
         if let Some(id) = self.flight {
             self.answer.headers(end_of_stream);

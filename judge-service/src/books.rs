@@ -13,7 +13,7 @@ mod sessions;
 pub(crate) mod tests;
 
 pub use check::check;
-pub use entry::Entry;
+pub use entry::{Entry, Paired, Sampled, Told, Whose};
 
 use crate::domain::audit::{Audited, Head, Record, Reference};
 use crate::domain::decision::{By, Decision, Deed, Evidence, NO_HASH, Sealed};

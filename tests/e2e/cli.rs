@@ -3,7 +3,7 @@
 mod acting;
 mod applying;
 mod assigning;
-mod desk;
+pub mod desk;
 mod getting;
 mod watching;
 mod writing;

@@ -15,6 +15,7 @@ mod wire;
 mod world;
 
 mod access;
+mod answers;
 mod api;
 mod bad_input;
 mod baseline;
@@ -34,6 +35,7 @@ mod hand_out;
 mod held;
 mod http1;
 mod http2;
+mod istio;
 mod kill_switch;
 mod layers;
 mod life_cycle;

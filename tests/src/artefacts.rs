@@ -57,6 +57,14 @@ pub fn prometheus() -> Result<PathBuf> {
     said_by("tests/get-prometheus")
 }
 
+/// The folder of programs with MLServer, as `tests/get-mlserver` finds or installs it.
+///
+/// # Errors
+/// When it says that there is none.
+pub fn mlserver() -> Result<PathBuf> {
+    said_by("tests/get-mlserver")
+}
+
 /// The library that gives one program another clock, as `tests/get-faketime` finds or
 /// installs it.
 ///

@@ -110,6 +110,11 @@ impl Judge {
         self.options.extend([name.to_owned(), value.to_owned()]);
     }
 
+    /// One without a value.
+    pub fn flag(&mut self, name: &str) {
+        self.options.push(name.to_owned());
+    }
+
     /// Who calls it, for a judge that asks.
     pub fn token(&mut self, token: Option<&str>) {
         self.token = token.map(str::to_owned);

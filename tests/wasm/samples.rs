@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::host::{Host, Request, Response};
+use crate::host::{Headers, Host, Request, Response};
 use crate::judge::{Judge, control_and_canary, next, plan, worker};
 
 fn sampling(per_second: u32) -> (Host, Judge) {
@@ -100,4 +100,28 @@ fn the_queue_is_bounded_while_the_judge_is_away() {
     }
     let grown = host.memory_bytes() - before;
     assert!(grown <= 4 << 20, "{grown} bytes more for 20 MB of bodies");
+}
+
+#[test]
+fn headers_that_the_plan_names_are_copied_beside_the_bodies() {
+    let headers = ["content-encoding", ":path", "x-absent"];
+    let all = json!({"share": 1.0, "per_second": 100, "max_body_bytes": 100, "headers": headers});
+    let (mut host, mut judge) = worker(next(&plan(), "sampling", all));
+    let (control, _) = control_and_canary();
+    let mut request = post(&control, &[b"ab"]);
+    let encoded = Headers::of(&[("content-encoding", "gzip")]);
+    let secret = Headers::of(&[("authorization", "secret")]);
+    request.headers.0.extend(encoded.0.clone());
+    request.headers.0.extend(secret.0);
+    request.response.headers.0.extend(encoded.0);
+    host.request(&request).unwrap();
+    judge.run(&mut host, Duration::from_secs(2));
+    let sample = &judge.samples[0].samples[0];
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let gzip = pair("content-encoding", "gzip");
+    assert_eq!(
+        sample.request_headers,
+        [gzip.clone(), pair(":path", "/infer")]
+    );
+    assert_eq!(sample.response_headers, [gzip]);
 }

@@ -12,6 +12,7 @@ use crate::plan::{CompiledPlan, CompiledRollout};
 use crate::request::{BodyUse, Reader, Request};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::rc::Rc;
 
 /// Why a request is not randomised: it gets an arm, and never enters a verdict.
@@ -100,6 +101,8 @@ pub struct Decision {
 pub enum Outcome {
     /// No rollout matches.
     Untouched,
+    /// Rollouts match, but only such as are decided at another enforcement point.
+    Elsewhere,
     /// Decide again with the body, if it has at most so many bytes.
     NeedsBody {
         at_most: usize,
@@ -109,6 +112,8 @@ pub enum Outcome {
 
 /// What a decision depends on beside plan and request.
 pub struct Around<'a> {
+    /// The enforcement point that decides.
+    pub point: Option<&'a str>,
     pub breakers: &'a dyn Breakers,
     /// How long this worker has not heard from the judge.
     pub silent_us: u64,
@@ -123,18 +128,25 @@ pub trait Breakers {
 }
 
 /// The decision for a request. The first rollout that matches decides, in the order
-/// of the plan. Where it is in a layer, the others of that layer that match may have
+/// of the plan, of those that are enforced here. Where it is in a layer, the others of that layer that match may have
 /// the request: the one that knows the tester's token, or else the one that has the
 /// unit.
 #[must_use]
 pub fn decide(plan: &CompiledPlan, request: &impl Request, around: &Around<'_>) -> Outcome {
     let request = Reader::new(request);
-    let mut matching = plan
-        .rollouts
-        .iter()
-        .filter(|rollout| rollout.matcher.matches(&request));
+    let elsewhere = Cell::new(false);
+    let mut matching = plan.rollouts.iter().filter(|rollout| {
+        let matches = rollout.matcher.matches(&request);
+        let is_here = rollout.is_enforced_at(around.point);
+        elsewhere.set(elsewhere.get() | (matches & !is_here));
+        matches & is_here
+    });
     let Some(first) = matching.next() else {
-        return Outcome::Untouched;
+        return if elsewhere.get() {
+            Outcome::Elsewhere
+        } else {
+            Outcome::Untouched
+        };
     };
     let mut deciding = Deciding {
         plan,

@@ -33,7 +33,16 @@ pub struct Sample {
     pub request: String,
     /// Body of the answer, base64.
     pub response: String,
+    /// Those of the plan's [`headers`](crate::plan::wire::Sampling::headers) that the
+    /// request had.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub request_headers: Vec<Header>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub response_headers: Vec<Header>,
 }
+
+/// Name, and the value as far as it is UTF-8.
+pub type Header = (String, String);
 
 /// Samples that wait to be sent, and the allowance for more.
 #[derive(Debug, Default)]
@@ -65,7 +74,13 @@ impl SampleQueue {
 
     /// Whether it was queued; `false` when the queue is full.
     pub fn push(&mut self, sample: Sample) -> bool {
-        let bytes = sample.request.len() + sample.response.len();
+        let headers = [&sample.request_headers, &sample.response_headers];
+        let headers = headers.into_iter().flatten();
+        let bytes = sample.request.len()
+            + sample.response.len()
+            + headers
+                .map(|(name, value)| name.len() + value.len())
+                .sum::<usize>();
         if self.bytes + bytes > MAX_QUEUED_BYTES {
             return false;
         }
@@ -102,6 +117,8 @@ mod tests {
             unit: 1,
             request: "x".repeat(size),
             response: String::new(),
+            request_headers: Vec::new(),
+            response_headers: Vec::new(),
         }
     }
 

@@ -26,6 +26,13 @@ pub struct Settings {
     /// one. Envoy must know of it: with `allow_on_headers_stop_iteration: true` beside
     /// this configuration. Without that, such requests would hang.
     pub hold_bodies: bool,
+    /// The name of this proxy's place on the way of a request, such as `gateway`:
+    /// rollouts that name another one are not decided or counted here.
+    pub enforcement_point: Option<String>,
+    /// Whether the arm header of a request whose rollout is decided elsewhere is left as
+    /// it came. For hops behind that point which no client reaches by itself: whoever
+    /// does would pick its own arm. Otherwise it is removed.
+    pub trusts_arm: bool,
     /// The kill switch: overrides every plan, and all requests get the baseline.
     pub disabled: bool,
 }
@@ -37,6 +44,8 @@ read_fields!(Settings {
     shadow_header,
     response_header,
     hold_bodies,
+    enforcement_point,
+    trusts_arm,
     disabled,
     ..Settings::default()
 });
@@ -61,6 +70,8 @@ impl Default for Settings {
             shadow_header: None,
             response_header: None,
             hold_bodies: false,
+            enforcement_point: None,
+            trusts_arm: false,
             disabled: false,
         }
     }

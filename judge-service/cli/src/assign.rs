@@ -18,7 +18,7 @@ use serinus_core::plan::Plan;
 use std::fs::File;
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
-use who::{Assigner, Assignment, Headers};
+use who::{Assigner, Assignment, Headers, assigner};
 
 /// Between two moves of the progress bar, in units.
 const MOVE: u64 = 8_192;
@@ -79,7 +79,7 @@ struct Found<'a> {
 
 impl Assign {
     pub fn run(&self) -> Result<(), Failure> {
-        let assigner = Assigner::new(self.plan()?, &self.rollout)?;
+        let assigner = assigner(self.plan()?, &self.rollout)?;
         match &self.file {
             None => self.explain(&assigner),
             Some(path) => self.stream(&assigner, path),

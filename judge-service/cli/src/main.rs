@@ -15,6 +15,8 @@ mod act;
 mod apply;
 mod assign;
 mod audit;
+#[cfg(test)]
+mod deploy_tests;
 mod documents;
 mod failure;
 mod files;

@@ -2,6 +2,8 @@
 
 mod address;
 mod envoy;
+mod istio;
+mod istio_command;
 
 use crate::documents;
 use crate::failure::Failure;
@@ -12,6 +14,7 @@ use crate::runtime;
 use address::{Address, ArmAddress};
 use clap::Subcommand;
 use envoy::{Envoy, Source};
+use istio_command::IstioCommand;
 use serinus_core::json::read_strict;
 use serinus_judge::domain::RolloutSpec;
 use std::path::{Path, PathBuf};
@@ -26,18 +29,29 @@ pub struct Manifest {
 enum What {
     /// A complete Envoy with a route and a cluster for each arm of a rollout
     Envoy(Box<EnvoyCommand>),
+    /// The filter in Istio's proxies, and routes that match the arm header
+    Istio(Box<IstioCommand>),
     /// The file that such an Envoy loads its filter from, unless the judge gives it
     Filter(FilterCommand),
 }
 
+/// The rollout that a manifest is for.
 #[derive(clap::Args)]
-struct EnvoyCommand {
+struct Which {
     /// A rollout that the judge has
     #[arg(required_unless_present = "file", conflicts_with = "file")]
     id: Option<String>,
     /// A rollout in a file, YAML or JSON; - reads standard input
     #[arg(long, short, value_name = "FILE")]
     file: Option<PathBuf>,
+    #[command(flatten)]
+    judge: JudgeOption,
+}
+
+#[derive(clap::Args)]
+struct EnvoyCommand {
+    #[command(flatten)]
+    which: Which,
     /// Where an arm is served; one for each
     #[arg(long = "address", value_name = "ARM=HOST:PORT", required = true)]
     addresses: Vec<ArmAddress>,
@@ -62,8 +76,6 @@ struct EnvoyCommand {
     /// Where the proxy has what `serinus manifest filter` prints
     #[arg(long, default_value = "/etc/envoy/serinus.yaml", value_name = "PATH")]
     filter_file: String,
-    #[command(flatten)]
-    judge: JudgeOption,
 }
 
 #[derive(clap::Args)]
@@ -81,6 +93,7 @@ impl Manifest {
     pub fn run(&self) -> Result<(), Failure> {
         print(&match &self.what {
             What::Envoy(command) => command.text()?,
+            What::Istio(command) => command.text()?,
             What::Filter(command) => envoy::filter(&command.wasm)?,
         })
     }
@@ -88,7 +101,7 @@ impl Manifest {
 
 impl EnvoyCommand {
     fn text(&self) -> Result<String, Failure> {
-        let spec = self.spec()?;
+        let spec = self.which.spec()?;
         Envoy {
             spec: &spec,
             addresses: &self.addresses,
@@ -102,7 +115,9 @@ impl EnvoyCommand {
         }
         .text()
     }
+}
 
+impl Which {
     fn spec(&self) -> Result<RolloutSpec, Failure> {
         match (&self.file, &self.id) {
             (Some(path), _) => from_file(path),

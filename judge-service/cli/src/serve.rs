@@ -4,6 +4,7 @@ mod ending;
 mod entry;
 pub mod file;
 mod log;
+mod wasm_plugins;
 
 use crate::files::plugin;
 use axum::ServiceExt;
@@ -11,8 +12,9 @@ use axum::extract::Request;
 use entry::EntryOptions;
 use serinus_judge::access::{Peers, on_change};
 use serinus_judge::api::{self, Admission, Door, Guard, Peer, Source};
-use serinus_judge::cluster::Member;
+use serinus_judge::cluster::{Member, Role};
 use serinus_judge::domain::plan::Terms;
+use serinus_judge::kubernetes::Judges;
 use serinus_judge::service::{Delivery, Service, Settings, wall_clock};
 use serinus_judge::store::{Location, Postgres, Shared, Sqlite, Store};
 use serinus_judge::xds;
@@ -23,6 +25,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use wasm_plugins::WasmPluginOptions;
 
 #[derive(Debug, clap::Args)]
 pub struct Serve {
@@ -74,6 +77,8 @@ pub struct Serve {
     #[arg(long, env = "SERINUS_LOG_FORMAT", value_enum, default_value = "text")]
     log_format: log::Format,
     #[command(flatten)]
+    wasm_plugins: WasmPluginOptions,
+    #[command(flatten)]
     entry: EntryOptions,
 }
 
@@ -120,6 +125,7 @@ async fn judge(serve: Serve) -> Result<(), String> {
         None => None,
         Some(path) => Some(plugin("--xds-plugin", path).map_err(|error| error.to_string())?),
     };
+    let wasm_plugins = serve.wasm_plugins.open()?;
     let location: Location = serve
         .store
         .parse()
@@ -140,6 +146,7 @@ async fn judge(serve: Serve) -> Result<(), String> {
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     let delivery = Arc::new(Delivery::empty());
     let plans = Arc::clone(&delivery);
+    let judges: Judges;
     let (mut router, source, admission) = match opened {
         Opened::Alone(store) => {
             let service = Service::start(settings, store, None, Arc::clone(&delivery), wall_clock)
@@ -147,6 +154,7 @@ async fn judge(serve: Serve) -> Result<(), String> {
                 .map_err(|error| format!("failed to read {location}: {error}"))?;
             let admission = entry.admission(None, wall_clock);
             let router = api::router(Arc::clone(&service));
+            judges = Arc::new(|| true);
             (router, Source::Alone(service), admission)
         }
         Opened::Shared(shared) => {
@@ -161,9 +169,12 @@ async fn judge(serve: Serve) -> Result<(), String> {
             let member = Member::join(settings, shared, Arc::clone(&delivery), own, wall_clock);
             tokio::spawn(Arc::clone(&member).run());
             let router = api::member_router(Arc::clone(&member), colleagues);
+            let own = Arc::clone(&member);
+            judges = Arc::new(move || matches!(own.role(), Some(Role::Leader(_))));
             (router, Source::Member(member), admission)
         }
     };
+    wasm_plugins.write(&plans, &judges);
     if let Some(plugin) = plugin {
         tracing::info!(filter = plugin.filter, "plans go out by ECDS too");
         router = router.merge(xds::server::router(plans, wall_clock, plugin));

@@ -15,6 +15,9 @@ use super::{Answer, Model};
 pub struct Tolerance {
     pub absolute: f32,
     pub relative: f32,
+    /// With it a row agrees when its cosine distance (1 less the cosine of the angle) is
+    /// at most this, whatever its single numbers: for embeddings.
+    pub cosine: Option<f32>,
 }
 
 impl Default for Tolerance {
@@ -25,6 +28,7 @@ impl Default for Tolerance {
         Self {
             absolute: 1e-4,
             relative: 1e-3,
+            cosine: None,
         }
     }
 }
@@ -155,10 +159,33 @@ fn row_disagreement(
     {
         return Some(Disagreement::Label);
     }
-    let mut pairs = expected.iter().zip(numbers.unwrap_or_default());
-    let within =
-        pairs.all(|(&expected, &served)| (served - expected).abs() <= tolerance.around(expected));
+    let within = numbers.is_none_or(|served| within(expected, served, tolerance));
     (!within).then_some(Disagreement::Number)
+}
+
+/// Whether two rows of one length are as near to each other as is tolerated. A number that
+/// is none is near to nothing.
+pub(super) fn within(expected: &[f32], served: &[f32], tolerance: Tolerance) -> bool {
+    if let Some(most) = tolerance.cosine {
+        return cosine_distance(expected, served) <= f64::from(most);
+    }
+    let mut pairs = expected.iter().zip(served);
+    pairs.all(|(&expected, &served)| (served - expected).abs() <= tolerance.around(expected))
+}
+
+/// 1 less the cosine of the angle between two vectors: 0 for the same direction, 2 for the
+/// opposite one. Of two zeros 0, and of one zero beside something else 1.
+fn cosine_distance(one: &[f32], other: &[f32]) -> f64 {
+    let product = |one: &[f32], other: &[f32]| -> f64 {
+        let pairs = one.iter().zip(other);
+        pairs.map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
+    };
+    let lengths = [product(one, one), product(other, other)];
+    match lengths {
+        [0.0, 0.0] => 0.0,
+        [0.0, _] | [_, 0.0] => 1.0,
+        [a, b] => 1.0 - product(one, other) / (a.sqrt() * b.sqrt()),
+    }
 }
 
 /// Whether a label is the artefact's, or as good as that within the tolerance.
@@ -240,6 +267,7 @@ mod tests {
     const TOLERANCE: Tolerance = Tolerance {
         absolute: 0.01,
         relative: 0.0,
+        cosine: None,
     };
     const EXPECTED: [f32; 3] = [0.1, 0.7, 0.2];
 
@@ -291,6 +319,7 @@ mod tests {
         let tolerance = Tolerance {
             absolute: 1.0,
             relative: 0.1,
+            cosine: None,
         };
         let at = |served: f32| {
             let served = Answer {
@@ -382,5 +411,20 @@ mod tests {
             TOLERANCE,
         );
         assert_eq!(nothing.disagreement, Some(Disagreement::Missing));
+    }
+
+    #[test]
+    fn embeddings_are_compared_by_their_angle() {
+        let tolerance = Tolerance {
+            cosine: Some(0.01),
+            ..Tolerance::default()
+        };
+        assert!(within(&[1.0, 2.0], &[10.0, 20.0], tolerance), "longer");
+        assert!(within(&[1.0, 2.0], &[1.1, 2.0], tolerance));
+        assert!(!within(&[1.0, 2.0], &[2.0, 1.0], tolerance));
+        assert!(!within(&[1.0, 2.0], &[-1.0, -2.0], tolerance));
+        assert!(!within(&[1.0, 2.0], &[0.0, 0.0], tolerance));
+        assert!(within(&[0.0, 0.0], &[0.0, 0.0], tolerance));
+        assert!(!within(&[1.0, 2.0], &[f32::NAN, 2.0], tolerance));
     }
 }

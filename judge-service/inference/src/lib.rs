@@ -16,6 +16,7 @@ mod body;
 mod compare;
 mod datatype;
 mod description;
+mod difference;
 mod elements;
 mod error;
 mod instances;
@@ -39,6 +40,7 @@ pub use datatype::Datatype;
 pub use description::{
     Description, DescriptionError, Format, Input, Layer, Linear, Output, OutputKind,
 };
+pub use difference::{Apart, answers_differ, difference, score};
 pub use error::{BuildError, InferenceError};
 pub use instances::Instances;
 pub use kind::OtherFile;

@@ -7,6 +7,7 @@ mod body;
 mod colleagues;
 mod door;
 mod events;
+mod feedback;
 mod filter;
 mod following;
 mod guard;

@@ -8,7 +8,7 @@ use crate::domain::audit::Audited;
 use crate::domain::decision::{By, Deed, Sealed};
 use crate::domain::{Millis, Phase, RolloutSpec};
 use crate::service::status::Status;
-use crate::service::{Asked, Example, Point, Service};
+use crate::service::{AnswersStatus, Asked, Example, Point, Service};
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
@@ -272,6 +272,29 @@ pub async fn examples(
 ) -> Result<Json<Vec<Example>>, Problem> {
     known(&service, &id).await?;
     Ok(Json(service.examples(&id)))
+}
+
+pub async fn stop_sampling(
+    service: Service_,
+    id: Path<String>,
+    words: Words,
+) -> Result<Response, Problem> {
+    act(service, id, words, Deed::StopSampling).await
+}
+
+pub async fn start_sampling(
+    service: Service_,
+    id: Path<String>,
+    words: Words,
+) -> Result<Response, Problem> {
+    act(service, id, words, Deed::StartSampling).await
+}
+
+pub async fn answers(
+    State(service): Service_,
+    Path(id): Path<String>,
+) -> Result<Json<AnswersStatus>, Problem> {
+    Ok(Json(service.answers(&id).await?))
 }
 
 pub async fn decisions(

@@ -1,5 +1,6 @@
 //! Every path of the API: what answers it, and what is said of that.
 
+use super::feedback::{self, FeedbackBody};
 use super::openapi::{self, Operation, delete, get, post};
 use super::rollouts::{DecisionSummary, Reason};
 use super::{alive, events, filter, metrics, ready, rollouts, session};
@@ -9,7 +10,9 @@ use crate::domain::RolloutSpec;
 use crate::domain::audit::Audited;
 use crate::domain::decision::Sealed;
 use crate::service::status::Status;
-use crate::service::{Counters, Example, Point, ProxyState, Service, Taken, WorkerState};
+use crate::service::{
+    AnswersStatus, Counters, Example, Point, ProxyState, Received, Service, Taken, WorkerState,
+};
 use axum::http::header;
 use axum::routing::{self, MethodRouter};
 use serde_json::json;
@@ -41,6 +44,7 @@ pub fn all() -> Vec<Route> {
     ];
     all.extend(deeds());
     all.extend(looks());
+    all.extend(for_others());
     all.extend(for_workers());
     all.extend(about_the_judge());
     all
@@ -120,7 +124,7 @@ fn remove() -> Operation {
         .refuses(&[404, 409])
 }
 
-fn deeds() -> [Route; 6] {
+fn deeds() -> [Route; 8] {
     let deed = |id, summary| {
         post(id, summary)
             .if_match()
@@ -170,10 +174,23 @@ fn deeds() -> [Route; 6] {
             routing::post(rollouts::drop_arm),
             [deed("dropArm", "Take one arm back while the others go on")],
         ),
+        route(
+            "/v1/rollouts/{id}/sampling/stop",
+            routing::post(rollouts::stop_sampling),
+            [deed(
+                "stopSampling",
+                "Copy no more requests and answers, and forget those that were kept",
+            )],
+        ),
+        route(
+            "/v1/rollouts/{id}/sampling/start",
+            routing::post(rollouts::start_sampling),
+            [deed("startSampling", "Copy requests and answers again")],
+        ),
     ]
 }
 
-fn looks() -> [Route; 7] {
+fn looks() -> [Route; 8] {
     let look = |id, summary| get(id, summary).refuses(&[404]);
     [
         route(
@@ -207,6 +224,15 @@ fn looks() -> [Route; 7] {
                 look("getExamples", "Answers that the model's file does not give")
                     .gives::<Vec<Example>>(200, "The newest first"),
             ],
+        ),
+        route(
+            "/v1/rollouts/{id}/answers",
+            routing::get(rollouts::answers),
+            [look(
+                "getAnswers",
+                "What users were answered at this step, and what the models say of it",
+            )
+            .gives::<AnswersStatus>(200, "Distributions, differences, outcomes, causes")],
         ),
         route(
             "/v1/rollouts/{id}/chain",
@@ -301,6 +327,22 @@ fn for_workers() -> [Route; 3] {
             .refuses(&[404, 429])],
         ),
     ]
+}
+
+fn for_others() -> [Route; 1] {
+    [route(
+        "/v1/feedback",
+        routing::post(feedback::tell),
+        [post(
+            "postFeedback",
+            "Outcomes that became known later: one, a list, or one on each line",
+        )
+        // Whoever tells outcomes is a program, and need not be one that decides.
+        .needs(Needs::ProxyOrOperator)
+        .takes::<FeedbackBody>()
+        .gives::<Received>(200, "What became of each")
+        .refuses(&[413])],
+    )]
 }
 
 fn about_the_judge() -> [Route; 9] {

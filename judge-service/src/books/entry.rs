@@ -1,7 +1,11 @@
 //! One rollout in the books: its state, its sums, and what is remembered of its users.
 
+mod answers;
+
+pub use answers::{Paired, Sampled, Told, Whose};
+
 use super::lists;
-use super::requests::{self, NEVER};
+use super::requests;
 use crate::domain::evidence::{NewUsers, Workers};
 use crate::domain::sums::{Firsts, Trip};
 use crate::domain::units::{Units, mark, pack};
@@ -73,6 +77,11 @@ impl Entry {
             under_way: Vec::new(),
             dirty: false,
         }
+    }
+
+    /// The secret of the users' pseudonyms.
+    pub(crate) fn identity_key(&self) -> &str {
+        &self.identity_key
     }
 
     /// A decision goes out with this plan.
@@ -159,51 +168,6 @@ impl Entry {
                 .collect(),
             not_ready: BTreeMap::new(),
             workers: Workers::default(),
-        }
-    }
-
-    /// Counts how a sampled answer compared with the model.
-    pub fn compared(
-        &mut self,
-        epoch: u64,
-        segment: Option<&str>,
-        arm: usize,
-        unit: UnitHash,
-        agrees: bool,
-    ) {
-        if !self.knows(epoch, segment) {
-            return;
-        }
-        let each_request = self.rollout.spec.each_request();
-        let (sampled, mismatched) = if each_request {
-            (Some(NEVER), (!agrees).then_some(NEVER))
-        } else {
-            self.units.update(unit, |record| {
-                let sampled = mark(&mut record.sampled, epoch);
-                let mismatched = (!agrees)
-                    .then(|| mark(&mut record.mismatched, epoch))
-                    .flatten();
-                (sampled, mismatched)
-            })
-        };
-        let arms = self.rollout.spec.arms.len();
-        let (index, sums) = sums_mut(&mut self.sums, epoch, segment, arms);
-        let Some(arm) = sums.arms.get_mut(arm) else {
-            return;
-        };
-        if let Some(before) = sampled {
-            let outcomes = arm.firsts.samples.entry(before).or_default();
-            outcomes.users += 1;
-            outcomes.bad += u64::from(!agrees);
-        }
-        if let Some(before) = mismatched {
-            *arm.firsts.mismatches.entry(before).or_default() += 1;
-        }
-        if sampled.is_some() || mismatched.is_some() {
-            if !each_request {
-                self.dirty_units.push(unit);
-            }
-            self.dirty_sums.insert(index);
         }
     }
 

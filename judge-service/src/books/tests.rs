@@ -105,8 +105,13 @@ fn requests_without_users_are_counted_as_users_who_come_once() {
         books.count(&report(sequence, &json!({}))).unwrap();
     }
     let entry = books.entry_mut("digits").unwrap();
-    entry.compared(1, None, 0, 77, true);
-    entry.compared(1, None, 0, 77, false);
+    for agrees in [true, false] {
+        let found = Sampled {
+            agrees,
+            ..Sampled::default()
+        };
+        entry.sampled(whose(1, 0, 77), &found);
+    }
     let firsts = &entry.sums()[0].arms[0].firsts;
     assert_eq!(firsts.new_users, 20);
     assert_eq!(Firsts::since(&firsts.errors, 1), 2);
@@ -118,6 +123,73 @@ fn requests_without_users_are_counted_as_users_who_come_once() {
     assert_eq!((samples.users, samples.bad), (2, 1));
     let change = books.take_change();
     assert!(change.units.is_empty(), "nobody is remembered");
+}
+
+fn whose(epoch: u64, arm: usize, unit: u64) -> Whose<'static> {
+    Whose {
+        epoch,
+        segment: None,
+        arm,
+        unit,
+    }
+}
+
+/// The first sample of a user in a step says what they were answered there; a first
+/// disagreement counts whenever it comes.
+#[test]
+fn a_users_first_sample_of_the_step_counts() {
+    let mut books = books();
+    let entry = books.entry_mut("digits").unwrap();
+    let found = |label: i64, agrees: bool| Sampled {
+        agrees,
+        label: Some(label),
+        score: Some(7),
+        differs: vec![(1, label == 3)],
+    };
+    entry.sampled(whose(1, 0, 77), &found(3, true));
+    entry.sampled(whose(1, 0, 77), &found(4, false));
+    entry.sampled(whose(1, 1, 78), &found(4, true));
+    // Nobody knows that epoch.
+    entry.sampled(whose(99, 1, 79), &found(4, true));
+    let arms = &entry.sums()[0].arms;
+    assert_eq!(arms[0].answers.labels, BTreeMap::from([(3, 1)]));
+    assert_eq!(arms[1].answers.scores, BTreeMap::from([(7, 1)]));
+    let samples = Firsts::outcomes_since(&arms[0].firsts.samples, 1);
+    assert_eq!((samples.users, samples.bad), (1, 0));
+    assert_eq!(Firsts::since(&arms[0].firsts.mismatches, 1), 1);
+    // Of all arms' users, at the arm whose model was asked.
+    let differences = arms[1].answers.differences;
+    assert_eq!((differences.users, differences.bad), (2, 1));
+    assert!(!books.take_change().units.is_empty());
+}
+
+/// A user who comes back in a later epoch of the same step is no other user.
+#[test]
+fn outcomes_pairs_and_values_count_a_user_once_a_step() {
+    let mut books = books();
+    let entry = books.entry_mut("digits").unwrap();
+    entry.rollout.restart_processes(2_000);
+    entry.touch();
+    let pair = Paired {
+        treatment: 1,
+        differs: true,
+        treatment_wrong: true,
+        control_wrong: false,
+    };
+    for epoch in [1, 2] {
+        entry.paired(whose(epoch, 0, 5), pair);
+        entry.told(whose(epoch, 0, 5), Told::Value(2.0));
+        assert!(entry.told(whose(epoch, 0, 5), Told::Answer { right: epoch == 2 }));
+        assert!(!entry.told(whose(epoch, 0, 5), Told::Answer { right: true }));
+    }
+    let sums = entry.sums();
+    let of = |epoch: usize, arm: usize| &sums[epoch].arms[arm].answers;
+    assert_eq!((of(0, 1).pairs.users, of(1, 1).pairs.users), (1, 0));
+    assert_eq!((of(0, 0).values.users, of(1, 0).values.users), (1, 0));
+    // Each epoch has its own process, for which the user's outcome before is another's.
+    assert_eq!(Firsts::outcomes_since(&of(0, 0).told, 1).bad, 1);
+    assert_eq!(Firsts::outcomes_since(&of(1, 0).told, 1).users, 0);
+    assert_eq!(Firsts::outcomes_since(&of(1, 0).told, 2).users, 1);
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! Whether a spec makes sense, with errors that name the field.
 
+mod answers;
+mod guardrails;
+
 use super::spec::{RolloutSpec, Segment, Step};
 use serinus_core::allocation::AllocationError;
 use serinus_core::bucket::BUCKETS;
@@ -103,6 +106,9 @@ pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
             FieldError::new(format!("segments[{index}].{}", error.field), error.problem)
         })?;
     }
+    if let Some(point) = &spec.enforced_at {
+        check_name("enforced_at", point)?;
+    }
     if let Some(layer) = &spec.layer {
         check_name("layer.name", &layer.name)?;
         within("layer.percent", layer.percent, 0.01, 100.0)?;
@@ -180,92 +186,8 @@ pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
     }
     within("alpha.rollback", spec.alpha.rollback, 1e-9, 0.5)?;
     within("alpha.promotion", spec.alpha.promotion, 1e-9, 0.5)?;
-    let guardrails = &spec.guardrails;
-    for (name, tolerated, floor) in [
-        (
-            "errors",
-            guardrails.errors.tolerated_ratio,
-            guardrails.errors.floor,
-        ),
-        (
-            "latency",
-            guardrails.latency.tolerated_ratio,
-            guardrails.latency.floor,
-        ),
-        (
-            "agreement",
-            guardrails.agreement.tolerated_ratio,
-            guardrails.agreement.floor,
-        ),
-    ] {
-        within(
-            &format!("guardrails.{name}.tolerated_ratio"),
-            tolerated,
-            1.0,
-            100.0,
-        )?;
-        within(&format!("guardrails.{name}.floor"), floor, 0.0, 0.5)?;
-    }
-    within(
-        "guardrails.errors.margin_ratio",
-        guardrails.errors.margin_ratio,
-        1.01,
-        100.0,
-    )?;
-    if guardrails.errors.margin_ratio <= guardrails.errors.tolerated_ratio {
-        return Err(FieldError::new(
-            "guardrails.errors.margin_ratio",
-            format!(
-                "is {}, which is not above tolerated_ratio = {}",
-                guardrails.errors.margin_ratio, guardrails.errors.tolerated_ratio
-            ),
-        ));
-    }
-    within(
-        "guardrails.errors.margin_absolute",
-        guardrails.errors.margin_absolute,
-        1e-5,
-        0.5,
-    )?;
-    within(
-        "guardrails.latency.slowdown",
-        guardrails.latency.slowdown,
-        0.01,
-        10.0,
-    )?;
-    within(
-        "guardrails.latency.tolerated_slowdown",
-        guardrails.latency.tolerated_slowdown,
-        0.0,
-        10.0,
-    )?;
-    if guardrails.latency.slowdown < guardrails.latency.tolerated_slowdown {
-        return Err(FieldError::new(
-            "guardrails.latency.slowdown",
-            format!(
-                "is {}, which is below tolerated_slowdown = {}",
-                guardrails.latency.slowdown, guardrails.latency.tolerated_slowdown
-            ),
-        ));
-    }
-    within(
-        "guardrails.agreement.margin_absolute",
-        guardrails.agreement.margin_absolute,
-        1e-5,
-        0.5,
-    )?;
-    within(
-        "guardrails.agreement.tolerance.absolute",
-        guardrails.agreement.tolerance.absolute,
-        0.0,
-        1e9,
-    )?;
-    within(
-        "guardrails.agreement.tolerance.relative",
-        guardrails.agreement.tolerance.relative,
-        0.0,
-        1.0,
-    )
+    guardrails::check(spec)?;
+    answers::check(spec)
 }
 
 /// A step without a control decides nothing; only the last one may have none.
@@ -277,7 +199,7 @@ fn has_control(
 ) -> Result<(), FieldError> {
     let mut arms = spec.arms.iter().zip(weights);
     let has_users = arms.any(|(arm, &weight)| arm.name == spec.control() && weight > 0);
-    if has_users || is_last || spec.is_shadow_step(step) {
+    if has_users || is_last || spec.is_look_step(step) {
         return Ok(());
     }
     Err(FieldError::new(
@@ -340,10 +262,10 @@ pub fn weights(
         }
     }
     let gives_nobody_anything = step.weights.values().all(|&percent| percent == 0.0);
-    if gives_nobody_anything && spec.shadow.is_none() {
+    if gives_nobody_anything && !spec.is_look_step(step) {
         return Err(FieldError::new(
             "weights",
-            "give no arm any users; a step needs more than 0%, or a `shadow` that copies requests meanwhile",
+            "give no arm any users; a step needs more than 0%, or something to look at meanwhile: a `shadow` that gets copies, or a `model` of every arm",
         ));
     }
     let percent = |name: &str| step.weights.get(name).copied().unwrap_or_default();
@@ -501,6 +423,7 @@ pub(crate) mod tests {
                 "guardrails.errors.margin_ratio",
             ),
             ("/layer", json!({"name": "a b"}), "layer.name"),
+            ("/enforced_at", json!("a b"), "enforced_at"),
             (
                 "/layer",
                 json!({"name": "a", "percent": 0}),

@@ -52,6 +52,9 @@ pub enum Deed {
     Resume,
     Abort,
     Finish,
+    /// No requests and answers are copied any more, and what was kept of them is gone.
+    StopSampling,
+    StartSampling,
     /// Another rollout took its place.
     Supersede,
 }
@@ -71,6 +74,8 @@ impl Deed {
             Self::Abort => "abort",
             Self::Finish => "finish",
             Self::Supersede => "supersede",
+            Self::StopSampling => "stop_sampling",
+            Self::StartSampling => "start_sampling",
         }
     }
 

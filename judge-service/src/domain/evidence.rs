@@ -106,6 +106,14 @@ pub enum Metric {
     LatencyP50,
     LatencyP95,
     Agreement,
+    /// The versions' own models, on the same inputs.
+    Difference,
+    /// The distribution of the answers served.
+    Drift,
+    /// What was told of the answers later.
+    Outcomes,
+    /// Requests that both arms answered.
+    Pairs,
 }
 
 /// One guardrail for one arm against control. What is not finite or not known is

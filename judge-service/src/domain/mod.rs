@@ -12,6 +12,7 @@ mod packed;
 pub mod plan;
 pub mod report;
 pub mod rollout;
+pub mod scores;
 pub mod sessions;
 pub mod spec;
 pub mod sums;

@@ -2,11 +2,11 @@
 
 use super::layers;
 use super::rollout::{Phase, Rollout};
-use super::spec::AtStale;
+use super::spec::{AtStale, RolloutSpec};
 use serinus_core::json::FieldError;
 use serinus_core::plan::compile;
 use serinus_core::plan::wire::{
-    self, BucketRange, Holdout, Plan, Revision, RolloutPlan, SegmentPlan,
+    self, BucketRange, Holdout, Plan, Revision, RolloutPlan, Sampling, SegmentPlan,
 };
 
 /// A rollout with the secret of its users' pseudonyms, which no record of a
@@ -100,6 +100,7 @@ fn rollout_plan(keyed: Keyed<'_>) -> RolloutPlan {
         id: spec.id.clone(),
         epoch: epoch.map_or(0, |epoch| epoch.epoch),
         matches: spec.matches.clone(),
+        enforced_at: spec.enforced_at.clone(),
         unit: spec.unit.clone(),
         salt: spec.salt.clone().unwrap_or_default(),
         identity_key: identity_key.to_owned(),
@@ -116,8 +117,9 @@ fn rollout_plan(keyed: Keyed<'_>) -> RolloutPlan {
         overrides: spec.overrides.clone(),
         sampling: spec
             .sampling
-            .clone()
-            .filter(|_| tested && !rollout.digests.is_empty()),
+            .as_ref()
+            .filter(|_| tested && !rollout.digests.is_empty() && !rollout.sampling_off)
+            .map(|sampling| sampling_plan(spec, sampling)),
         breaker: spec.breaker.clone().filter(|_| tested),
         layer: layers::plan(rollout),
         shadow: spec.shadow.clone().filter(|_| copies(rollout)),
@@ -132,14 +134,36 @@ fn rollout_plan(keyed: Keyed<'_>) -> RolloutPlan {
     }
 }
 
+/// Beside the bodies go the headers that say how they are written, and those that a second
+/// request needs.
+fn sampling_plan(spec: &RolloutSpec, sampling: &Sampling) -> Sampling {
+    const WRITTEN: [&str; 2] = ["content-encoding", "inference-header-content-length"];
+    const WHERE: [&str; 2] = [":method", ":path"];
+    let mut headers = sampling.headers.clone();
+    let paired = spec.pairing.iter();
+    let again = paired.flat_map(|pairing| {
+        let headers = pairing.headers.iter().map(String::as_str);
+        headers.chain(WHERE)
+    });
+    for name in WRITTEN.into_iter().chain(again) {
+        if !headers.iter().any(|known| known == name) {
+            headers.push(name.to_owned());
+        }
+    }
+    Sampling {
+        headers,
+        ..sampling.clone()
+    }
+}
+
 /// Whether requests are copied: in the shadow steps of a rollout that has any.
 fn copies(rollout: &Rollout) -> bool {
     let spec = &rollout.spec;
-    let has_shadow_steps = spec.steps.iter().any(|step| spec.is_shadow_step(step));
+    let has_shadow_steps = spec.steps.iter().any(|step| spec.is_look_step(step));
     let waits = rollout.phase == Phase::Waiting;
     !rollout.phase.is_taken_back()
         && !waits
-        && (!has_shadow_steps || rollout.phase.is_live() && rollout.is_in_shadow())
+        && (!has_shadow_steps || rollout.phase.is_live() && rollout.is_only_looking())
 }
 
 /// Whether a filter would take the plan: what only compiling shows (names of

@@ -31,6 +31,9 @@ pub struct Rollout {
     /// Arms that were taken off while the others went on, and when.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub dropped: BTreeMap<String, Millis>,
+    /// A person has switched sampling off.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub sampling_off: bool,
     /// Its buckets of its layer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layer_part: Option<super::layers::Part>,
@@ -239,6 +242,7 @@ impl Rollout {
             step: 0,
             step_since_ms: now,
             dropped: BTreeMap::new(),
+            sampling_off: false,
             layer_part: None,
             delivered: BTreeMap::new(),
             keys: Vec::new(),
@@ -297,11 +301,11 @@ impl Rollout {
         self.spec.steps.get(self.step)
     }
 
-    /// Whether only copies go to the new version now.
+    /// Whether nobody has the new version yet, at a step that only looks.
     #[must_use]
-    pub fn is_in_shadow(&self) -> bool {
+    pub fn is_only_looking(&self) -> bool {
         self.current_step()
-            .is_some_and(|step| self.spec.is_shadow_step(step))
+            .is_some_and(|step| self.spec.is_look_step(step))
     }
 
     #[must_use]
@@ -378,8 +382,8 @@ impl Rollout {
                 weights: own.clone(),
                 ..Step::default()
             });
-            // While only copies are sent, no segment has users on the new version either.
-            let own = own.as_ref().filter(|_| !self.spec.is_shadow_step(wanted));
+            // While it only looks, no segment has users on the new version either.
+            let own = own.as_ref().filter(|_| !self.spec.is_look_step(wanted));
             let from = self.allocation_of(&segment.name);
             segments.push((segment.name.clone(), moved(from, own.unwrap_or(wanted))?));
         }

@@ -3,6 +3,15 @@
 //! Defaults are chosen so that a spec with nothing but two arms does the right
 //! thing; their sources are in the documentation of the statistics.
 
+mod answers;
+mod guardrails;
+
+pub use answers::{BodyProtocol, JsonPointers, Pairing, Privacy, Serves};
+pub use guardrails::{
+    AgreementGuardrail, AnswerTolerance, DifferenceGuardrail, DriftGuardrail, ErrorGuardrail,
+    Guardrails, LatencyGuardrail, OutcomeGuardrail, PairGuardrail,
+};
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serinus_core::plan::wire::{
@@ -15,6 +24,11 @@ pub struct RolloutSpec {
     pub id: String,
     #[serde(rename = "match")]
     pub matches: Match,
+    /// The one place on a request's way where it is decided and counted, by the name that
+    /// the filters there have as `enforcement_point`, such as `gateway`. Needed where a
+    /// request passes filters at several hops; without it each of them would count it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enforced_at: Option<String>,
     /// Where a user's key is, the first that is present; or `["each_request"]` where
     /// nobody has one. Then each request's arm is drawn, nobody keeps a version, and
     /// requests are counted where users are otherwise. A rollback stays exact, whoever
@@ -59,6 +73,15 @@ pub struct RolloutSpec {
     pub overrides: Option<Overrides>,
     #[serde(default = "default_sampling")]
     pub sampling: Option<Sampling>,
+    /// How sampled bodies are read.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub protocol: BodyProtocol,
+    /// What may be kept of sampled bodies.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub privacy: Privacy,
+    /// Sampled requests are sent to the other arm as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pairing: Option<Pairing>,
     /// Arms may be served by one Envoy cluster, which tells them apart by itself (by
     /// subsets, say). Otherwise that means that an arm has no route.
     #[serde(default)]
@@ -132,6 +155,9 @@ pub struct Arm {
     /// Path of the model's description, below the judge's models folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// Where its server uses other names than the model's description.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub serves: Serves,
     /// A URL of the version that answers 2xx when it can serve, such as
     /// `http://fraud-v2:8080/v2/health/ready`: no step begins before it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -153,7 +179,8 @@ pub struct Segment {
 }
 
 /// Percent of users for each arm but the baseline, which has the rest. Where the
-/// rollout has a shadow, a step may give nobody anything: only copies are sent then.
+/// rollout has a shadow, or every arm a model, a step may give nobody anything: it only
+/// looks then, at copies or at what the models answer to sampled inputs.
 #[derive(Debug, Clone, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Step {
     #[serde(default)]
@@ -233,71 +260,6 @@ pub enum AtDeadline {
     Proceed,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
-pub struct Guardrails {
-    #[serde(default)]
-    pub errors: ErrorGuardrail,
-    #[serde(default)]
-    pub latency: LatencyGuardrail,
-    /// Judged for arms that name a model.
-    #[serde(default)]
-    pub agreement: AgreementGuardrail,
-}
-
-#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
-pub struct ErrorGuardrail {
-    /// Rolled back only when surely worse than this times control's rate.
-    #[serde(default = "default_tolerated_ratio")]
-    pub tolerated_ratio: f64,
-    /// ... and by this much at least, as a difference of rates.
-    #[serde(default = "default_floor")]
-    pub floor: f64,
-    /// Promoted when surely below this times control's rate,
-    #[serde(default = "default_margin_ratio")]
-    pub margin_ratio: f64,
-    /// or surely below this rate.
-    #[serde(default = "percent")]
-    pub margin_absolute: f64,
-}
-
-#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
-pub struct LatencyGuardrail {
-    #[serde(default = "default_tolerated_ratio")]
-    pub tolerated_ratio: f64,
-    #[serde(default = "default_floor")]
-    pub floor: f64,
-    /// Rolled back only when surely slower by more than this: 0.1 is a tenth.
-    #[serde(default = "default_tolerated_slowdown")]
-    pub tolerated_slowdown: f64,
-    /// Promoted when p50 and p95 are each surely slower by less than this: 0.25
-    /// is a quarter.
-    #[serde(default = "default_slowdown")]
-    pub slowdown: f64,
-}
-
-#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
-pub struct AgreementGuardrail {
-    #[serde(default = "default_tolerated_ratio")]
-    pub tolerated_ratio: f64,
-    #[serde(default = "default_floor")]
-    pub floor: f64,
-    /// Promoted when surely fewer users than this share get an answer that the
-    /// arm's own model file does not give.
-    #[serde(default = "percent")]
-    pub margin_absolute: f64,
-    #[serde(default)]
-    pub tolerance: AnswerTolerance,
-}
-
-/// `|served - expected| <= absolute + relative * |expected|` for each number.
-#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
-pub struct AnswerTolerance {
-    #[serde(default = "thousandth")]
-    pub absolute: f64,
-    #[serde(default = "thousandth")]
-    pub relative: f64,
-}
-
 #[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Alpha {
     /// The chance that a rollout whose arm is within tolerance is ever rolled back.
@@ -375,10 +337,18 @@ impl RolloutSpec {
         self.compare_to.as_deref().unwrap_or(self.baseline())
     }
 
-    /// Whether requests are copied before anybody gets the new version.
+    /// Whether nobody gets the new version yet: requests are copied to the shadow, or the
+    /// versions' model files are compared on sampled inputs.
     #[must_use]
-    pub fn is_shadow_step(&self, step: &Step) -> bool {
-        self.shadow.is_some() && step.weights.values().all(|&percent| percent == 0.0)
+    pub fn is_look_step(&self, step: &Step) -> bool {
+        let looks = self.shadow.is_some() || self.compares_models();
+        looks && step.weights.values().all(|&percent| percent == 0.0)
+    }
+
+    /// Whether sampled inputs are answered by each version's model file.
+    #[must_use]
+    pub fn compares_models(&self) -> bool {
+        self.sampling.is_some() && self.arms.iter().all(|arm| arm.model.is_some())
     }
 
     /// Whether each request is a unit of its own.
@@ -420,7 +390,7 @@ default_from_fields! {
     OnStale { after_seconds: thirty(), then: AtStale::Hold }
     Deadline { seconds: day(), then: AtDeadline::Pause }
     Alpha { rollback: percent(), promotion: twentieth() }
-    AnswerTolerance { absolute: thousandth(), relative: thousandth() }
+    AnswerTolerance { absolute: thousandth(), relative: thousandth(), cosine: None }
     ErrorGuardrail {
         tolerated_ratio: default_tolerated_ratio(), floor: default_floor(),
         margin_ratio: default_margin_ratio(), margin_absolute: percent()
@@ -435,6 +405,9 @@ default_from_fields! {
     }
 }
 
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
 fn thirty() -> f64 {
     30.0
 }

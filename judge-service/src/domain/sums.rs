@@ -1,6 +1,9 @@
 //! Everything counted in one epoch and segment of a rollout.
 
+mod answers;
 mod stored;
+
+pub use answers::{Answers, OTHER, Pairs, Values};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -41,6 +44,8 @@ pub struct ArmSums {
     #[serde(default)]
     pub clusters: BTreeSet<String>,
     pub firsts: Firsts,
+    #[serde(default, skip_serializing_if = "Answers::is_empty")]
+    pub answers: Answers,
 }
 
 /// Users counted once. Keys of the maps are the epoch in which the user had the
@@ -116,6 +121,7 @@ impl Default for ArmSums {
                 slow: vec![BTreeMap::new(); MAX_EDGES],
                 ..Firsts::default()
             },
+            answers: Answers::default(),
         }
     }
 }
@@ -206,6 +212,24 @@ pub(crate) mod tests {
         firsts.mismatches = BTreeMap::from([(2, 9)]);
         firsts.outcomes = BTreeMap::from([(0, Outcomes { users: 10, bad: 1 })]);
         firsts.samples = BTreeMap::from([(3, Outcomes { users: 11, bad: 0 })]);
+        arm.answers = Answers {
+            labels: BTreeMap::from([(OTHER, 1), (-1, 2), (7, 3)]),
+            scores: BTreeMap::from([(i64::MAX, 4), (-9, 5)]),
+            differences: Outcomes { users: 12, bad: 6 },
+            pairs: Pairs {
+                users: 13,
+                differing: 4,
+                only_arm_wrong: 3,
+                only_control_wrong: 2,
+            },
+            told: BTreeMap::from([(1, Outcomes { users: 14, bad: 7 })]),
+            wrong: BTreeMap::from([(1, 8)]),
+            values: Values {
+                users: 2,
+                sum: -0.1,
+                sum_of_squares: 1e300,
+            },
+        };
         sums
     }
 }

@@ -76,7 +76,7 @@ impl Rollout {
             return Ok(());
         };
         let tried = self.on_trial().any(|arm| gives_users(wanted, arm));
-        if tried || self.spec.is_shadow_step(wanted) {
+        if tried || self.spec.is_look_step(wanted) {
             return Ok(());
         }
         let dropped: Vec<&str> = self.dropped.keys().map(String::as_str).collect();

@@ -19,6 +19,12 @@ pub struct UnitRecord {
     pub sampled: u32,
     pub mismatched: u32,
     pub slow: [u32; MAX_EDGES],
+    /// A request was answered by both arms.
+    pub paired: u32,
+    /// An outcome was told, and one that says that the answer was wrong.
+    pub told: u32,
+    pub wrong: u32,
+    pub valued: u32,
 }
 
 /// Marks an event in `epoch`: the epoch it was last seen in, if this is the first

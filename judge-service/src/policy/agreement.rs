@@ -116,7 +116,7 @@ fn samples(comparison: &Comparison<'_>, arm: usize) -> Outcomes {
 
 /// A confidence sequence for the arm's own rate: the rates that the two bounded
 /// e-processes cannot exclude, each at half of alpha.
-fn interval(outcomes: Outcomes) -> (Option<f64>, Option<f64>) {
+pub fn interval(outcomes: Outcomes) -> (Option<f64>, Option<f64>) {
     let Outcomes { users, bad } = outcomes;
     if users == 0 {
         return (None, None);

@@ -2,9 +2,11 @@
 
 use super::removal::{self, Removal};
 use super::view::{Comparison, View};
-use super::{SRM_ALPHA, agreement, errors, lacking, latency, watch};
+use super::{
+    SRM_ALPHA, agreement, difference, drift, errors, lacking, latency, outcomes, pairs, watch,
+};
 use crate::domain::spec::AtDeadline;
-use crate::domain::{Action, Bundle, MetricEvidence, Phase, Rollout, SrmEvidence, Verdict};
+use crate::domain::{Action, Bundle, Metric, MetricEvidence, Phase, Rollout, SrmEvidence, Verdict};
 use serinus_stats::{restart, srm};
 
 /// What is decided, and why: sentences for people, the decisive one first.
@@ -47,12 +49,12 @@ pub fn judge(bundle: &Bundle) -> Verdict {
     let arms = rollout.spec.treatments().count() as f64;
     let mut metrics: Vec<MetricEvidence> = comparisons
         .iter()
-        .flat_map(|comparison| guardrails(comparison, whole / arms))
+        .flat_map(|comparison| guardrails(bundle, comparison, whole / arms))
         .collect();
     for segment in &segments {
         let part = (1.0 - whole) / segments.len() as f64 / arms;
         let alone = comparisons.iter().map(|whole| whole.in_segment(segment));
-        metrics.extend(alone.flat_map(|comparison| harm_in_segment(&comparison, part)));
+        metrics.extend(alone.flat_map(|comparison| harm_in_segment(bundle, &comparison, part)));
     }
     let srm = sample_ratio(bundle);
     let decided = decide(bundle, &comparisons, &metrics, &srm);
@@ -68,32 +70,48 @@ pub fn judge(bundle: &Bundle) -> Verdict {
 
 /// The guardrails of one arm, which share `part` of the rollout's alpha; nothing is
 /// spent on looks.
-fn guardrails(comparison: &Comparison<'_>, part: f64) -> Vec<MetricEvidence> {
+fn guardrails(bundle: &Bundle, comparison: &Comparison<'_>, part: f64) -> Vec<MetricEvidence> {
     let promotion = comparison.rollout.spec.alpha.promotion;
-    let mut metrics = rolling_back(comparison, part);
+    let mut metrics = rolling_back(bundle, comparison, part);
     metrics.extend(latency::promotion(comparison, promotion));
     metrics
 }
 
 /// The guardrails that can roll back; an equal share of alpha for each.
-fn rolling_back(comparison: &Comparison<'_>, part: f64) -> Vec<MetricEvidence> {
-    let alpha = &comparison.rollout.spec.alpha;
-    let judged = if agreement::is_judged(comparison) {
-        3.0
-    } else {
-        2.0
-    };
+fn rolling_back(bundle: &Bundle, comparison: &Comparison<'_>, part: f64) -> Vec<MetricEvidence> {
+    let spec = &comparison.rollout.spec;
+    let alpha = &spec.alpha;
+    // By what the spec says and not by what was seen, or looking would cost.
+    let judged = [
+        true,
+        true,
+        agreement::is_judged(comparison),
+        spec.guardrails.difference.is_some(),
+        spec.guardrails.drift.is_some(),
+        spec.guardrails.outcomes.is_some(),
+        spec.guardrails.pairs.is_some(),
+    ];
+    let judged = judged.into_iter().filter(|&judged| judged).count() as f64;
     let rollback = alpha.rollback * part / judged;
     let mut metrics = vec![errors::evidence(comparison, rollback, alpha.promotion)];
     metrics.extend(latency::tail(comparison, rollback));
     metrics.extend(agreement::evidence(comparison, rollback, alpha.promotion));
+    metrics.extend(difference::evidence(
+        bundle,
+        comparison,
+        rollback,
+        alpha.promotion,
+    ));
+    metrics.extend(drift::evidence(comparison, rollback));
+    metrics.extend(outcomes::evidence(comparison, rollback));
+    metrics.extend(pairs::evidence(bundle, comparison, rollback));
     metrics
 }
 
 /// A segment has a voice against the arm and none for it: it would seldom have
 /// enough events to promote.
-fn harm_in_segment(comparison: &Comparison<'_>, part: f64) -> Vec<MetricEvidence> {
-    let mut metrics = rolling_back(comparison, part);
+fn harm_in_segment(bundle: &Bundle, comparison: &Comparison<'_>, part: f64) -> Vec<MetricEvidence> {
+    let mut metrics = rolling_back(bundle, comparison, part);
     for metric in &mut metrics {
         metric.within_margin = None;
         if let Some(segment) = comparison.segment {
@@ -167,8 +185,18 @@ fn decide(
         .iter()
         .filter(|metric| metric.within_margin.is_some())
         .map(|metric| metric.words.clone());
-    let passed: Vec<String> = if rollout.is_in_shadow() {
-        vec!["copies were sent for as long as was asked; nobody saw their answers".to_owned()]
+    let passed: Vec<String> = if rollout.is_only_looking() {
+        let looked = if rollout.spec.shadow.is_some() {
+            "copies were sent for as long as was asked; nobody saw their answers"
+        } else {
+            "the models were compared for as long as was asked; nobody had the new version"
+        };
+        let found = metrics
+            .iter()
+            .filter(|metric| metric.metric == Metric::Difference && metric.segment.is_none());
+        core::iter::once(looked.to_owned())
+            .chain(found.map(|metric| metric.words.clone()))
+            .collect()
     } else {
         passed.collect()
     };

@@ -5,11 +5,16 @@ use crate::domain::sums::ArmSums;
 use serinus_stats::ratio::LabelCounts;
 use std::collections::BTreeMap;
 
+/// Events that are not slow answers.
+const BEFORE_SLOW: usize = 3;
+
 /// What a user may have a first one of.
 #[derive(Clone, Copy)]
 pub enum Event {
     Error,
     Mismatch,
+    /// An answer that turned out to be wrong.
+    Wrong,
     /// An answer above the latency edge of this index.
     Slow(usize),
 }
@@ -95,7 +100,8 @@ impl Event {
         match self {
             Self::Error => 0,
             Self::Mismatch => 1,
-            Self::Slow(edge) => 2 + edge,
+            Self::Wrong => 2,
+            Self::Slow(edge) => BEFORE_SLOW + edge,
         }
     }
 
@@ -104,6 +110,7 @@ impl Event {
         match self {
             Self::Error => Some(&sums.firsts.errors),
             Self::Mismatch => Some(&sums.firsts.mismatches),
+            Self::Wrong => Some(&sums.answers.wrong),
             Self::Slow(edge) => sums.firsts.slow.get(edge),
         }
     }
@@ -117,7 +124,7 @@ fn events_of<'a>(counted: &Counted<'a>, of_control: bool) -> impl Iterator<Item 
         true => edges.control,
         false => edges.arm,
     });
-    [Event::Error, Event::Mismatch]
+    [Event::Error, Event::Mismatch, Event::Wrong]
         .into_iter()
         .chain(slow.map(Event::Slow))
 }
@@ -129,7 +136,7 @@ impl Since {
     pub fn new(counted: &[Counted<'_>], compared: &[bool], control: usize, epochs: &[u64]) -> Self {
         let thresholds = counted.iter().flat_map(|own| &own.epoch.thresholds);
         let edges = thresholds.map(|known| known.edges_us.len()).max();
-        let events = 2 + edges.unwrap_or_default();
+        let events = BEFORE_SLOW + edges.unwrap_or_default();
         let mut since = Self {
             arms: compared.len(),
             events,

@@ -18,8 +18,13 @@ pub fn lacking(
     let mut lacking = not_ready(bundle);
     lacking.extend(too_soon(bundle));
     lacking.extend(unheard(bundle));
-    if bundle.rollout.is_in_shadow() {
+    if bundle.rollout.is_only_looking() {
         lacking.extend(too_few_copies(bundle));
+        lacking.extend(too_few_inputs(bundle));
+        let open = metrics.iter().filter(|metric| {
+            metric.metric == Metric::Difference && metric.within_margin == Some(false)
+        });
+        lacking.extend(open.map(|metric| metric.words.clone()));
         return lacking;
     }
     if srm.alarm {
@@ -106,18 +111,33 @@ fn unheard(bundle: &Bundle) -> Vec<String> {
 
 fn too_few_copies(bundle: &Bundle) -> Option<String> {
     let spec = &bundle.rollout.spec;
-    let epochs: Vec<u64> = bundle.rollout.step_epochs().map(|own| own.epoch).collect();
-    let sums = bundle
-        .sums
-        .iter()
-        .filter(|sums| epochs.contains(&sums.epoch));
-    let arms = sums.flat_map(|sums| &sums.arms);
-    let decided: u64 = arms.map(ArmSums::decided).sum();
-    let share = spec.shadow.as_ref().map_or(0.0, |shadow| shadow.share);
-    let copied = (decided as f64 * share) as u64;
+    let shadow = spec.shadow.as_ref()?;
+    let decided: u64 = arms_of_step(bundle).map(ArmSums::decided).sum();
+    let copied = (decided as f64 * shadow.share) as u64;
     let wanted = spec.minimum.exposures;
     (copied < wanted)
         .then(|| format!("about {copied} of at least {wanted} requests were copied to the shadow"))
+}
+
+/// Where no copies are sent, the models are compared on sampled inputs.
+fn too_few_inputs(bundle: &Bundle) -> Option<String> {
+    let spec = &bundle.rollout.spec;
+    if spec.shadow.is_some() {
+        return None;
+    }
+    let compared = arms_of_step(bundle).map(|arm| arm.answers.differences.users);
+    let compared = compared.max().unwrap_or_default();
+    let wanted = spec.minimum.exposures;
+    (compared < wanted).then(|| {
+        format!("{compared} of at least {wanted} sampled users' inputs were answered by the models")
+    })
+}
+
+fn arms_of_step(bundle: &Bundle) -> impl Iterator<Item = &ArmSums> {
+    let epochs: Vec<u64> = bundle.rollout.step_epochs().map(|own| own.epoch).collect();
+    let sums = bundle.sums.iter();
+    sums.filter(move |sums| epochs.contains(&sums.epoch))
+        .flat_map(|sums| &sums.arms)
 }
 
 /// An arm that Envoy serves by the default route looks just like control, because it is.

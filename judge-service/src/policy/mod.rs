@@ -7,12 +7,17 @@
 //! when each guardrail surely lies within its margin.
 
 mod agreement;
+mod difference;
+mod drift;
 mod errors;
 mod harm;
+mod informing;
 mod judge;
 mod labels;
 mod lacking;
 mod latency;
+mod outcomes;
+mod pairs;
 mod removal;
 mod strata;
 #[cfg(test)]

@@ -134,8 +134,10 @@ impl Service {
         };
         let verdict = policy::judge(&bundle);
         let rollout = &entry.rollout;
-        self.live()
-            .evaluated(id, &verdict, rollout.step, rollout.phase, traffic(entry));
+        let mut live = self.live();
+        live.evaluated(id, &verdict, rollout.step, rollout.phase, traffic(entry));
+        live.expire(id, now, rollout.spec.privacy.keep_ms());
+        drop(live);
         if verdict.action == Action::Hold {
             looks.insert(id.to_owned(), Evidence { bundle, verdict });
             return Found::Nothing;

@@ -1,6 +1,6 @@
 //! What people do to rollouts.
 
-use super::models::LoadedModels;
+use super::models::Kit;
 use super::status::Status;
 use super::{Asked, Service};
 use crate::books::{Books, Made};
@@ -54,7 +54,7 @@ pub struct Draft {
 struct Begun {
     rollout: Rollout,
     identity_key: String,
-    models: LoadedModels,
+    models: Kit,
     /// The rollout whose place it takes.
     replaced: Option<String>,
 }
@@ -132,7 +132,7 @@ impl Service {
             0,
             match (waits, first.as_slice()) {
                 (true, _) => "created; waits until every arm is ready".to_owned(),
-                (false, []) => "created; only copies are sent at first".to_owned(),
+                (false, []) => "created; nobody has the new version at first".to_owned(),
                 (false, first) => format!("created; first step: {}", first.join(", ")),
             },
         );
@@ -239,10 +239,18 @@ impl Service {
             (Deed::Resume, Phase::Paused) => rollout.set_phase(Phase::Running, now),
             (Deed::Abort, phase) if !phase.is_over() => rollout.take_back(Phase::Aborted, now),
             (Deed::Finish, Phase::Promoted) => rollout.finish(now)?,
+            (Deed::StopSampling | Deed::StartSampling, phase) if !phase.is_over() => {
+                rollout.sampling_off = deed == Deed::StopSampling;
+                if rollout.sampling_off {
+                    self.live().forget_bodies(id);
+                }
+            }
             (Deed::Finish, _) => return Err(conflict("promoted")),
             (Deed::Pause, _) => return Err(conflict("running")),
             (Deed::Resume, _) => return Err(conflict("paused")),
-            (Deed::Abort, _) => return Err(conflict("waiting, running, paused or promoted")),
+            (Deed::Abort | Deed::StopSampling | Deed::StartSampling, _) => {
+                return Err(conflict("waiting, running, paused or promoted"));
+            }
             _ => return Err(conflict("waiting, running or paused")),
         }
         asked.remember(entry);

@@ -1,10 +1,10 @@
 //! Reports and comparisons on their way into the books: taken in order, written
 //! together, acknowledged only when they are on disk.
 
+use super::answers::Found;
 use super::{Place, Service};
 use crate::books::{Books, Counted, Refusal};
 use crate::domain::{Millis, report};
-use serinus_core::identity::UnitHash;
 use serinus_core::json::FieldError;
 use serinus_core::plan::Revision;
 use std::sync::{Arc, LazyLock};
@@ -27,17 +27,7 @@ pub(super) enum Ingest {
         place: Place,
         done: oneshot::Sender<Result<Counted, IngestError>>,
     },
-    Comparison(Comparison),
-}
-
-/// What inference found about one sample.
-pub(super) struct Comparison {
-    pub rollout: String,
-    pub epoch: u64,
-    pub segment: Option<String>,
-    pub arm: String,
-    pub unit: UnitHash,
-    pub agrees: bool,
+    Found(Found),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -158,12 +148,10 @@ impl Service {
                 });
                 answers_still
             }
-            Ingest::Comparison(found) => {
-                if let Some(entry) = books.entry_mut(&found.rollout)
-                    && let Some(arm) = entry.rollout.arm_index(&found.arm)
-                {
-                    let segment = found.segment.as_deref();
-                    entry.compared(found.epoch, segment, arm, found.unit, found.agrees);
+            Ingest::Found(found) => {
+                if let Some(entry) = books.entry_mut(&found.rollout) {
+                    found.count(entry);
+                    self.live().counters.sample_took(found.arrived.elapsed());
                 }
                 true
             }

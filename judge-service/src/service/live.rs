@@ -1,12 +1,16 @@
 //! What is shown while the judge runs and need not survive it: the last
 //! evaluations, series for plots, disagreements, counters.
 
+use super::answers::shown::Answers;
+use super::models::Kit;
 use super::{IngestError, incident};
 use crate::books::{Counted, Refusal};
 use crate::domain::{Metric, Millis, Phase, Verdict};
 use schemars::JsonSchema;
 use serde::Serialize;
+use serinus_core::histogram;
 use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
 
 /// Points of a series: at one a second, half an hour.
 const POINTS: usize = 1_800;
@@ -26,6 +30,7 @@ struct LiveRollout {
     evaluation: Option<Verdict>,
     series: VecDeque<Point>,
     examples: VecDeque<Example>,
+    answers: Answers,
 }
 
 /// Since the judge started.
@@ -44,6 +49,12 @@ pub struct Counters {
     pub samples_compared: u64,
     pub samples_unreadable: u64,
     pub samples_shed: u64,
+    /// From a sample's arrival to its place in the statistics, in microseconds.
+    pub sample_p50_us: Option<u64>,
+    pub sample_p99_us: Option<u64>,
+    /// Samples by how long that took.
+    #[serde(skip)]
+    pub(super) sample_times: Vec<u64>,
     /// Filter configurations that went out by ECDS, and what proxies said of them.
     pub ecds_sent: u64,
     pub ecds_accepted: u64,
@@ -151,17 +162,48 @@ impl Live {
             .unwrap_or_default()
     }
 
-    pub fn example(&mut self, rollout: &str, mut example: Example) {
-        example.input.truncate(EXAMPLE_NUMBERS);
-        let examples = &mut self
-            .rollouts
-            .entry(rollout.to_owned())
-            .or_default()
-            .examples;
-        if examples.len() >= EXAMPLES {
-            examples.pop_back();
+    /// Keeps an example, as far and as long as the rollout lets be kept.
+    pub fn example(&mut self, rollout: &str, mut example: Example, kit: &Kit) {
+        if kit.keep_bytes == 0 {
+            return;
         }
+        example.input.truncate(EXAMPLE_NUMBERS);
+        let live = self.rollouts.entry(rollout.to_owned()).or_default();
+        let now = example.at_ms;
+        let examples = &mut live.examples;
         examples.push_front(example);
+        examples.truncate(EXAMPLES);
+        let mut left = kit.keep_bytes;
+        let kept = examples.iter().take_while(|example| {
+            let bytes = size_of::<Example>() + size_of_val(example.input.as_slice());
+            let fits = left >= bytes as u64;
+            left = left.saturating_sub(bytes as u64);
+            fits && now.saturating_sub(example.at_ms) <= kit.keep_ms
+        });
+        let kept = kept.count();
+        examples.truncate(kept);
+    }
+
+    /// What is shown of a rollout's samples.
+    pub fn answers(&mut self, rollout: &str) -> &mut Answers {
+        &mut self.rollouts.entry(rollout.to_owned()).or_default().answers
+    }
+
+    /// Takes out of the examples what is older than may be kept.
+    pub fn expire(&mut self, rollout: &str, now: Millis, keep_ms: Millis) {
+        if let Some(live) = self.rollouts.get_mut(rollout) {
+            live.examples
+                .retain(|example| now.saturating_sub(example.at_ms) <= keep_ms);
+            live.answers.expire(now, keep_ms);
+        }
+    }
+
+    /// Takes out all that is of a request.
+    pub fn forget_bodies(&mut self, rollout: &str) {
+        if let Some(live) = self.rollouts.get_mut(rollout) {
+            live.examples.clear();
+            live.answers.forget_bodies();
+        }
     }
 
     /// Newest first.
@@ -178,6 +220,22 @@ impl Live {
 }
 
 impl Counters {
+    pub(super) fn sample_took(&mut self, time: Duration) {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.sample_times.resize(histogram::BUCKETS, 0);
+        if let Some(count) = self.sample_times.get_mut(histogram::bucket_of(micros)) {
+            *count += 1;
+        }
+    }
+
+    /// As it is shown.
+    #[must_use]
+    pub(super) fn with_quantiles(mut self) -> Self {
+        self.sample_p50_us = histogram::quantile(&self.sample_times, 0.5);
+        self.sample_p99_us = histogram::quantile(&self.sample_times, 0.99);
+        self
+    }
+
     pub(super) fn counted(&mut self, result: &Result<Counted, IngestError>) {
         match result {
             Ok(counted) if counted.duplicate => self.reports_duplicate += 1,

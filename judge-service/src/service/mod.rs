@@ -1,10 +1,12 @@
 //! Joins books, store, policy, inference and delivery. Knows no HTTP.
 
+mod answers;
 mod asked;
 mod control;
 mod deeds;
 mod delivery;
 mod dropping;
+mod feedback;
 mod heard;
 mod incident;
 mod ingest;
@@ -16,20 +18,21 @@ mod notices;
 mod pace;
 mod proxies;
 mod readiness;
-mod reference;
 mod room;
 mod scale_down;
 pub mod status;
 mod watching;
 
+pub use answers::status::AnswersStatus;
+pub use answers::{SampleRefusal, Taken};
 pub use asked::Asked;
 pub use deeds::{DeedError, Draft};
 pub use delivery::{Delivery, Published, WorkerState};
+pub use feedback::{Feedback, FeedbackProblem, Received};
 pub use heard::{Heard, Poll};
 pub use ingest::{IngestError, wall_clock};
 pub use live::{Counters, Example, Point};
-pub use proxies::{Proxies, ProxyState};
-pub use reference::{SampleRefusal, Taken};
+pub use proxies::{OBJECT, Proxies, ProxyState};
 pub use room::Place;
 pub use watching::{Picture, Seen, Watcher};
 
@@ -80,7 +83,9 @@ pub struct Service {
     /// Of reports the room bounds how many wait.
     ingest: mpsc::UnboundedSender<Ingest>,
     room: Room,
-    samples: std::sync::mpsc::SyncSender<reference::Work>,
+    samples: answers::Queue,
+    sender: answers::pairing::Sender,
+    feedback_ids: Mutex<feedback::Ids>,
     readiness: Readiness,
     watching: Watching,
     measures: Measures,
@@ -130,7 +135,7 @@ impl Service {
         let models = Models::new(settings.models.clone());
         models.load_all(books.entries().iter().map(|entry| &entry.rollout));
         let (ingest, reports) = mpsc::unbounded_channel();
-        let (samples, work) = reference::queue();
+        let (samples, work) = answers::queue();
         let service = Arc::new(Self {
             pace: Pace::new(settings.terms.report_interval_ms),
             settings,
@@ -145,6 +150,8 @@ impl Service {
             ingest,
             room: Room::new(),
             samples,
+            sender: answers::pairing::Sender::new(),
+            feedback_ids: Mutex::default(),
             readiness: Readiness::new(),
             watching: Watching::new(),
             measures: Measures::default(),
@@ -161,7 +168,7 @@ impl Service {
             let letters = Arc::clone(&service).read_letters(Arc::clone(shared));
             service.runs("reading of letters", letters);
         }
-        reference::spawn(&service, work);
+        answers::spawn(&service, work);
         Ok(service)
     }
 

@@ -1,8 +1,14 @@
-//! The model artefacts of running rollouts.
+//! The model artefacts of running rollouts, and how their servers' bodies are read.
 
-use crate::domain::spec::RolloutSpec;
-use crate::domain::{Phase, Rollout};
-use crate::inference::{self, Model};
+use super::answers::pairing::Again;
+use super::answers::redaction::Redaction;
+use crate::domain::spec::{AnswerTolerance, BodyProtocol, Privacy, RolloutSpec, Serves};
+use crate::domain::{Millis, Phase, Rollout};
+use crate::inference::{
+    self, Instances, Model, OpenInference, PlainJson, Pointers, Protocol, Renamed, Tensors,
+    Tolerance,
+};
+use serinus_core::identity::UnitHash;
 use serinus_core::json::FieldError;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Component, Path, PathBuf};
@@ -10,22 +16,67 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 pub struct Models {
     folder: PathBuf,
-    /// By (rollout, arm).
-    loaded: RwLock<HashMap<(String, String), Arc<dyn Model>>>,
+    /// By rollout.
+    loaded: RwLock<HashMap<String, Arc<Kit>>>,
 }
 
-/// Models by arm.
-pub struct LoadedModels(Vec<(String, Arc<dyn Model>)>);
+/// What a rollout's samples are read and compared with.
+pub struct Kit {
+    /// In the order of the spec's arms; `None` for one that names no model.
+    pub arms: Vec<Option<Reader>>,
+    pub names: Vec<String>,
+    pub control: usize,
+    /// Of a served answer from the model's.
+    pub tolerance: Tolerance,
+    /// Of one model's values from the other's.
+    pub difference: Tolerance,
+    pub redaction: Redaction,
+    pub keep_ms: Millis,
+    pub keep_bytes: u64,
+    pub again: Option<Again>,
+}
 
-impl LoadedModels {
+/// One arm's model, and its server's way to say inputs and answers.
+pub struct Reader {
+    pub model: Arc<dyn Model>,
+    pub protocol: Box<dyn Protocol>,
+}
+
+// === impl Kit ===
+
+impl Kit {
     #[must_use]
     pub fn digests(&self) -> BTreeMap<String, String> {
-        let models = self.0.iter();
-        models
-            .map(|(arm, model)| (arm.clone(), model.digest().to_owned()))
-            .collect()
+        let arms = self.names.iter().zip(&self.arms);
+        arms.filter_map(|(name, arm)| {
+            let digest = arm.as_ref()?.model.digest();
+            Some((name.clone(), digest.to_owned()))
+        })
+        .collect()
+    }
+
+    /// The arm with which a request of this one is paired: control, or one of the others
+    /// that the unit chooses.
+    #[must_use]
+    pub fn other_than(&self, arm: usize, unit: UnitHash) -> Option<usize> {
+        if arm != self.control {
+            return Some(self.control);
+        }
+        let others: Vec<usize> = (0..self.arms.len())
+            .filter(|&other| other != self.control && self.arm(other).is_some())
+            .collect();
+        // The remainder is less than the number of arms.
+        let chosen = unit.checked_rem(others.len() as u64)? as usize;
+        others.get(chosen).copied()
+    }
+
+    #[must_use]
+    pub fn arm(&self, index: usize) -> Option<&Reader> {
+        self.arms.get(index)?.as_ref()
     }
 }
+
+// === impl Models ===
 
 impl Models {
     #[must_use]
@@ -39,35 +90,104 @@ impl Models {
     /// Loads the models that a spec names; nothing is kept yet.
     ///
     /// # Errors
-    /// The first that does not load, with its field.
-    pub fn load(&self, spec: &RolloutSpec) -> Result<LoadedModels, FieldError> {
-        let mut models = Vec::new();
-        for (index, arm) in spec.arms.iter().enumerate() {
-            let Some(path) = &arm.model else { continue };
-            let field = || format!("arms[{index}].model");
-            let path = self.below_folder(path).ok_or_else(|| {
-                FieldError::new(
-                    field(),
-                    format!("`{path}` is no plain path below the judge's models folder"),
-                )
-            })?;
-            let model = inference::load(&path)
-                .map_err(|error| FieldError::new(field(), error.to_string()))?;
-            models.push((arm.name.clone(), model));
+    /// The first that does not load, or whose bodies could not be read, with its field.
+    pub fn load(&self, spec: &RolloutSpec) -> Result<Kit, FieldError> {
+        let guardrails = &spec.guardrails;
+        let Privacy {
+            redact, keep_bytes, ..
+        } = &spec.privacy;
+        let arms = spec.arms.iter().enumerate().map(|(index, arm)| {
+            let Some(path) = &arm.model else {
+                return Ok(None);
+            };
+            self.reader(path, &arm.serves, &spec.protocol)
+                .map(Some)
+                .map_err(|(field, problem)| {
+                    // Pointers are one rollout's, and belong to each of its models.
+                    let field = match field.strip_prefix("protocol") {
+                        Some(_) => field,
+                        None => format!("arms[{index}].{field}"),
+                    };
+                    FieldError::new(field, problem)
+                })
+        });
+        let names: Vec<String> = spec.arms.iter().map(|arm| arm.name.clone()).collect();
+        Ok(Kit {
+            arms: arms.collect::<Result<_, _>>()?,
+            control: spec
+                .arms
+                .iter()
+                .position(|arm| arm.name == spec.control())
+                .unwrap_or_default(),
+            tolerance: tolerance(&guardrails.agreement.tolerance),
+            difference: tolerance(
+                &guardrails
+                    .difference
+                    .as_ref()
+                    .map(|difference| difference.tolerance.clone())
+                    .unwrap_or_default(),
+            ),
+            redaction: Redaction::new(redact),
+            keep_ms: spec.privacy.keep_ms(),
+            keep_bytes: *keep_bytes,
+            again: spec
+                .pairing
+                .as_ref()
+                .map(|pairing| Again::new(pairing, &names)),
+            names,
+        })
+    }
+
+    /// The error is a field below the arm, or one of the protocol, and its problem.
+    fn reader(
+        &self,
+        path: &str,
+        serves: &Serves,
+        protocol: &BodyProtocol,
+    ) -> Result<Reader, (String, String)> {
+        let below = self.below_folder(path).ok_or_else(|| {
+            let problem = format!("`{path}` is no plain path below the judge's models folder");
+            ("model".to_owned(), problem)
+        })?;
+        let model =
+            inference::load(&below).map_err(|error| ("model".to_owned(), error.to_string()))?;
+        if let Some(unknown) = serves
+            .inputs
+            .keys()
+            .find(|name| !model.inputs().iter().any(|input| input.name == **name))
+        {
+            let known: Vec<_> = model
+                .inputs()
+                .iter()
+                .map(|input| input.name.as_str())
+                .collect();
+            let problem = format!("`{path}` has no such input, only {}", known.join(", "));
+            return Err((format!("serves.inputs.{unknown}"), problem));
         }
-        Ok(LoadedModels(models))
+        let tensors = Tensors::for_model(&*model, &renamed(serves));
+        let protocol: Box<dyn Protocol> = match protocol {
+            BodyProtocol::OpenInference => Box::new(OpenInference { tensors }),
+            BodyProtocol::KserveV1 => Box::new(Instances { tensors }),
+            BodyProtocol::Json(pointers) => {
+                let pointers = Pointers {
+                    inputs: pointers.inputs.clone(),
+                    label: pointers.label.clone(),
+                    probabilities: pointers.probabilities.clone(),
+                };
+                let json = PlainJson::new(&*model, tensors, pointers)
+                    .map_err(|error| ("protocol.json".to_owned(), error.to_string()))?;
+                Box::new(json)
+            }
+        };
+        Ok(Reader { model, protocol })
     }
 
     /// From now on a rollout's samples are compared with these.
-    pub fn keep(&self, rollout: &str, models: LoadedModels) {
-        let named = models
-            .0
-            .into_iter()
-            .map(|(arm, model)| ((rollout.to_owned(), arm), model));
+    pub fn keep(&self, rollout: &str, kit: Kit) {
         self.loaded
             .write()
             .unwrap_or_else(PoisonError::into_inner)
-            .extend(named);
+            .insert(rollout.to_owned(), Arc::new(kit));
     }
 
     /// Loads the models of rollouts that a restarted judge goes on with. One that
@@ -78,7 +198,7 @@ impl Models {
         {
             let id = &rollout.spec.id;
             match self.load(&rollout.spec) {
-                Ok(models) if models.digests() == rollout.digests => self.keep(id, models),
+                Ok(kit) if kit.digests() == rollout.digests => self.keep(id, kit),
                 Ok(_) => {
                     tracing::error!(rollout = %id, "a model file has changed since the rollout was created; its samples are not compared");
                 }
@@ -93,16 +213,15 @@ impl Models {
         self.loaded
             .write()
             .unwrap_or_else(PoisonError::into_inner)
-            .retain(|(id, _), _| id != rollout);
+            .remove(rollout);
     }
 
     #[must_use]
-    pub fn get(&self, rollout: &str, arm: &str) -> Option<Arc<dyn Model>> {
-        let key = (rollout.to_owned(), arm.to_owned());
+    pub fn get(&self, rollout: &str) -> Option<Arc<Kit>> {
         self.loaded
             .read()
             .unwrap_or_else(PoisonError::into_inner)
-            .get(&key)
+            .get(rollout)
             .cloned()
     }
 
@@ -112,5 +231,23 @@ impl Models {
             .components()
             .all(|component| matches!(component, Component::Normal(_)));
         (plain && path.components().next().is_some()).then(|| self.folder.join(path))
+    }
+}
+
+fn renamed(serves: &Serves) -> Renamed {
+    Renamed {
+        inputs: serves.inputs.clone(),
+        label: serves.label.clone(),
+        probabilities: serves.probabilities.clone(),
+        label_names: serves.label_names.clone(),
+    }
+}
+
+// The casts lose only digits that a float32 model does not have.
+fn tolerance(spec: &AnswerTolerance) -> Tolerance {
+    Tolerance {
+        absolute: spec.absolute as f32,
+        relative: spec.relative as f32,
+        cosine: spec.cosine.map(|distance| distance as f32),
     }
 }

@@ -70,9 +70,15 @@ fn too_slow(entry: &Entry, now: Millis) -> Option<String> {
         .map(|sums| sums.exposures.iter().sum::<u64>())
         .sum();
     let Some(error_rate) = error_rate(entry).filter(|_| decided > 0) else {
+        let point = rollout.spec.enforced_at.as_ref().map(|point| {
+            format!(
+                "; only filters whose `enforcement_point` is `{point}` decide them (`enforced_at`)"
+            )
+        });
         return Some(format!(
-            "no request of the rollout was answered in the {} s of this step",
-            elapsed / 1_000
+            "no request of the rollout was answered in the {} s of this step{}",
+            elapsed / 1_000,
+            point.unwrap_or_default()
         ));
     };
     // To two digits: what is shown is what is said to be measured.

@@ -11,6 +11,10 @@ use serde::{Deserialize, Serialize};
 use serinus_core::plan::Revision;
 use std::collections::HashMap;
 
+/// How the name of an object in Kubernetes begins that the plan is written into. It stands
+/// among the proxies, none of which has a space in its name.
+pub const OBJECT: &str = "WasmPlugin ";
+
 /// Proxies kept at most; the longest silent of those that are gone go first.
 const MAX_PROXIES: usize = 20_000;
 
@@ -171,6 +175,12 @@ impl Proxies {
             let why = self.refusal(node, revision)?;
             Some((node.as_str(), proxy.accepted, proxy.seen_ms, why))
         })
+    }
+
+    /// Why this plan is not in objects that it belongs into.
+    pub fn unwritten(&self, revision: Revision) -> impl Iterator<Item = &str> {
+        let refusing = self.refusing(revision);
+        refusing.filter_map(|(node, _, _, why)| node.starts_with(OBJECT).then_some(why))
     }
 
     /// By name.

@@ -132,6 +132,7 @@ impl Service {
             ecds_refused: ecds.refused,
             ..counters
         }
+        .with_quantiles()
     }
 
     pub fn malformed(&self) {
@@ -174,9 +175,15 @@ impl Service {
                 notices::lost(live.counters.reports_missing),
             )
         };
+        let unwritten: Vec<String> = {
+            let proxies = self.delivery.proxies();
+            let why = proxies.unwritten(self.delivery.revision());
+            why.map(str::to_owned).collect()
+        };
         let notices = incident
             .into_iter()
             .chain(lost)
+            .chain(unwritten)
             .filter(|_| rollout.phase.is_live())
             .chain(notices::notices(entry, &delivery, now))
             .collect();

@@ -28,8 +28,16 @@ pub struct Said {
 
 impl Desk {
     pub async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// Whose judge has more options.
+    pub async fn with(options: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut judge = Judge::new(folder.path()).unwrap();
+        for (name, value) in options {
+            judge.option(name, value);
+        }
         judge.start().await.unwrap();
         Self { folder, judge }
     }

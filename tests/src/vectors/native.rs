@@ -178,6 +178,7 @@ fn decide(plan: &CompiledPlan, case: &Case) -> Expected {
         found.map_or(&b""[..], |(_, value)| value)
     };
     let around = Around {
+        point: None,
         breakers: &Tripped(case.around.tripped.as_deref()),
         silent_us: case.around.silent_ms * 1_000,
         random: &|| Some([0xab; 16]),
@@ -205,7 +206,7 @@ fn decide(plan: &CompiledPlan, case: &Case) -> Expected {
         other => (false, other),
     };
     match outcome {
-        Outcome::Untouched => Expected::default(),
+        Outcome::Untouched | Outcome::Elsewhere => Expected::default(),
         Outcome::NeedsBody { .. } => panic!("{}: asks for a body twice", case.name),
         Outcome::Decided(decided) => expected(&decided, held),
     }

@@ -105,6 +105,7 @@ fn check(plan: &CompiledPlan, headers: &[(String, &[u8])], body: &[u8], around: 
         Some(bytes)
     };
     let context = Around {
+        point: None,
         breakers: around,
         silent_us: around.silent_us,
         random: &random,
@@ -128,10 +129,9 @@ fn check(plan: &CompiledPlan, headers: &[(String, &[u8])], body: &[u8], around: 
                 assert!(asked && *at_most <= 512 * 1024);
             }
             // Whether a rollout has a request is known before its body is.
-            (Outcome::NeedsBody { .. }, _) | (_, Outcome::Untouched) => {
-                assert_eq!(pending, Outcome::Untouched);
-            }
-            (Outcome::Untouched, _) => panic!("the body made a rollout match"),
+            (_, Outcome::Untouched | Outcome::Elsewhere) => assert_eq!(pending, outcome),
+            (Outcome::NeedsBody { .. }, _) => panic!("a rollout decides, and then none"),
+            (Outcome::Untouched | Outcome::Elsewhere, _) => panic!("the body made a rollout match"),
             (Outcome::Decided(_), Outcome::Decided(_)) => {
                 if !asked {
                     assert_eq!(pending, outcome, "the body changed what did not ask for it");

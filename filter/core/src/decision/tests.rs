@@ -20,6 +20,7 @@ fn decided(plan: &CompiledPlan, request: &Fake, tripped: Option<usize>) -> Decis
 }
 fn around<'a>(tripped: &'a Tripped, random: &'a dyn Fn() -> Option<[u8; 16]>) -> Around<'a> {
     Around {
+        point: None,
         breakers: tripped,
         silent_us: 0,
         random,
@@ -378,6 +379,45 @@ fn a_worker_that_heard_nothing_for_too_long_serves_the_baseline() {
     assert_eq!(after(1_000_000).0, 1);
     let stale = Placement::Fallback(Fallback::Stale);
     assert_eq!(after(1_000_001), (0, stale));
+}
+
+#[test]
+fn a_rollout_is_decided_at_its_enforcement_point_alone() {
+    let mut document = plan_json();
+    document["rollouts"][0]["enforced_at"] = json!("gateway");
+    let elsewhere_then_here = {
+        let mut document = document.clone();
+        let mut second = plan_json()["rollouts"][0].clone();
+        second["id"] = json!("second");
+        document["rollouts"].as_array_mut().unwrap().push(second);
+        compiled(&document).unwrap()
+    };
+    let plan = compiled(&document).unwrap();
+    let asked = |plan: &CompiledPlan, path: &str, point| {
+        let around = Around {
+            point,
+            ..around(&Tripped(None), &no_chance)
+        };
+        decide(plan, &request(path, Some("ada")), &around)
+    };
+    let decider = |outcome| match outcome {
+        Outcome::Decided(decision) => decision.rollout.id.to_string(),
+        other => format!("{other:?}"),
+    };
+    let path = "/v2/models/digits";
+    for (point, by) in [
+        (Some("gateway"), "digits"),
+        (Some("sidecar"), "Elsewhere"),
+        (None, "Elsewhere"),
+    ] {
+        assert_eq!(decider(asked(&plan, path, point)), by, "{point:?}");
+    }
+    assert_eq!(asked(&plan, "/other", None), Outcome::Untouched);
+    // What is enforced here has a request before what is enforced elsewhere.
+    for (point, by) in [(Some("gateway"), "digits"), (Some("sidecar"), "second")] {
+        let outcome = asked(&elsewhere_then_here, path, point);
+        assert_eq!(decider(outcome), by, "{point:?}");
+    }
 }
 
 #[test]

@@ -45,6 +45,8 @@ pub struct CompiledRollout {
     pub id: Rc<str>,
     pub epoch: u64,
     pub matcher: Matcher,
+    /// `None` is everywhere.
+    pub enforced_at: Option<String>,
     pub unit: Vec<Attribute>,
     /// Whether each request is a unit of its own, which is drawn.
     pub each_request: bool,
@@ -84,14 +86,21 @@ pub enum SegmentTo {
     Split(Allocation),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Sampling {
     pub share: Share,
     pub per_second: u32,
     pub max_body_bytes: usize,
+    pub headers: Rc<[String]>,
 }
 
 impl CompiledRollout {
+    /// Whether the filters of this enforcement point decide its requests.
+    #[must_use]
+    pub fn is_enforced_at(&self, point: Option<&str>) -> bool {
+        self.enforced_at.is_none() || self.enforced_at.as_deref() == point
+    }
+
     /// Whether some request may have to wait for its body.
     #[must_use]
     pub fn reads_bodies(&self) -> bool {
@@ -225,6 +234,7 @@ fn compile_rollout(rollout: &RolloutPlan) -> Result<CompiledRollout, FieldError>
         id: rollout.id.as_str().into(),
         epoch: rollout.epoch,
         matcher: routing::matcher(&rollout.matches)?,
+        enforced_at: rollout.enforced_at.clone(),
         each_request: unit.is_empty() && issue_cookie.is_none(),
         unit,
         issue_cookie,

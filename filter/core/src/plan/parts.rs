@@ -17,6 +17,7 @@ pub fn sampling(sampling: &wire::Sampling) -> Result<Sampling, FieldError> {
         share: share("sampling.share", sampling.share)?,
         per_second: sampling.per_second,
         max_body_bytes: sampling.max_body_bytes as usize,
+        headers: sampling.headers.as_slice().into(),
     })
 }
 

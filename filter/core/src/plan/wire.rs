@@ -85,6 +85,10 @@ pub struct RolloutPlan {
     pub epoch: u64,
     #[serde(rename = "match")]
     pub matches: Match,
+    /// The only enforcement point whose filters decide and count this rollout's
+    /// requests; without it all do. See `Settings::enforcement_point`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enforced_at: Option<String>,
     /// Where a unit is read from; the first source that is present wins.
     pub unit: Vec<UnitSource>,
     /// Public: with it anybody can recompute an assignment.
@@ -140,6 +144,7 @@ read_fields!(RolloutPlan {
     id,
     epoch,
     matches as "match",
+    enforced_at = None,
     unit,
     salt,
     identity_key,
@@ -454,12 +459,17 @@ pub struct Sampling {
     pub per_second: u32,
     /// A larger request or answer is not sampled.
     pub max_body_bytes: u32,
+    /// The headers that are copied with the bodies of request and answer, by their names
+    /// in lower case; `:path` and `:method` are headers too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<String>,
 }
 
 read_fields!(Sampling {
     share,
     per_second,
     max_body_bytes,
+    headers,
     ..Sampling::default()
 });
 
@@ -490,6 +500,7 @@ impl Default for Sampling {
             share: 0.1,
             per_second: 50,
             max_body_bytes: 65_536,
+            headers: Vec::new(),
         }
     }
 }

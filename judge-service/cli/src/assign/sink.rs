@@ -151,6 +151,7 @@ mod tests {
         let weighed = Assignment {
             arm: "canary",
             segment: None,
+            unit: Some(1),
             fallback: None,
             bucket: 9_213,
             slot: 27,
@@ -159,6 +160,7 @@ mod tests {
         let ruled = Assignment {
             arm: "control",
             segment: Some("gold"),
+            unit: None,
             fallback: Some(Fallback::Rule),
             bucket: 7,
             slot: 255,

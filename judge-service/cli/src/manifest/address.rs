@@ -1,5 +1,8 @@
 //! Addresses as options take them.
 
+use crate::failure::Failure;
+use crate::suggest::nearest;
+use serinus_judge::domain::RolloutSpec;
 use std::fmt;
 use std::str::FromStr;
 
@@ -15,6 +18,61 @@ pub struct Address {
 pub struct ArmAddress {
     pub arm: String,
     pub address: Address,
+}
+
+/// # Errors
+/// Addresses that are not those of the rollout's arms, one for each.
+pub fn check(spec: &RolloutSpec, addresses: &[ArmAddress]) -> Result<(), Failure> {
+    let arms = spec.arms.iter().map(|arm| arm.name.as_str());
+    for (index, given) in addresses.iter().enumerate() {
+        let before = addresses.iter().take(index);
+        if before.into_iter().any(|other| other.arm == given.arm) {
+            let problem = format!("--address: `{}` has two", given.arm);
+            return Err(Failure::Usage(problem));
+        }
+        if !arms.clone().any(|arm| arm == given.arm) {
+            let meant = nearest(&given.arm, arms.clone());
+            let meant = meant.map_or_else(
+                || {
+                    format!(
+                        "the arms are {}",
+                        arms.clone().collect::<Vec<_>>().join(", ")
+                    )
+                },
+                |meant| format!("did you mean `{meant}`?"),
+            );
+            return Err(Failure::NotFound(format!(
+                "--address: there is no arm `{}`; {meant}",
+                given.arm
+            )));
+        }
+    }
+    for arm in arms {
+        of_arm(addresses, arm)?;
+    }
+    Ok(())
+}
+
+/// # Errors
+/// An arm without one.
+pub fn of_arm<'a>(addresses: &'a [ArmAddress], arm: &str) -> Result<&'a Address, Failure> {
+    let mut found = addresses.iter().filter(|given| given.arm == arm);
+    let found = found.next().map(|given| &given.address);
+    found.ok_or_else(|| {
+        Failure::Usage(format!(
+            "--address: arm `{arm}` has none; --address {arm}=HOST:PORT says where it is served"
+        ))
+    })
+}
+
+impl Address {
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
 }
 
 impl FromStr for Address {

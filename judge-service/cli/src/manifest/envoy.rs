@@ -3,9 +3,8 @@
 #[cfg(test)]
 mod tests;
 
-use super::address::{Address, ArmAddress};
+use super::address::{self, Address, ArmAddress, of_arm};
 use crate::failure::Failure;
-use crate::suggest::nearest;
 use clap::ValueEnum;
 use serinus_core::plan::compiled::check_name;
 use serinus_judge::domain::RolloutSpec;
@@ -46,7 +45,7 @@ impl Envoy<'_> {
     pub fn text(&self) -> Result<String, Failure> {
         check_name("--node", self.node).map_err(|error| Failure::Usage(error.to_string()))?;
         path("--filter-file", self.filter_file)?;
-        self.check_addresses()?;
+        address::check(self.spec, self.addresses)?;
         let mut text = Text(match self.source {
             Source::Poll => without_heading(POLL),
             Source::Ecds => without_heading(ECDS),
@@ -78,47 +77,6 @@ impl Envoy<'_> {
             "# Envoy for the arms of rollout {}, by `serinus manifest envoy`.\n{}",
             self.spec.id, text.0
         ))
-    }
-
-    fn check_addresses(&self) -> Result<(), Failure> {
-        let arms = self.spec.arms.iter().map(|arm| arm.name.as_str());
-        for (index, given) in self.addresses.iter().enumerate() {
-            let before = self.addresses.iter().take(index);
-            if before.into_iter().any(|other| other.arm == given.arm) {
-                let problem = format!("--address: `{}` has two", given.arm);
-                return Err(Failure::Usage(problem));
-            }
-            if !arms.clone().any(|arm| arm == given.arm) {
-                let meant = nearest(&given.arm, arms.clone());
-                let meant = meant.map_or_else(
-                    || {
-                        format!(
-                            "the arms are {}",
-                            arms.clone().collect::<Vec<_>>().join(", ")
-                        )
-                    },
-                    |meant| format!("did you mean `{meant}`?"),
-                );
-                return Err(Failure::NotFound(format!(
-                    "--address: there is no arm `{}`; {meant}",
-                    given.arm
-                )));
-            }
-        }
-        for arm in arms {
-            self.address(arm)?;
-        }
-        Ok(())
-    }
-
-    fn address(&self, arm: &str) -> Result<&Address, Failure> {
-        let mut found = self.addresses.iter().filter(|given| given.arm == arm);
-        let found = found.next().map(|given| &given.address);
-        found.ok_or_else(|| {
-            Failure::Usage(format!(
-                "--address: arm `{arm}` has none; --address {arm}=HOST:PORT says where it is served"
-            ))
-        })
     }
 
     /// All but the baseline, which is the default route.
@@ -160,7 +118,7 @@ impl Envoy<'_> {
         let mut clusters = Vec::new();
         for arm in std::iter::once(self.spec.baseline()).chain(self.treatments()) {
             let mut own = Text(control.replace("control", &cluster(arm)));
-            let address = format!("socket_address: {}", self.address(arm)?);
+            let address = format!("socket_address: {}", of_arm(self.addresses, arm)?);
             own.put(&socket("8001"), &address)?;
             clusters.push(own.0);
         }

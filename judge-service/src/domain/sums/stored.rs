@@ -1,13 +1,15 @@
 //! Sums as they are stored: packed, since JSON of them would cost more than counting.
 //!
 //! The first byte is the version. Version 1 is the fields in order, each number packed,
-//! each list behind its length. JSON, which the first databases have, begins with `{`.
+//! each list behind its length; 2 has each arm's answers behind its first events. JSON,
+//! which the first databases have, begins with `{`.
 
-use super::{ArmSums, EpochSums, Firsts, Outcomes, Trip};
+use super::{Answers, ArmSums, EpochSums, Firsts, Outcomes, Pairs, Trip, Values};
 use crate::domain::packed::{Packed, put, put_text};
 use std::collections::BTreeMap;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+const WITHOUT_ANSWERS: u8 = 1;
 
 impl EpochSums {
     #[must_use]
@@ -52,9 +54,9 @@ impl EpochSums {
     /// Bytes that no version wrote, and why they are none.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
         match bytes.first() {
-            Some(&VERSION) => {
+            Some(&version @ (WITHOUT_ANSWERS | VERSION)) => {
                 let mut packed = Packed::new(bytes);
-                let sums = packed.byte().and_then(|_| epoch(&mut packed));
+                let sums = packed.byte().and_then(|_| epoch(&mut packed, version));
                 let sums = sums.and_then(|sums| packed.end().map(|()| sums));
                 sums.map_err(str::to_owned)
             }
@@ -78,6 +80,7 @@ fn put_arm(bytes: &mut Vec<u8>, arm: &ArmSums) {
         samples_dropped,
         clusters,
         firsts,
+        answers,
     } = arm;
     for slots in [exposures, finished, errors, latency_sum_us] {
         put_slots(bytes, slots);
@@ -115,6 +118,47 @@ fn put_arm(bytes: &mut Vec<u8>, arm: &ArmSums) {
     put_map(bytes, mismatches);
     put_outcomes(bytes, outcomes);
     put_outcomes(bytes, samples);
+    put_answers(bytes, answers);
+}
+
+fn put_answers(bytes: &mut Vec<u8>, answers: &Answers) {
+    // Most arms have none.
+    if answers.is_empty() {
+        bytes.push(0);
+        return;
+    }
+    bytes.push(1);
+    let Answers {
+        labels,
+        scores,
+        differences,
+        pairs,
+        told,
+        wrong,
+        values,
+    } = answers;
+    for map in [labels, scores] {
+        put(bytes, map.len() as u64);
+        for (label, &count) in map {
+            bytes.extend_from_slice(&label.to_le_bytes());
+            put(bytes, count);
+        }
+    }
+    for count in [
+        differences.users,
+        differences.bad,
+        pairs.users,
+        pairs.differing,
+        pairs.only_arm_wrong,
+        pairs.only_control_wrong,
+    ] {
+        put(bytes, count);
+    }
+    put_outcomes(bytes, told);
+    put_map(bytes, wrong);
+    put(bytes, values.users);
+    bytes.extend_from_slice(&values.sum.to_le_bytes());
+    bytes.extend_from_slice(&values.sum_of_squares.to_le_bytes());
 }
 
 /// Zeros at the end are left out: thresholds that are not in use have nothing else.
@@ -149,7 +193,7 @@ fn put_outcomes(bytes: &mut Vec<u8>, map: &BTreeMap<u64, Outcomes>) {
 
 type Read<T> = Result<T, crate::domain::packed::Damage>;
 
-fn epoch(packed: &mut Packed<'_>) -> Read<EpochSums> {
+fn epoch(packed: &mut Packed<'_>, version: u8) -> Read<EpochSums> {
     Ok(EpochSums {
         epoch: packed.number()?,
         segment: match packed.byte()? {
@@ -157,7 +201,7 @@ fn epoch(packed: &mut Packed<'_>) -> Read<EpochSums> {
             1 => Some(packed.text()?),
             _ => return Err("a segment is neither there nor not"),
         },
-        arms: list(packed, arm)?,
+        arms: list(packed, |packed| arm(packed, version))?,
         trips: list(packed, |packed| {
             Ok(Trip {
                 arm: packed.text()?,
@@ -169,7 +213,7 @@ fn epoch(packed: &mut Packed<'_>) -> Read<EpochSums> {
     })
 }
 
-fn arm(packed: &mut Packed<'_>) -> Read<ArmSums> {
+fn arm(packed: &mut Packed<'_>, version: u8) -> Read<ArmSums> {
     Ok(ArmSums {
         exposures: slots(packed)?,
         finished: slots(packed)?,
@@ -190,7 +234,45 @@ fn arm(packed: &mut Packed<'_>) -> Read<ArmSums> {
             outcomes: list(packed, outcomes)?,
             samples: list(packed, outcomes)?,
         },
+        answers: match version {
+            WITHOUT_ANSWERS => Answers::default(),
+            _ => answers(packed)?,
+        },
     })
+}
+
+fn answers(packed: &mut Packed<'_>) -> Read<Answers> {
+    match packed.byte()? {
+        0 => return Ok(Answers::default()),
+        1 => {}
+        _ => return Err("answers are neither there nor not"),
+    }
+    Ok(Answers {
+        labels: list(packed, label)?,
+        scores: list(packed, label)?,
+        differences: Outcomes {
+            users: packed.number()?,
+            bad: packed.number()?,
+        },
+        pairs: Pairs {
+            users: packed.number()?,
+            differing: packed.number()?,
+            only_arm_wrong: packed.number()?,
+            only_control_wrong: packed.number()?,
+        },
+        told: list(packed, outcomes)?,
+        wrong: map(packed)?,
+        values: Values {
+            users: packed.number()?,
+            sum: f64::from_le_bytes(packed.bytes()?),
+            sum_of_squares: f64::from_le_bytes(packed.bytes()?),
+        },
+    })
+}
+
+fn label(packed: &mut Packed<'_>) -> Read<(i64, u64)> {
+    let label = i64::from_le_bytes(packed.bytes()?);
+    Ok((label, packed.number()?))
 }
 
 fn slots(packed: &mut Packed<'_>) -> Read<Vec<u64>> {
@@ -238,6 +320,17 @@ mod tests {
         }
     }
 
+    /// Version 1 ends each arm where its answers are now.
+    #[test]
+    fn sums_without_answers_are_read() {
+        let sums = EpochSums::new(5, 1);
+        let mut bytes = sums.to_bytes();
+        assert_eq!(bytes.split_off(bytes.len() - 3), [0, 0, 0]);
+        bytes.extend([0, 0]);
+        bytes[0] = WITHOUT_ANSWERS;
+        assert_eq!(EpochSums::from_bytes(&bytes), Ok(sums));
+    }
+
     #[test]
     fn sums_of_the_first_databases_are_read() {
         let json = serde_json::to_vec(&everything()).unwrap();
@@ -252,7 +345,7 @@ mod tests {
         }
         let longer = [good.as_slice(), &[0]].concat();
         assert!(EpochSums::from_bytes(&longer).is_err());
-        assert!(EpochSums::from_bytes(b"\x02").is_err());
+        assert!(EpochSums::from_bytes(b"\x03").is_err());
         assert!(EpochSums::from_bytes(b"{}").is_err());
     }
 }

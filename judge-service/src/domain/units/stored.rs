@@ -16,8 +16,9 @@ use serinus_core::plan::compiled::MAX_EDGES;
 const VERSION: u8 = 1;
 const HEX_ROW: u8 = b'0';
 
-/// Numbers of a record.
-const FIELDS: usize = 5 + MAX_EDGES;
+/// Numbers of a record: those of the first version, and what came later.
+const FIRST_FIELDS: usize = 5 + MAX_EDGES;
+const FIELDS: usize = FIRST_FIELDS + 4;
 
 /// Users as bytes.
 #[must_use]
@@ -79,25 +80,36 @@ fn fields(record: &UnitRecord) -> [u32; FIELDS] {
         sampled,
         mismatched,
         slow,
+        paired,
+        told,
+        wrong,
+        valued,
     } = *record;
     let mut fields = [0; FIELDS];
     let all = [exposed, outcome, failed, sampled, mismatched]
         .into_iter()
-        .chain(slow);
+        .chain(slow)
+        .chain([paired, told, wrong, valued]);
     for (field, epoch) in fields.iter_mut().zip(all) {
         *field = epoch;
     }
     fields
 }
 
-fn record([exposed, outcome, failed, sampled, mismatched, slow @ ..]: [u32; FIELDS]) -> UnitRecord {
+fn record(fields: [u32; FIELDS]) -> UnitRecord {
+    let [exposed, outcome, failed, sampled, mismatched, rest @ ..] = fields;
+    let [later @ .., paired, told, wrong, valued] = rest;
     UnitRecord {
         exposed,
         outcome,
         failed,
         sampled,
         mismatched,
-        slow,
+        slow: later,
+        paired,
+        told,
+        wrong,
+        valued,
     }
 }
 
@@ -108,12 +120,12 @@ fn hex_row(text: &[u8]) -> Result<(UnitHash, UnitRecord), Damage> {
         let digits = digits.get(from..from + length).ok_or(WRONG)?;
         u64::from_str_radix(digits, 16).map_err(|_| WRONG)
     };
-    if digits.len() != 1 + 16 + FIELDS * 8 {
+    if digits.len() != 1 + 16 + FIRST_FIELDS * 8 {
         return Err(WRONG);
     }
     let unit = number(1, 16)?;
     let mut fields = [0u32; FIELDS];
-    for (index, field) in fields.iter_mut().enumerate() {
+    for (index, field) in fields.iter_mut().take(FIRST_FIELDS).enumerate() {
         // Eight digits have 32 bits.
         *field = (number(17 + index * 8, 8)? as u32).swap_bytes();
     }
@@ -132,6 +144,7 @@ mod tests {
             sampled: u32::MAX,
             mismatched: 5,
             slow: core::array::from_fn(|edge| edge as u32 * 1_000),
+            ..UnitRecord::default()
         }
     }
 
@@ -141,13 +154,19 @@ mod tests {
             exposed: 7,
             ..UnitRecord::default()
         };
-        let stored =
-            pack([(u64::MAX, full()), (3, seen), (u64::MAX, seen), (0, full())].into_iter());
+        let told = UnitRecord {
+            paired: 1,
+            told: 2,
+            wrong: 0,
+            valued: u32::MAX,
+            ..full()
+        };
+        let stored = pack([(u64::MAX, full()), (3, seen), (u64::MAX, seen), (0, told)].into_iter());
         let mut units = Units::default();
         assert_eq!(units.unpack(&stored), Ok(4));
         assert_eq!(units.len(), 3);
         assert_eq!(units.get(u64::MAX), Some(seen));
-        assert_eq!(units.get(0), Some(full()));
+        assert_eq!(units.get(0), Some(told));
         assert_eq!(units.unpack(&pack([(0, seen)].into_iter())), Ok(1));
         assert_eq!(units.get(0), Some(seen));
     }
@@ -165,7 +184,7 @@ mod tests {
     #[test]
     fn rows_of_the_first_version_are_read() {
         let mut row = format!("0{:016x}", u64::MAX - 1);
-        for field in fields(&full()) {
+        for field in fields(&full()).into_iter().take(FIRST_FIELDS) {
             for byte in field.to_le_bytes() {
                 row.push_str(&format!("{byte:02X}"));
             }
@@ -189,7 +208,7 @@ mod tests {
             b"\x02",
             b"0123",
             b"0",
-            &[1, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0x7f],
+            &[1, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0x7f],
         ] {
             assert!(Units::default().unpack(bad).is_err(), "{bad:?}");
         }

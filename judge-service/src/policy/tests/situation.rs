@@ -94,6 +94,8 @@ pub struct Situation {
     pub not_ready: Option<&'static str>,
     pub workers: Workers,
     pub clusters: Option<[&'static str; 2]>,
+    /// What was sampled and told, of the whole and by arm.
+    pub answers: fn(&mut [ArmSums]),
 }
 
 impl Default for Situation {
@@ -113,6 +115,7 @@ impl Default for Situation {
             not_ready: None,
             workers: Workers::default(),
             clusters: None,
+            answers: |_| {},
         }
     }
 }
@@ -268,6 +271,9 @@ impl Situation {
                     finished: 50,
                     errors: 30,
                 });
+            }
+            if segment.is_none() {
+                (self.answers)(&mut sums.arms);
             }
             bundle.sums.push(sums);
             bundle.new_users.push(NewUsers {

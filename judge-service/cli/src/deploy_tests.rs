@@ -1,0 +1,154 @@
+//! What `judge-service/deploy` says of the judge is so: its flags, paths, ports and names.
+
+use super::Cli;
+use crate::Command;
+use clap::Parser;
+use serde_json::{Value, json};
+
+const JUDGE: &str = include_str!("../../deploy/judge.yaml");
+const KUSTOMIZATION: &str = include_str!("../../deploy/kustomization.yaml");
+const WASM_PLUGIN: &str = include_str!("../../deploy/wasm-plugin.yaml");
+const DOCKERFILE: &str = include_str!("../../deploy/Dockerfile");
+const RELEASE: &str = include_str!("../../../.github/workflows/release.yml");
+const OPENAPI: &str = include_str!("../../openapi.json");
+
+fn documents(text: &str) -> Vec<Value> {
+    serde_saphyr::from_multiple(text).unwrap_or_else(|error| panic!("{error}\n{text}"))
+}
+
+fn of_kind<'a>(documents: &'a [Value], kind: &str) -> &'a Value {
+    documents.iter().find(|one| one["kind"] == kind).unwrap()
+}
+
+fn container(documents: &[Value]) -> &Value {
+    let deployment = of_kind(documents, "Deployment");
+    &deployment["spec"]["template"]["spec"]["containers"][0]
+}
+
+#[test]
+fn the_judge_starts_with_what_the_deployment_gives_it() {
+    let all = documents(JUDGE);
+    let container = container(&all);
+    let variables = container["env"].as_array().unwrap();
+    let value = |argument: &Value| {
+        let mut argument = argument.as_str().unwrap().to_owned();
+        for variable in variables {
+            let name = format!("$({})", variable["name"].as_str().unwrap());
+            argument = argument.replace(&name, "10.0.0.7");
+        }
+        assert!(!argument.contains('$'), "{argument} has no value");
+        argument
+    };
+    let arguments = container["args"].as_array().unwrap().iter().map(value);
+    let words = std::iter::once("serinus".to_owned()).chain(arguments);
+    let command = Cli::try_parse_from(words).unwrap().command;
+    assert!(matches!(command, Command::Serve(_)));
+    // The image runs it as this user, from nowhere that it could write to.
+    let pod = &of_kind(&all, "Deployment")["spec"]["template"]["spec"];
+    let user = pod["securityContext"]["runAsUser"].to_string();
+    assert!(
+        DOCKERFILE.contains(&format!("USER {user}:{user}\n")),
+        "{user}"
+    );
+    assert!(DOCKERFILE.contains("ENTRYPOINT [\"serinus\"]"));
+    assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], true);
+}
+
+#[test]
+fn ports_paths_and_names_agree() {
+    let all = documents(JUDGE);
+    let (container, service) = (container(&all), of_kind(&all, "Service"));
+    let port = &container["ports"][0];
+    let listen = format!("--listen=0.0.0.0:{}", port["containerPort"]);
+    let arguments = container["args"].as_array().unwrap();
+    assert!(arguments.contains(&json!(listen)));
+    assert_eq!(service["spec"]["ports"][0]["port"], port["containerPort"]);
+    let api: Value = serde_json::from_str(OPENAPI).unwrap();
+    for probe in ["livenessProbe", "readinessProbe"] {
+        let get = &container[probe]["httpGet"];
+        assert!(
+            api["paths"][get["path"].as_str().unwrap()].is_object(),
+            "{get}"
+        );
+        assert_eq!(get["port"], port["name"]);
+    }
+    // Where `serinus manifest istio` looks for it.
+    let name = |field: &str| service["metadata"][field].as_str().unwrap().to_owned();
+    let address = format!(
+        "{}.{}.svc.cluster.local:{}",
+        name("name"),
+        name("namespace"),
+        port["containerPort"]
+    );
+    let help = {
+        let mut command = <Cli as clap::CommandFactory>::command();
+        let manifest = command.find_subcommand_mut("manifest").unwrap();
+        let istio = manifest.find_subcommand_mut("istio").unwrap();
+        istio.render_long_help().to_string()
+    };
+    assert!(help.contains(&address), "{address} is not in\n{help}");
+    // All of one namespace, all selected by one label.
+    for object in &all {
+        assert_eq!(
+            object["metadata"]["namespace"], "serinus",
+            "{}",
+            object["kind"]
+        );
+    }
+    let labels = &of_kind(&all, "Deployment")["spec"]["template"]["metadata"]["labels"];
+    assert_eq!(labels["app"], service["spec"]["selector"]["app"]);
+    let kustomization = documents(KUSTOMIZATION).remove(0);
+    assert_eq!(kustomization["resources"], json!(["judge.yaml"]));
+    assert_eq!(kustomization["images"][0]["name"], container["image"]);
+}
+
+#[test]
+fn the_judge_may_do_what_it_does_with_a_wasm_plugin_and_no_more() {
+    let all = documents(WASM_PLUGIN);
+    let (role, binding) = (of_kind(&all, "Role"), of_kind(&all, "RoleBinding"));
+    assert_eq!(
+        role["rules"],
+        json!([{
+            "apiGroups": ["extensions.istio.io"], "resources": ["wasmplugins"],
+            "resourceNames": ["serinus-gateway"], "verbs": ["get", "patch"],
+        }])
+    );
+    let judge = documents(JUDGE);
+    let account = &of_kind(&judge, "ServiceAccount")["metadata"];
+    let subject = &binding["subjects"][0];
+    assert_eq!(
+        (&subject["name"], &subject["namespace"]),
+        (&account["name"], &account["namespace"])
+    );
+    assert_eq!(binding["roleRef"]["name"], role["metadata"]["name"]);
+    let object = format!(
+        "{}/serinus-gateway",
+        role["metadata"]["namespace"].as_str().unwrap()
+    );
+    assert!(WASM_PLUGIN.contains(&format!("serinus serve --wasm-plugin {object}`")));
+    Cli::try_parse_from(["serinus", "serve", "--wasm-plugin", &object]).unwrap();
+}
+
+/// Paths that a release needs and nobody else notices.
+#[test]
+fn a_release_finds_what_it_takes() {
+    let workflow = documents(RELEASE).remove(0);
+    let steps = workflow["jobs"]["release"]["steps"].as_array().unwrap();
+    assert!(steps.len() > 3, "{steps:?}");
+    let targets: Vec<&str> = DOCKERFILE
+        .lines()
+        .filter_map(|line| line.rsplit_once(" AS ").map(|(_, name)| name))
+        .collect();
+    for named in RELEASE.split("--target ").skip(1) {
+        let named = named.split_whitespace().next().unwrap();
+        assert!(targets.contains(&named), "{named} is none of {targets:?}");
+    }
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    for path in ["filter/build-wasm", "judge-service/deploy/Dockerfile"] {
+        assert!(RELEASE.contains(path) && std::path::Path::new(manifest).join(path).exists());
+    }
+    // The workflow compares the tag with this line.
+    let workspace = include_str!("../../../Cargo.toml");
+    let version = format!("version = \"{}\"", env!("CARGO_PKG_VERSION"));
+    assert_eq!(workspace.lines().filter(|line| *line == version).count(), 1);
+}

@@ -1,0 +1,207 @@
+//! What is counted of sampled answers, of pairs of them, and of outcomes told later. Each
+//! counts a user once, in the epoch in which the request was decided.
+
+use super::super::requests::NEVER;
+use super::{Entry, sums_mut};
+use crate::domain::sums::{ArmSums, Outcomes};
+use crate::domain::units::{UnitRecord, mark};
+use serinus_core::identity::UnitHash;
+
+/// Whose request something was found about.
+#[derive(Debug, Clone, Copy)]
+pub struct Whose<'a> {
+    pub epoch: u64,
+    pub segment: Option<&'a str>,
+    pub arm: usize,
+    pub unit: UnitHash,
+}
+
+/// What was found about one sampled answer.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Sampled {
+    /// It is what the arm's model file says.
+    pub agrees: bool,
+    pub label: Option<i64>,
+    /// Its bin.
+    pub score: Option<i64>,
+    /// Arms whose model file was asked too, and whether it answers otherwise than
+    /// control's.
+    pub differs: Vec<(usize, bool)>,
+}
+
+/// What was found about one request that both arms answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Paired {
+    /// The arm that is compared with control.
+    pub treatment: usize,
+    pub differs: bool,
+    /// Whether each answer is its model's, where both have one.
+    pub treatment_wrong: bool,
+    pub control_wrong: bool,
+}
+
+/// What was told of a user's answer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Told {
+    Answer { right: bool },
+    Value(f64),
+}
+
+impl Entry {
+    /// Counts what was found about a sample.
+    pub fn sampled(&mut self, whose: Whose<'_>, found: &Sampled) {
+        let marked = self.mark(whose, |record, epoch| {
+            let sampled = mark(&mut record.sampled, epoch);
+            let mismatched = (!found.agrees)
+                .then(|| mark(&mut record.mismatched, epoch))
+                .flatten();
+            (sampled, mismatched)
+        });
+        let Some((sampled, mismatched)) = marked else {
+            return;
+        };
+        let mismatched = mismatched.filter(|_| !found.agrees);
+        if sampled.is_none() && mismatched.is_none() {
+            return;
+        }
+        let first = sampled.is_some_and(|before| self.is_first_in_step(whose.epoch, before));
+        let sums = self.arms_mut(whose);
+        if first {
+            for &(arm, differs) in &found.differs {
+                if let Some(other) = sums.get_mut(arm) {
+                    other.answers.differences.count(differs);
+                }
+            }
+        }
+        let Some(arm) = sums.get_mut(whose.arm) else {
+            return;
+        };
+        if let Some(before) = sampled {
+            let outcomes = arm.firsts.samples.entry(before).or_default();
+            outcomes.count(!found.agrees);
+        }
+        if let Some(before) = mismatched {
+            *arm.firsts.mismatches.entry(before).or_default() += 1;
+        }
+        if first {
+            if let Some(label) = found.label {
+                arm.answers.count_label(label);
+            }
+            if let Some(score) = found.score {
+                arm.answers.count_score(score);
+            }
+        }
+    }
+
+    /// Counts what was found about a pair.
+    pub fn paired(&mut self, whose: Whose<'_>, found: Paired) {
+        let marked = self.mark(whose, |record, epoch| {
+            (mark(&mut record.paired, epoch), None)
+        });
+        let Some((Some(before), _)) = marked else {
+            return;
+        };
+        if !self.is_first_in_step(whose.epoch, before) {
+            return;
+        }
+        if let Some(arm) = self.arms_mut(whose).get_mut(found.treatment) {
+            let pairs = &mut arm.answers.pairs;
+            pairs.users += 1;
+            pairs.differing += u64::from(found.differs);
+            pairs.only_arm_wrong += u64::from(found.treatment_wrong && !found.control_wrong);
+            pairs.only_control_wrong += u64::from(found.control_wrong && !found.treatment_wrong);
+        }
+    }
+
+    /// Counts an outcome; `false` when the user has had one.
+    pub fn told(&mut self, whose: Whose<'_>, told: Told) -> bool {
+        match told {
+            Told::Answer { right } => self.told_answer(whose, right),
+            Told::Value(value) => self.told_value(whose, value),
+        }
+    }
+
+    fn told_answer(&mut self, whose: Whose<'_>, right: bool) -> bool {
+        let marked = self.mark(whose, |record, epoch| {
+            let told = mark(&mut record.told, epoch);
+            let wrong = (!right).then(|| mark(&mut record.wrong, epoch)).flatten();
+            (told, wrong)
+        });
+        let Some((told, wrong)) = marked else {
+            return false;
+        };
+        let wrong = wrong.filter(|_| !right);
+        if told.is_none() && wrong.is_none() {
+            return false;
+        }
+        if let Some(arm) = self.arms_mut(whose).get_mut(whose.arm) {
+            if let Some(before) = told {
+                arm.answers.told.entry(before).or_default().count(!right);
+            }
+            if let Some(before) = wrong {
+                *arm.answers.wrong.entry(before).or_default() += 1;
+            }
+        }
+        true
+    }
+
+    fn told_value(&mut self, whose: Whose<'_>, value: f64) -> bool {
+        let marked = self.mark(whose, |record, epoch| {
+            (mark(&mut record.valued, epoch), None)
+        });
+        let Some((Some(before), _)) = marked else {
+            return false;
+        };
+        if !self.is_first_in_step(whose.epoch, before) {
+            return false;
+        }
+        if let Some(arm) = self.arms_mut(whose).get_mut(whose.arm) {
+            arm.answers.values.count(value);
+        }
+        true
+    }
+
+    /// Marks a user's record: `None` for an epoch or a segment that the rollout does not
+    /// know. Where each request is a unit of its own, everything is a first one.
+    fn mark(
+        &mut self,
+        whose: Whose<'_>,
+        marks: impl FnOnce(&mut UnitRecord, u64) -> (Option<u64>, Option<u64>),
+    ) -> Option<(Option<u64>, Option<u64>)> {
+        if !self.knows(whose.epoch, whose.segment) {
+            return None;
+        }
+        if self.rollout.spec.each_request() {
+            return Some((Some(NEVER), Some(NEVER)));
+        }
+        let marked = self
+            .units
+            .update(whose.unit, |record| marks(record, whose.epoch));
+        if marked.0.is_some() || marked.1.is_some() {
+            self.dirty_units.push(whose.unit);
+        }
+        Some(marked)
+    }
+
+    fn arms_mut(&mut self, whose: Whose<'_>) -> &mut [ArmSums] {
+        let arms = self.rollout.spec.arms.len();
+        let (index, sums) = sums_mut(&mut self.sums, whose.epoch, whose.segment, arms);
+        self.dirty_sums.insert(index);
+        &mut sums.arms
+    }
+
+    /// Whether a user who had the same before in another epoch had it in an earlier step.
+    fn is_first_in_step(&self, epoch: u64, before: u64) -> bool {
+        let epochs = &self.rollout.epochs;
+        let step = epochs.iter().find(|own| own.epoch == epoch);
+        let start = step.and_then(|own| epochs.iter().find(|other| other.step == own.step));
+        start.is_some_and(|start| before < start.epoch)
+    }
+}
+
+impl Outcomes {
+    fn count(&mut self, bad: bool) {
+        self.users += 1;
+        self.bad += u64::from(bad);
+    }
+}

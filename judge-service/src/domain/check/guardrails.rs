@@ -1,0 +1,157 @@
+//! Whether what is tolerated makes sense.
+
+use super::within;
+use crate::domain::spec::{AnswerTolerance, Guardrails, RolloutSpec};
+use serinus_core::json::FieldError;
+
+pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
+    let guardrails = &spec.guardrails;
+    for (name, tolerated, floor) in [
+        (
+            "errors",
+            guardrails.errors.tolerated_ratio,
+            guardrails.errors.floor,
+        ),
+        (
+            "latency",
+            guardrails.latency.tolerated_ratio,
+            guardrails.latency.floor,
+        ),
+        (
+            "agreement",
+            guardrails.agreement.tolerated_ratio,
+            guardrails.agreement.floor,
+        ),
+    ] {
+        within(
+            &format!("guardrails.{name}.tolerated_ratio"),
+            tolerated,
+            1.0,
+            100.0,
+        )?;
+        within(&format!("guardrails.{name}.floor"), floor, 0.0, 0.5)?;
+    }
+    within(
+        "guardrails.errors.margin_ratio",
+        guardrails.errors.margin_ratio,
+        1.01,
+        100.0,
+    )?;
+    if guardrails.errors.margin_ratio <= guardrails.errors.tolerated_ratio {
+        return Err(FieldError::new(
+            "guardrails.errors.margin_ratio",
+            format!(
+                "is {}, which is not above tolerated_ratio = {}",
+                guardrails.errors.margin_ratio, guardrails.errors.tolerated_ratio
+            ),
+        ));
+    }
+    within(
+        "guardrails.errors.margin_absolute",
+        guardrails.errors.margin_absolute,
+        1e-5,
+        0.5,
+    )?;
+    within(
+        "guardrails.latency.slowdown",
+        guardrails.latency.slowdown,
+        0.01,
+        10.0,
+    )?;
+    within(
+        "guardrails.latency.tolerated_slowdown",
+        guardrails.latency.tolerated_slowdown,
+        0.0,
+        10.0,
+    )?;
+    if guardrails.latency.slowdown < guardrails.latency.tolerated_slowdown {
+        return Err(FieldError::new(
+            "guardrails.latency.slowdown",
+            format!(
+                "is {}, which is below tolerated_slowdown = {}",
+                guardrails.latency.slowdown, guardrails.latency.tolerated_slowdown
+            ),
+        ));
+    }
+    within(
+        "guardrails.agreement.margin_absolute",
+        guardrails.agreement.margin_absolute,
+        1e-5,
+        0.5,
+    )?;
+    answered(spec)
+}
+
+/// Guardrails on what models answer.
+fn answered(spec: &RolloutSpec) -> Result<(), FieldError> {
+    let Guardrails {
+        agreement,
+        difference,
+        drift,
+        outcomes,
+        pairs,
+        ..
+    } = &spec.guardrails;
+    tolerance("guardrails.agreement.tolerance", &agreement.tolerance)?;
+    let needs_models = |field: &str| {
+        if spec.compares_models() {
+            return Ok(());
+        }
+        Err(FieldError::new(
+            field,
+            "compares models' answers to sampled inputs: every arm has to name its `model`, and `sampling` to be on",
+        ))
+    };
+    if let Some(difference) = difference {
+        needs_models("guardrails.difference")?;
+        within(
+            "guardrails.difference.margin",
+            difference.margin,
+            1e-5,
+            0.999,
+        )?;
+        tolerance("guardrails.difference.tolerance", &difference.tolerance)?;
+    }
+    if let Some(drift) = drift {
+        needs_models("guardrails.drift")?;
+        within("guardrails.drift.tolerated", drift.tolerated, 0.0, 1.0)?;
+    }
+    if let Some(outcomes) = outcomes {
+        within(
+            "guardrails.outcomes.tolerated_ratio",
+            outcomes.tolerated_ratio,
+            1.0,
+            100.0,
+        )?;
+        within("guardrails.outcomes.floor", outcomes.floor, 0.0, 0.5)?;
+        if spec.each_request() {
+            return Err(FieldError::new(
+                "guardrails.outcomes",
+                "belong to users, whose arm can be computed again; with unit = [\"each_request\"] arms are drawn",
+            ));
+        }
+    }
+    if let Some(pairs) = pairs {
+        needs_models("guardrails.pairs")?;
+        within(
+            "guardrails.pairs.tolerated_ratio",
+            pairs.tolerated_ratio,
+            1.0,
+            100.0,
+        )?;
+        if spec.pairing.is_none() {
+            return Err(FieldError::new(
+                "guardrails.pairs",
+                "judge requests that both arms answer, and there is no `pairing`",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn tolerance(field: &str, tolerance: &AnswerTolerance) -> Result<(), FieldError> {
+    within(&format!("{field}.absolute"), tolerance.absolute, 0.0, 1e9)?;
+    within(&format!("{field}.relative"), tolerance.relative, 0.0, 1.0)?;
+    let cosine = tolerance.cosine.unwrap_or_default();
+    within(&format!("{field}.cosine"), cosine, 0.0, 2.0)
+}

@@ -1,0 +1,138 @@
+//! What is tolerated of a new version, and within what it is promoted.
+
+use super::{
+    default_floor, default_margin_ratio, default_slowdown, default_tolerated_ratio,
+    default_tolerated_slowdown, percent, thousandth,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
+pub struct Guardrails {
+    #[serde(default)]
+    pub errors: ErrorGuardrail,
+    #[serde(default)]
+    pub latency: LatencyGuardrail,
+    /// Judged for arms that name a model.
+    #[serde(default)]
+    pub agreement: AgreementGuardrail,
+    /// How often the versions' own models may answer the same input differently. Without
+    /// it the share is shown and decides nothing: a new model should differ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub difference: Option<DifferenceGuardrail>,
+    /// How far the served answers' distribution may be from control's. Without it drift is
+    /// shown and decides nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift: Option<DriftGuardrail>,
+    /// Outcomes that are told later (`POST /v1/feedback`). Without it they are shown and
+    /// decide nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcomes: Option<OutcomeGuardrail>,
+    /// Pairs of answers to one request, where the rollout has `pairing` and both arms a
+    /// model. Without it they are shown and decide nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pairs: Option<PairGuardrail>,
+}
+
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
+pub struct ErrorGuardrail {
+    /// Rolled back only when surely worse than this times control's rate.
+    #[serde(default = "default_tolerated_ratio")]
+    pub tolerated_ratio: f64,
+    /// ... and by this much at least, as a difference of rates.
+    #[serde(default = "default_floor")]
+    pub floor: f64,
+    /// Promoted when surely below this times control's rate,
+    #[serde(default = "default_margin_ratio")]
+    pub margin_ratio: f64,
+    /// or surely below this rate.
+    #[serde(default = "percent")]
+    pub margin_absolute: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
+pub struct LatencyGuardrail {
+    #[serde(default = "default_tolerated_ratio")]
+    pub tolerated_ratio: f64,
+    #[serde(default = "default_floor")]
+    pub floor: f64,
+    /// Rolled back only when surely slower by more than this: 0.1 is a tenth.
+    #[serde(default = "default_tolerated_slowdown")]
+    pub tolerated_slowdown: f64,
+    /// Promoted when p50 and p95 are each surely slower by less than this: 0.25
+    /// is a quarter.
+    #[serde(default = "default_slowdown")]
+    pub slowdown: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
+pub struct AgreementGuardrail {
+    #[serde(default = "default_tolerated_ratio")]
+    pub tolerated_ratio: f64,
+    #[serde(default = "default_floor")]
+    pub floor: f64,
+    /// Promoted when surely fewer users than this share get an answer that the
+    /// arm's own model file does not give.
+    #[serde(default = "percent")]
+    pub margin_absolute: f64,
+    #[serde(default)]
+    pub tolerance: AnswerTolerance,
+}
+
+/// `|served - expected| <= absolute + relative * |expected|` for each number; or, for
+/// vectors such as embeddings, by their angle.
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
+pub struct AnswerTolerance {
+    #[serde(default = "thousandth")]
+    pub absolute: f64,
+    #[serde(default = "thousandth")]
+    pub relative: f64,
+    /// With it numbers are not compared one by one: an answer agrees when the cosine
+    /// distance of its row (1 less the cosine, 0 to 2) is at most this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cosine: Option<f64>,
+}
+
+/// Users whose sampled input the arm's and control's model files answer differently: other
+/// labels, or other numbers where there are no labels.
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
+pub struct DifferenceGuardrail {
+    /// Taken back when surely more users than this share differ, promoted when surely
+    /// fewer do.
+    pub margin: f64,
+    /// For models without labels.
+    #[serde(default)]
+    pub tolerance: AnswerTolerance,
+}
+
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
+pub struct DriftGuardrail {
+    /// Taken back when the distributions surely differ, and by more than this: the share
+    /// of answers that would have to change to make them alike (total variation, 0 to 1).
+    #[serde(default = "tenth")]
+    pub tolerated: f64,
+}
+
+/// Users whose outcome says that they were answered wrongly, against control's.
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
+pub struct OutcomeGuardrail {
+    #[serde(default = "default_tolerated_ratio")]
+    pub tolerated_ratio: f64,
+    #[serde(default = "default_floor")]
+    pub floor: f64,
+    /// No promotion before so many users of each arm have an outcome at this step.
+    #[serde(default)]
+    pub minimum_users: u64,
+}
+
+/// Of pairs in which one answer is its model's and the other is not, those in which the
+/// arm's is not.
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
+pub struct PairGuardrail {
+    #[serde(default = "default_tolerated_ratio")]
+    pub tolerated_ratio: f64,
+}
+
+fn tenth() -> f64 {
+    0.1
+}

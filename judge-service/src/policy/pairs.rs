@@ -1,0 +1,74 @@
+//! The same request answered by both arms: whose answer is not its own model's?
+
+use super::view::Comparison;
+use super::{informing, words};
+use crate::domain::sums::Pairs;
+use crate::domain::{Bundle, Metric, MetricEvidence};
+use serinus_stats::ratio::RatioGrid;
+use serinus_stats::{paired, restart};
+
+/// `None` when no request was answered by both.
+pub fn evidence(
+    bundle: &Bundle,
+    comparison: &Comparison<'_>,
+    rollback_alpha: f64,
+) -> Option<MetricEvidence> {
+    let guardrail = comparison.rollout.spec.guardrails.pairs.as_ref();
+    let found = pairs(bundle, comparison);
+    if found.users == 0 {
+        return None;
+    }
+    let (arm, control) = (comparison.arm_name(), comparison.control_name());
+    let words = format!(
+        "of {} {} whose request both answered, {} got different answers; only {arm}'s was not its model's for {}, only {control}'s for {}",
+        found.users,
+        comparison.units(),
+        found.differing,
+        found.only_arm_wrong,
+        found.only_control_wrong,
+    );
+    let rate = found.differing as f64 / found.users as f64;
+    let shown = MetricEvidence {
+        arm_rate: Some(found.only_arm_wrong as f64 / found.users as f64),
+        control_rate: Some(found.only_control_wrong as f64 / found.users as f64),
+        difference: Some(rate),
+        ..informing::shown(Metric::Pairs, comparison, words)
+    };
+    let Some(guardrail) = guardrail else {
+        return Some(shown);
+    };
+    let grid = RatioGrid::rollback(guardrail.tolerated_ratio);
+    let log_e = paired::log_e(&grid, found.only_arm_wrong, found.only_control_wrong);
+    let threshold = restart::threshold(rollback_alpha);
+    let harmed = log_e >= threshold;
+    Some(MetricEvidence {
+        margin_words: format!(
+            "at most {} times as often as {control}",
+            guardrail.tolerated_ratio
+        ),
+        harm_log_e: Some(log_e),
+        harm_threshold: Some(threshold),
+        harmed,
+        words: if harmed {
+            format!(
+                "{}; odds against chance {}",
+                shown.words,
+                words::odds(log_e)
+            )
+        } else {
+            shown.words.clone()
+        },
+        ..shown
+    })
+}
+
+fn pairs(bundle: &Bundle, comparison: &Comparison<'_>) -> Pairs {
+    informing::answers(bundle, comparison)
+        .map(|answers| answers.pairs)
+        .fold(Pairs::default(), |sum, next| Pairs {
+            users: sum.users + next.users,
+            differing: sum.differing + next.differing,
+            only_arm_wrong: sum.only_arm_wrong + next.only_arm_wrong,
+            only_control_wrong: sum.only_control_wrong + next.only_control_wrong,
+        })
+}

@@ -1,0 +1,307 @@
+//! What is shown of a rollout's samples: since this judge began to judge, and in its memory
+//! alone.
+
+use super::calibration::Calibration;
+use super::memory::{Memory, Served};
+use crate::domain::Millis;
+use crate::inference::Apart;
+use crate::service::models::Kit;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serinus_core::identity::UnitHash;
+use std::collections::BTreeMap;
+
+/// Pairs of labels that are counted apart.
+const MAX_PAIRS: usize = 1_024;
+
+/// Inputs that are shown because the models are farthest apart there.
+const FARTHEST: usize = 16;
+
+/// Numbers of an input that are kept.
+const INPUT_NUMBERS: usize = 1_024;
+
+/// What is found about one sample.
+pub struct Seen {
+    pub arm: String,
+    pub unit: UnitHash,
+    pub served: Served,
+    /// Arms by index, and how far their models are from control's.
+    pub apart: Vec<(usize, Apart)>,
+}
+
+/// Of one rollout.
+#[derive(Debug, Clone, Default, JsonSchema, Serialize)]
+pub struct Answers {
+    /// By arm.
+    pub samples: BTreeMap<String, Samples>,
+    /// The models of these arms beside control's, on the same inputs.
+    pub models: BTreeMap<String, Models>,
+    /// Of outcomes that were told, by arm.
+    pub calibration: BTreeMap<String, Calibration>,
+    #[serde(skip)]
+    memory: Memory,
+}
+
+#[derive(Debug, Clone, Default, JsonSchema, Serialize)]
+pub struct Samples {
+    pub compared: u64,
+    /// They came faster than the models answer.
+    pub shed: u64,
+    /// Requests that were sent to the other arm as well, and what came of those that have
+    /// no pair.
+    pub paired: u64,
+    pub not_paired: BTreeMap<String, u64>,
+    /// What could not be read, by cause.
+    pub unreadable: BTreeMap<String, Unreadable>,
+}
+
+#[derive(Debug, Clone, JsonSchema, Serialize)]
+pub struct Unreadable {
+    pub count: u64,
+    /// Of the last one.
+    pub at_ms: Millis,
+    pub problem: String,
+    /// Its beginning, without what the rollout's `privacy` takes out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub excerpt: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, JsonSchema, Serialize)]
+pub struct Models {
+    pub inputs: u64,
+    pub differing: u64,
+    /// How much larger the arm's score is than control's on average: of two classes the
+    /// second's probability, of more the largest, without labels the first value.
+    pub mean_shift: Option<f64>,
+    /// How often each pair of labels was answered.
+    pub confusion: Vec<Confusion>,
+    /// The inputs whose scores are farthest apart among those that differ, the farthest
+    /// first.
+    pub farthest: Vec<Farthest>,
+    #[serde(skip)]
+    shifts: u64,
+    #[serde(skip)]
+    shift_sum: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize)]
+pub struct Confusion {
+    pub control_label: i64,
+    pub arm_label: i64,
+    pub count: u64,
+}
+
+#[derive(Debug, Clone, JsonSchema, Serialize)]
+pub struct Farthest {
+    pub at_ms: Millis,
+    /// Empty where it may not be shown.
+    pub input: Vec<f32>,
+    pub control_label: Option<i64>,
+    pub arm_label: Option<i64>,
+    pub shift: f64,
+}
+
+// === impl Answers ===
+
+impl Answers {
+    pub fn shed(&mut self, arm: &str) {
+        self.of(arm).shed += 1;
+    }
+
+    pub fn paired(&mut self, arm: &str, problem: Option<&str>) {
+        let samples = self.of(arm);
+        match problem {
+            None => samples.paired += 1,
+            Some(problem) => *samples.not_paired.entry(problem.to_owned()).or_default() += 1,
+        }
+    }
+
+    pub fn unreadable(
+        &mut self,
+        arm: &str,
+        cause: &str,
+        problem: String,
+        excerpt: Option<String>,
+        at_ms: Millis,
+    ) {
+        let known = self.of(arm).unreadable.entry(cause.to_owned());
+        let before = known.or_insert_with(|| Unreadable {
+            count: 0,
+            at_ms,
+            problem: String::new(),
+            excerpt: None,
+        });
+        *before = Unreadable {
+            count: before.count + 1,
+            at_ms,
+            problem,
+            excerpt: excerpt.or_else(|| before.excerpt.take()),
+        };
+    }
+
+    /// `input` is called where the input is to be shown.
+    pub fn compared(&mut self, seen: Seen, kit: &Kit, at_ms: Millis, input: impl Fn() -> Vec<f32>) {
+        self.of(&seen.arm).compared += 1;
+        self.memory.remember(seen.unit, seen.served);
+        for (arm, apart) in seen.apart {
+            if let Some(name) = kit.names.get(arm) {
+                let models = self.models.entry(name.clone()).or_default();
+                models.count(apart, at_ms, kit.keep_ms, &input);
+            }
+        }
+    }
+
+    /// What a user was last seen to be answered.
+    pub fn served(&self, unit: UnitHash) -> Option<Served> {
+        self.memory.of(unit)
+    }
+
+    /// An outcome of an answer to which the model gave this probability.
+    pub fn calibrate(&mut self, arm: &str, confidence: f64, right: bool) {
+        let known = self.calibration.entry(arm.to_owned());
+        known.or_default().count(confidence, right);
+    }
+
+    /// Takes out what is older than may be kept.
+    pub fn expire(&mut self, now: Millis, keep_ms: Millis) {
+        let is_old = |at_ms: Millis| now.saturating_sub(at_ms) > keep_ms;
+        for models in self.models.values_mut() {
+            models.farthest.retain(|input| !is_old(input.at_ms));
+        }
+        for unreadable in self
+            .samples
+            .values_mut()
+            .flat_map(|samples| samples.unreadable.values_mut())
+        {
+            if is_old(unreadable.at_ms) {
+                unreadable.excerpt = None;
+            }
+        }
+    }
+
+    /// Takes out all that is of a request.
+    pub fn forget_bodies(&mut self) {
+        self.expire(Millis::MAX, 0);
+        self.memory = Memory::default();
+    }
+
+    fn of(&mut self, arm: &str) -> &mut Samples {
+        self.samples.entry(arm.to_owned()).or_default()
+    }
+}
+
+// === impl Models ===
+
+impl Models {
+    fn count(
+        &mut self,
+        apart: Apart,
+        at_ms: Millis,
+        keep_ms: Millis,
+        input: &impl Fn() -> Vec<f32>,
+    ) {
+        self.inputs += 1;
+        self.differing += u64::from(apart.differs);
+        if let Some(shift) = apart.shift {
+            self.shifts += 1;
+            self.shift_sum += shift;
+            self.mean_shift = Some(self.shift_sum / self.shifts as f64);
+        }
+        if let Some((control_label, arm_label)) = apart.first_label.zip(apart.second_label) {
+            self.confuse(control_label, arm_label);
+        }
+        self.farthest
+            .retain(|known| at_ms.saturating_sub(known.at_ms) <= keep_ms);
+        let shift = apart.shift.unwrap_or_default();
+        let place = self
+            .farthest
+            .partition_point(|known| known.shift.abs() >= shift.abs());
+        if apart.differs && place < FARTHEST {
+            let mut input = input();
+            input.truncate(INPUT_NUMBERS);
+            self.farthest.insert(
+                place,
+                Farthest {
+                    at_ms,
+                    input,
+                    control_label: apart.first_label,
+                    arm_label: apart.second_label,
+                    shift,
+                },
+            );
+            self.farthest.truncate(FARTHEST);
+        }
+    }
+
+    fn confuse(&mut self, control_label: i64, arm_label: i64) {
+        let place = self
+            .confusion
+            .binary_search_by_key(&(control_label, arm_label), |known| {
+                (known.control_label, known.arm_label)
+            });
+        match place {
+            Ok(known) => {
+                if let Some(known) = self.confusion.get_mut(known) {
+                    known.count += 1;
+                }
+            }
+            Err(place) if self.confusion.len() < MAX_PAIRS => self.confusion.insert(
+                place,
+                Confusion {
+                    control_label,
+                    arm_label,
+                    count: 1,
+                },
+            ),
+            Err(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn apart(first: i64, second: i64, shift: f64) -> Apart {
+        Apart {
+            differs: first != second,
+            row: 0,
+            first_label: Some(first),
+            second_label: Some(second),
+            shift: Some(shift),
+        }
+    }
+
+    #[test]
+    fn the_farthest_inputs_are_kept_for_as_long_as_may_be() {
+        let mut models = Models::default();
+        for at_ms in 0..100u64 {
+            let shift = if at_ms % 2 == 0 { -1.0 } else { 1.0 } * at_ms as f64;
+            models.count(apart(1, 2, shift), at_ms, 1_000, &|| vec![at_ms as f32]);
+        }
+        assert_eq!(models.farthest.len(), FARTHEST);
+        assert_eq!(models.farthest[0].input, [99.0]);
+        assert!(
+            models
+                .farthest
+                .iter()
+                .all(|known| known.shift.abs() >= 84.0)
+        );
+        assert_eq!(models.confusion.len(), 1);
+        assert_eq!(models.confusion[0].count, 100);
+        let mut answers = Answers::default();
+        answers.models.insert("canary".to_owned(), models);
+        answers.expire(1_090, 1_000);
+        assert_eq!(answers.models["canary"].farthest.len(), 10);
+        answers.forget_bodies();
+        assert!(answers.models["canary"].farthest.is_empty());
+    }
+
+    #[test]
+    fn what_is_alike_is_no_example() {
+        let mut models = Models::default();
+        models.count(apart(1, 1, 0.3), 1, 10, &|| unreachable!());
+        assert_eq!((models.inputs, models.differing), (1, 0));
+        assert_eq!(models.mean_shift, Some(0.3));
+    }
+}

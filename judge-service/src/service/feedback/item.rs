@@ -1,0 +1,201 @@
+//! One outcome, as it is told, and what is said of a batch of them.
+
+use crate::domain::Millis;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serinus_core::json::FieldError;
+use std::collections::BTreeMap;
+
+/// Problems that are told one by one; all are counted.
+const MAX_PROBLEMS: usize = 100;
+const MAX_ID: usize = 256;
+
+/// What became of a user after an answer.
+#[derive(Debug, Clone, Default, PartialEq, JsonSchema, Deserialize)]
+pub struct Feedback {
+    /// Yours, of at most 256 bytes: what comes again under it is not counted again.
+    #[serde(default)]
+    pub id: Option<String>,
+    pub rollout: String,
+    /// The user's key, as the rollout's `unit` finds it in a request.
+    pub unit: String,
+    /// When the request was made, in milliseconds since 1970; default: now. The user's arm
+    /// is that of this time.
+    #[serde(default)]
+    pub at_ms: Option<Millis>,
+    /// Headers of the request that the rollout's segments look at.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// Whether the answer was right; or
+    #[serde(default)]
+    pub right: Option<bool>,
+    /// the true label. It is compared with `prediction`, or else with the label of the
+    /// user's last sampled answer.
+    #[serde(default)]
+    pub label: Option<i64>,
+    #[serde(default)]
+    pub prediction: Option<i64>,
+    /// The probability that the model gave to what it predicted, for log loss and
+    /// calibration; default: that of the sampled answer.
+    #[serde(default)]
+    pub score: Option<f64>,
+    /// What it was worth: revenue, say.
+    #[serde(default)]
+    pub value: Option<f64>,
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, Default, PartialEq, Eq, JsonSchema, Serialize)]
+pub struct Received {
+    pub counted: u64,
+    /// Their ids were told before, or their users have an outcome: each user counts once.
+    pub repeated: u64,
+    /// The rollout is over.
+    pub late: u64,
+    /// They are of before the rollout began.
+    pub early: u64,
+    /// Their users' arms were not drawn: a rule, the holdout, another rollout's layer.
+    pub not_in_test: u64,
+    /// A label of whose user no answer was sampled: send `prediction` too.
+    pub without_prediction: u64,
+    /// They do not make sense; the first hundred are in `problems`.
+    pub refused: u64,
+    pub problems: Vec<FeedbackProblem>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize)]
+pub struct FeedbackProblem {
+    /// Of the outcome in the batch, from 0.
+    pub index: usize,
+    pub field: String,
+    pub problem: String,
+}
+
+/// What is told of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Meaning {
+    None,
+    Right(bool),
+    /// The true label, of which the prediction is not told.
+    Label(i64),
+}
+
+pub(super) struct Meanings {
+    pub answer: Meaning,
+    pub value: Option<f64>,
+}
+
+// === impl Feedback ===
+
+impl Feedback {
+    pub(super) fn meaning(&self) -> Result<Meanings, FieldError> {
+        if self.id.as_ref().is_some_and(|id| id.len() > MAX_ID) {
+            return Err(FieldError::new(
+                "id",
+                format!("has more than {MAX_ID} bytes"),
+            ));
+        }
+        if self.unit.is_empty() {
+            return Err(FieldError::new("unit", "is empty; the user's key is right"));
+        }
+        for (field, number) in [("score", self.score), ("value", self.value)] {
+            if number.is_some_and(|number| !number.is_finite()) {
+                return Err(FieldError::new(field, "is no finite number"));
+            }
+        }
+        if let Some(score) = self.score
+            && !(0.0..=1.0).contains(&score)
+        {
+            return Err(FieldError::new(
+                "score",
+                format!("is {score}; a probability of 0 to 1 is right"),
+            ));
+        }
+        let answer = match (self.right, self.label, self.prediction) {
+            (Some(_), Some(_), _) => {
+                return Err(FieldError::new(
+                    "label",
+                    "stands beside `right`; one of the two is right",
+                ));
+            }
+            (Some(right), None, None) => Meaning::Right(right),
+            (None, Some(label), Some(prediction)) => Meaning::Right(label == prediction),
+            (None, Some(label), None) => Meaning::Label(label),
+            (_, None, Some(_)) => {
+                return Err(FieldError::new(
+                    "prediction",
+                    "says nothing without the true `label`",
+                ));
+            }
+            (None, None, None) => Meaning::None,
+        };
+        if answer == Meaning::None && self.value.is_none() {
+            return Err(FieldError::new(
+                "label",
+                "is missing; one of `label`, `right` and `value` is needed",
+            ));
+        }
+        Ok(Meanings {
+            answer,
+            value: self.value,
+        })
+    }
+}
+
+// === impl Received ===
+
+impl Received {
+    pub(super) fn refuse(&mut self, index: usize, error: FieldError) {
+        self.refused += 1;
+        if self.problems.len() < MAX_PROBLEMS {
+            self.problems.push(FeedbackProblem {
+                index,
+                field: error.field,
+                problem: error.problem,
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+    use serinus_core::json::read_strict;
+
+    fn meaning(more: &Value) -> Result<Meaning, String> {
+        let mut item = json!({"rollout": "r", "unit": "ada"});
+        for (name, value) in more.as_object().unwrap() {
+            item[name] = value.clone();
+        }
+        let told: Feedback = read_strict(item.to_string().as_bytes()).unwrap();
+        let meant = told.meaning().map_err(|error| error.field)?;
+        Ok(meant.answer)
+    }
+
+    #[test]
+    fn says_what_it_means_or_which_field_is_wrong() {
+        assert_eq!(meaning(&json!({"right": true})), Ok(Meaning::Right(true)));
+        assert_eq!(
+            meaning(&json!({"label": 3, "prediction": 3})),
+            Ok(Meaning::Right(true))
+        );
+        assert_eq!(
+            meaning(&json!({"label": 3, "prediction": 4})),
+            Ok(Meaning::Right(false))
+        );
+        assert_eq!(meaning(&json!({"label": 3})), Ok(Meaning::Label(3)));
+        assert_eq!(meaning(&json!({"value": -1.5})), Ok(Meaning::None));
+        for (wrong, field) in [
+            (json!({}), "label"),
+            (json!({"prediction": 1}), "prediction"),
+            (json!({"right": true, "label": 1}), "label"),
+            (json!({"right": true, "prediction": 1}), "prediction"),
+            (json!({"right": true, "score": 1.5}), "score"),
+            (json!({"value": 1, "unit": ""}), "unit"),
+            (json!({"value": 1, "id": "x".repeat(257)}), "id"),
+        ] {
+            assert_eq!(meaning(&wrong), Err(field.to_owned()), "{wrong}");
+        }
+    }
+}
