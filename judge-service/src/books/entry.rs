@@ -107,6 +107,11 @@ impl Entry {
         self.open_epochs();
     }
 
+    /// How many users are remembered.
+    pub(super) fn users(&self) -> usize {
+        self.units.len()
+    }
+
     /// How many decisions there are, which is the number of the last.
     #[must_use]
     pub fn decisions(&self) -> u64 {

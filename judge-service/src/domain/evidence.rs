@@ -86,6 +86,22 @@ pub enum Action {
     Finish,
 }
 
+impl Action {
+    /// As JSON has it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hold => "hold",
+            Self::Start => "start",
+            Self::Promote => "promote",
+            Self::RollBack => "roll_back",
+            Self::Drop => "drop",
+            Self::Pause => "pause",
+            Self::Finish => "finish",
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Metric {

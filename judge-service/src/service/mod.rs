@@ -39,9 +39,10 @@ pub use room::Place;
 pub use watching::{Picture, Seen, Watcher};
 pub use webhooks::{Event, Format, Webhook, WebhookState};
 
-use crate::books::Books;
+use crate::books::{Books, Size};
 use crate::domain::Millis;
 use crate::domain::plan::Terms;
+use crate::metrics::Measures;
 use crate::store::{Shared, Store, StoreError};
 use crate::web::Web;
 use ingest::Ingest;
@@ -56,6 +57,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch};
 use watching::Watching;
+
+/// A commit takes milliseconds: a store that needs longer is not ready.
+const READY_WITHIN: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -95,6 +99,7 @@ pub struct Service {
     web: Web,
     hooks: webhooks::Hooks,
     watching: Watching,
+    measures: Measures,
     /// Something was counted or done: time for a look.
     changed: Notify,
     /// A rollout was created, whose versions may not be ready.
@@ -163,6 +168,7 @@ impl Service {
             web: Web::new(),
             hooks: webhooks::Hooks::default(),
             watching: Watching::new(),
+            measures: Measures::default(),
             changed: Notify::new(),
             created: Notify::new(),
             overruled: Notify::new(),
@@ -208,6 +214,46 @@ impl Service {
     #[must_use]
     pub fn delivery(&self) -> &Delivery {
         &self.delivery
+    }
+
+    /// Whether reports are taken and kept, and plans given out.
+    ///
+    /// # Errors
+    /// Why not, in words for who asks.
+    pub async fn ready(&self) -> Result<(), &'static str> {
+        if *self.delivery.ending().borrow() {
+            return Err("this judge ends");
+        }
+        match tokio::time::timeout(READY_WITHIN, self.books()).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err("the store fails, and what is counted cannot be kept"),
+            Err(_) => Err("the store does not answer"),
+        }
+    }
+
+    #[must_use]
+    pub fn measures(&self) -> &Measures {
+        &self.measures
+    }
+
+    /// How much is remembered.
+    ///
+    /// # Errors
+    /// A store that fails.
+    pub async fn size(&self) -> Result<Size, StoreError> {
+        Ok(self.books().await?.size())
+    }
+
+    /// Bytes of reports that wait to be counted.
+    #[must_use]
+    pub fn waiting_bytes(&self) -> usize {
+        self.room.taken()
+    }
+
+    /// Commits that failed.
+    #[must_use]
+    pub fn store_failures(&self) -> u64 {
+        self.trouble.failures()
     }
 
     /// What is only shown, and not worth a failure: another holder's panic is
