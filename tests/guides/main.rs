@@ -92,6 +92,16 @@ async fn how_plans_reach_envoy() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn operating() {
+    run("operating.md").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn security() {
+    run("security.md").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn python_client() {
     run("python/README.md").await;
 }
