@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use serinus_tests::judge::Judge;
 use serinus_tests::judge::status::Phase;
 use serinus_tests::lab::CANARY;
+use serinus_tests::prometheus::Prometheus;
 use serinus_tests::wait;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -222,4 +223,50 @@ async fn queries_without_a_prometheus_hold_and_say_so() {
         Phase::Running,
         "nothing is taken back on what is not known"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_of_prometheus_holds_or_takes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let prometheus = Prometheus::start(folder.path(), &[]).await.unwrap();
+    let judge = judge(&[("--prometheus", prometheus.address())], &json!([])).await;
+    let query = |name: &str, query: &str| json!({"name": name, "query": query, "at_most": 2, "every_seconds": 1});
+    let mut spec = alone("asked");
+    spec["gates"] = json!({"queries": [
+        query("good", "vector(1)"),
+        query("none", "nothing_here"),
+        query("nan", "vector(0) / vector(0)"),
+        query("two", "vector(1) or label_replace(vector(2), \"a\", \"b\", \"\", \"\")"),
+        query("wrong", "sum("),
+    ]});
+    judge.create(&spec).await.unwrap();
+    for words in [
+        "has no data",
+        "no finite number",
+        "has 2 series",
+        "parse error",
+    ] {
+        let reasons = held(&judge, "asked", words).await;
+        if words == "parse error" {
+            assert!(!reasons.contains("gate good"), "{reasons}");
+        }
+    }
+    let mut hot = alone("hot");
+    let mut at_most = query("temperature", "vector(5)");
+    (at_most["then"], at_most["checks"]) = (json!("roll_back"), json!(2));
+    hot["gates"] = json!({"queries": [at_most]});
+    judge.create(&hot).await.unwrap();
+    let decided = wait::until("it to be taken back", LIMIT, async || {
+        let decisions = judge.decisions("hot").await?;
+        let last = decisions.last().map(|last| last.reasons.join(" "));
+        Ok(last.filter(|reasons| reasons.contains("temperature")))
+    })
+    .await
+    .unwrap();
+    assert!(
+        decided.contains("is 5; at most 2 is right, at 2 checks in a row"),
+        "{decided}"
+    );
+    assert_eq!(judge.status("hot").await.unwrap().phase, Phase::RolledBack);
+    assert_eq!(judge.status("asked").await.unwrap().phase, Phase::Running);
 }
