@@ -53,7 +53,7 @@ async fn ask_until(lab: &Lab, id: &str, phase: Phase) -> Status {
             return reached(&lab.judge, id, phase).await;
         }
     }
-    unreachable!("rounds have no end")
+    panic!("rounds have no end")
 }
 
 fn reasons(status: &Status) -> String {

@@ -78,11 +78,15 @@ impl Prometheus {
     /// A query that Prometheus does not understand.
     pub async fn query(&self, query: &str) -> Result<Vec<Found>> {
         let answer = self.get("query", &[("query", query)]).await?;
-        let results = answer["data"]["result"].as_array().cloned();
+        let results = answer
+            .pointer("/data/result")
+            .and_then(Value::as_array)
+            .cloned();
         let found = results.unwrap_or_default().into_iter().map(|result| {
-            let value = result["value"][1].as_str().unwrap_or_default();
+            let value = result.pointer("/value/1").and_then(Value::as_str);
+            let value = value.unwrap_or_default();
             Found {
-                labels: result["metric"].clone(),
+                labels: result.get("metric").cloned().unwrap_or_default(),
                 value: value.parse().unwrap_or(f64::NAN),
             }
         });
@@ -95,7 +99,10 @@ impl Prometheus {
     /// When it does not answer.
     pub async fn targets(&self) -> Result<Vec<Value>> {
         let answer = self.get("targets", &[]).await?;
-        let targets = answer["data"]["activeTargets"].as_array().cloned();
+        let targets = answer
+            .pointer("/data/activeTargets")
+            .and_then(Value::as_array);
+        let targets = targets.cloned();
         Ok(targets.unwrap_or_default())
     }
 
@@ -108,7 +115,7 @@ impl Prometheus {
         let url = format!("{}/api/v1/{what}?{encoded}", self.address);
         let text = self.http.get(url).send().await?.text().await?;
         let answer: Value = serde_json::from_str(&text).during("read Prometheus' answer")?;
-        if answer["status"] != "success" {
+        if answer.get("status").and_then(Value::as_str) != Some("success") {
             return Err(format!("{query:?}: {answer}").into());
         }
         Ok(answer)

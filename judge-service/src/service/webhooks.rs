@@ -210,7 +210,7 @@ mod tests {
         let longest = |failures| (0..50).map(|_| pause(failures)).max().unwrap();
         assert!(longest(1) <= SHORTEST_PAUSE);
         assert!(longest(5) > longest(1));
-        for failures in [9, 40, u32::MAX] {
+        for failures in [10, 40, u32::MAX] {
             let pause = pause(failures);
             assert!(
                 pause <= LONGEST_PAUSE && pause >= LONGEST_PAUSE.mul_f64(0.7),

@@ -88,7 +88,7 @@ impl Client {
         };
         // A server may answer by a request's headers alone, and take no body then.
         let answer = exchange.answer().await;
-        answer.or_else(|error| Err(sent.err().unwrap_or(error)))
+        answer.map_err(|error| sent.err().unwrap_or(error))
     }
 }
 

@@ -169,7 +169,7 @@ impl Unreadable {
     }
 }
 
-fn read_sample(work: Work, rows: &mut Vec<Vec<f64>>) -> Result<Read, Unreadable> {
+fn read_sample(work: Work, rows: &mut Vec<Vec<f64>>) -> Result<Read, Box<Unreadable>> {
     let Some(reader) = work.kit.arm(work.arm) else {
         return Err(unreadable(work, "without_model", String::new(), None));
     };
@@ -225,7 +225,7 @@ fn read_second(kit: &Kit, second: &Second) -> Result<Answer, (&'static str, Stri
     read.map_err(|error| (error.cause().name(), error.to_string()))
 }
 
-fn refused(work: Work, error: &ProtocolError, body: Option<Vec<u8>>) -> Unreadable {
+fn refused(work: Work, error: &ProtocolError, body: Option<Vec<u8>>) -> Box<Unreadable> {
     unreadable(work, error.cause().name(), error.to_string(), body)
 }
 
@@ -234,13 +234,13 @@ fn unreadable(
     cause: &'static str,
     problem: String,
     body: Option<Vec<u8>>,
-) -> Unreadable {
-    Unreadable {
+) -> Box<Unreadable> {
+    Box::new(Unreadable {
         cause,
         problem,
         body,
         work,
-    }
+    })
 }
 
 pub fn message<'a>(body: &'a [u8], headers: &'a [Header]) -> Message<'a> {

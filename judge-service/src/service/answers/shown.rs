@@ -300,7 +300,9 @@ mod tests {
     #[test]
     fn what_is_alike_is_no_example() {
         let mut models = Models::default();
-        models.count(apart(1, 1, 0.3), 1, 10, &|| unreachable!());
+        models.count(apart(1, 1, 0.3), 1, 10, &|| {
+            panic!("nothing is shown of it")
+        });
         assert_eq!((models.inputs, models.differing), (1, 0));
         assert_eq!(models.mean_shift, Some(0.3));
     }
