@@ -208,7 +208,7 @@ fn causes(error: &dyn std::error::Error) -> String {
         let _ = write!(text, ": {cause}");
         next = cause.source();
     }
-    if text.contains("UnknownIssuer") {
+    if text.contains("UnknownIssuer") || text.contains("BadSignature") {
         text.push_str("; --ca FILE says whom to trust");
     }
     text
