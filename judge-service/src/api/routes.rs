@@ -199,9 +199,8 @@ fn looks() -> [Route; 8] {
             "/v1/rollouts/{id}/events",
             routing::get(events::one),
             [
-                look("watchRollout", "What changes of a rollout, as it changes").gives_other(
+                look("watchRollout", "What changes of a rollout, as it changes").gives_events(
                     200,
-                    "text/event-stream",
                     "Events `listed`, `rollout` (a Status), `decision` and `deleted`",
                 ),
             ],
@@ -272,9 +271,8 @@ fn looks() -> [Route; 8] {
                 "watchRollouts",
                 "What changes of all rollouts, as it changes",
             )
-            .gives_other(
+            .gives_events(
                 200,
-                "text/event-stream",
                 "Events `listed`, `rollout` (a Status), `decision` and `deleted`",
             )],
         ),
