@@ -37,13 +37,15 @@ demo: wasm envoy
 demo-keep:
 	$(MAKE) demo DEMO=--keep
 
+# Programs and tests in one build: what tests alone depend on turns features on, and apart
+# from them the judge and half of what is below it would be built twice.
 test: wasm envoy postgres chromium schemathesis
-	$(CARGO) build --locked -p serinus-cli -p serinus-tests --bins
+	$(CARGO) build --locked $(NATIVE) --bins --tests
 	$(CARGO) test --locked $(NATIVE)
 
 test-mlserver: wasm envoy
 	@echo "MLServer: $$(tests/get-mlserver)"
-	$(CARGO) build --locked -p serinus-cli -p serinus-tests --bins
+	$(CARGO) build --locked $(NATIVE) --bins --tests
 	$(CARGO) test --locked $(NATIVE) --test mlserver
 
 build: wasm

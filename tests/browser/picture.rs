@@ -33,7 +33,8 @@ async fn the_readme_shows_a_release() {
         .unwrap();
         browser.driver.screenshot_as_png().await.unwrap()
     };
-    let story = stories::shared_incident::tell(&mut stage, &mut Nobody);
+    let mut nobody = Nobody;
+    let story = stories::shared_incident::tell(&mut stage, &mut nobody);
     let (picture, _) = tokio::join!(taken, story);
     assert!(picture.len() <= LARGEST, "{} bytes", picture.len());
     std::fs::write(&file, picture).unwrap();

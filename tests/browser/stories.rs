@@ -90,7 +90,8 @@ async fn wrong_but_200_is_seen_to_be_taken_back() {
     let _turn = turn().await;
     let mut stage = stage().await;
     let browser = Browser::open(&stage.lab.judge.address()).await;
-    let story = stories::wrong_but_200::tell(&mut stage, &mut Nobody);
+    let mut nobody = Nobody;
+    let story = stories::wrong_but_200::tell(&mut stage, &mut nobody);
     let (_, seen) = watched(&browser, story).await;
     // A fraction of a second is too short to be sure of what was seen before.
     seen.in_order(&["v2 was taken back at 10%: all users are on v1 again."]);
@@ -118,7 +119,8 @@ async fn a_good_release_is_seen_to_go_through_an_incident() {
     let _turn = turn().await;
     let mut stage = stage().await;
     let browser = Browser::open(&stage.lab.judge.address()).await;
-    let story = stories::shared_incident::tell(&mut stage, &mut Nobody);
+    let mut nobody = Nobody;
+    let story = stories::shared_incident::tell(&mut stage, &mut nobody);
     let (_, seen) = watched(&browser, story).await;
     seen.in_order(&[
         "v2 serves 10% of users",
@@ -147,7 +149,8 @@ async fn a_dead_judge_is_seen_and_what_its_workers_did() {
     let _turn = turn().await;
     let mut stage = stage().await;
     let browser = Browser::open(&stage.lab.judge.address()).await;
-    let story = stories::judge_dead::tell(&mut stage, &mut Nobody);
+    let mut nobody = Nobody;
+    let story = stories::judge_dead::tell(&mut stage, &mut nobody);
     let (_, seen) = watched(&browser, story).await;
     seen.in_order(&[
         "v2 serves 10% of users",

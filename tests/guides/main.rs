@@ -72,6 +72,11 @@ async fn judging_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn gates_and_alerts() {
+    run("gates-and-alerts.md").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn how_verdicts_are_reached() {
     run("how-verdicts-are-reached.md").await;
 }
@@ -84,6 +89,16 @@ async fn what_a_rollout_can_say() {
 #[tokio::test(flavor = "multi_thread")]
 async fn how_plans_reach_envoy() {
     run("plans.md").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operating() {
+    run("operating.md").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn security() {
+    run("security.md").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -70,6 +70,14 @@ pub fn schemathesis() -> Result<PathBuf> {
     said_by("tests/get-schemathesis")
 }
 
+/// A Prometheus, as `tests/get-prometheus` finds or installs it.
+///
+/// # Errors
+/// When it says that there is none.
+pub fn prometheus() -> Result<PathBuf> {
+    said_by("tests/get-prometheus")
+}
+
 /// The folder of programs with MLServer, as `tests/get-mlserver` finds or installs it.
 ///
 /// # Errors

@@ -24,7 +24,7 @@ macro_rules! module {
 }
 
 /// Path, content type and content of each file.
-const FILES: [(&str, &str, &str); 21] = [
+const FILES: [(&str, &str, &str); 22] = [
     ("/", HTML, include_str!("../page/index.html")),
     ("/page.css", CSS, include_str!("../page/page.css")),
     ("/page.js", SCRIPT, include_str!("../page/page.js")),
@@ -37,6 +37,7 @@ const FILES: [(&str, &str, &str); 21] = [
     module!("examples"),
     module!("glance"),
     module!("judge"),
+    module!("login"),
     module!("metrics"),
     module!("plot"),
     module!("segments"),
@@ -51,6 +52,10 @@ const FILES: [(&str, &str, &str); 21] = [
 /// Nothing but our own files, and nobody may frame the page.
 const POLICY: &str =
     "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
+
+pub fn paths() -> impl Iterator<Item = &'static str> {
+    FILES.iter().map(|(path, ..)| *path)
+}
 
 pub fn router() -> Router<Arc<Service>> {
     FILES
@@ -67,7 +72,6 @@ fn file(kind: &'static str, content: &'static str) -> impl IntoResponse {
             (header::CONTENT_TYPE, fixed(kind)),
             (header::CACHE_CONTROL, fixed("no-cache")),
             (header::CONTENT_SECURITY_POLICY, fixed(POLICY)),
-            (header::X_CONTENT_TYPE_OPTIONS, fixed("nosniff")),
             (
                 HeaderName::from_static("referrer-policy"),
                 fixed("no-referrer"),

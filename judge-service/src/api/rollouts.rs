@@ -4,6 +4,7 @@ use super::asking::{self, Asking};
 use super::path::Path;
 use super::problem::Problem;
 use crate::domain::Delivered;
+use crate::domain::audit::Audited;
 use crate::domain::decision::{By, Deed, Sealed};
 use crate::domain::{Millis, Phase, RolloutSpec};
 use crate::service::status::Status;
@@ -180,7 +181,8 @@ pub async fn delete(
     Path(id): Path<String>,
     asking: Asking<LONGEST_REASON>,
 ) -> Result<StatusCode, Problem> {
-    service.delete(&id, asking.asked).await?;
+    let asked = with_reason(asking)?;
+    service.delete(&id, asked).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -337,6 +339,26 @@ pub async fn decision(
         .await?
         .map(Json)
         .ok_or_else(missing)
+}
+
+/// At most so many at once; who wants more goes on after the last.
+const AUDITED_AT_ONCE: u32 = 1_000;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct After {
+    #[serde(default)]
+    after: u64,
+    limit: Option<u32>,
+}
+
+pub async fn audit(
+    State(service): Service_,
+    query: Result<Query<After>, QueryRejection>,
+) -> Result<Json<Vec<Audited>>, Problem> {
+    let Query(After { after, limit }) = read_query(query)?;
+    let limit = limit.unwrap_or(AUDITED_AT_ONCE).clamp(1, AUDITED_AT_ONCE);
+    Ok(Json(service.audit(after, limit).await?))
 }
 
 async fn known(service: &Service, id: &str) -> Result<(), Problem> {

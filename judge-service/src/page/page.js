@@ -8,6 +8,7 @@ import { fill } from "./page/dom.js";
 import { examples } from "./page/examples.js";
 import * as glance from "./page/glance.js";
 import { ask, at, clock, listen, Problem } from "./page/judge.js";
+import * as login from "./page/login.js";
 import { metrics } from "./page/metrics.js";
 import { segments } from "./page/segments.js";
 import * as story from "./page/story.js";
@@ -113,7 +114,11 @@ const hear = {
     if (rollout !== state.selected) showText("announce-others", `${rollout}: ${words.actionName(decision.action)}. ${decision.reasons?.[0] ?? ""}`);
     show();
   },
-  broken: () => show(),
+  broken: () => {
+    // An error may be that nobody knows who looks.
+    login.letIn().catch(() => true);
+    show();
+  },
 };
 
 // One at a time, and the next a second after the last. A judge that is silent is asked all
@@ -146,10 +151,13 @@ async function refresh() {
   render();
 }
 
-function look() {
+async function look() {
+  // Nobody is asked for a token where none is needed.
+  if (!document.hidden && !(await login.letIn().catch(() => true))) return;
   listen(hear);
   show();
 }
+login.onChange(look);
 document.addEventListener("visibilitychange", look);
 addEventListener("hashchange", () => {
   if (!state.rollouts) return;

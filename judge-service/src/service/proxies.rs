@@ -177,10 +177,13 @@ impl Proxies {
         })
     }
 
-    /// Why this plan is not in objects that it belongs into.
-    pub fn unwritten(&self, revision: Revision) -> impl Iterator<Item = &str> {
-        let refusing = self.refusing(revision);
-        refusing.filter_map(|(node, _, _, why)| node.starts_with(OBJECT).then_some(why))
+    /// Why plans are not in objects that they belong into, as of the last attempts.
+    pub fn unwritten(&self) -> impl Iterator<Item = &str> {
+        let objects = self
+            .by_node
+            .iter()
+            .filter(|(node, proxy)| node.starts_with(OBJECT) && proxy.streams > 0);
+        objects.filter_map(|(_, proxy)| Some(proxy.refused.as_ref()?.why.as_str()))
     }
 
     /// By name.

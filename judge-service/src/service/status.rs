@@ -177,8 +177,7 @@ impl Service {
         };
         let unwritten: Vec<String> = {
             let proxies = self.delivery.proxies();
-            let why = proxies.unwritten(self.delivery.revision());
-            why.map(str::to_owned).collect()
+            proxies.unwritten().map(str::to_owned).collect()
         };
         let notices = incident
             .into_iter()
@@ -186,6 +185,7 @@ impl Service {
             .chain(unwritten)
             .filter(|_| rollout.phase.is_live())
             .chain(notices::notices(entry, &delivery, now))
+            .chain(self.hooks.notices())
             .collect();
         Status {
             id: rollout.spec.id.clone(),

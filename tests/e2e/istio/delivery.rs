@@ -386,8 +386,7 @@ async fn a_gateway_with_the_wasm_plugin_routes_by_the_plan_in_it() {
     for user in keys(30) {
         assert_eq!(ask(&envoy, &user, None).await.0, "v2", "{user}");
     }
-    // The object's new version is in the machines' environment; they stay all the same,
-    // with all that they have counted.
+    // The machines stay, with all that they have counted.
     assert_eq!(sessions().await, before);
 }
 

@@ -196,8 +196,8 @@ impl Proxy {
 /// Writes one more ECDS answer for a filter over the one before.
 pub fn put_extension(folder: &Path, mut extension: Value, module: &str) -> PathBuf {
     let name = extension["name"].as_str().unwrap().to_owned();
-    let code = &mut extension["typed_config"]["config"]["vm_config"]["code"];
-    if let Some(remote) = code.get("remote") {
+    let machine = &mut extension["typed_config"]["config"]["vm_config"];
+    if let Some(remote) = machine["code"].get("remote") {
         let wasm = artefacts::wasm().unwrap();
         assert_eq!(remote["sha256"], super::sha256(&wasm));
         let file = if remote["http_uri"]["uri"] == module {
@@ -205,7 +205,13 @@ pub fn put_extension(folder: &Path, mut extension: Value, module: &str) -> PathB
         } else {
             folder.join("missing.wasm")
         };
-        *code = json!({"local": {"filename": file}});
+        machine["code"] = json!({"local": {"filename": file}});
+        // Which is for the agent alone. Left there, as it is beside a file, Envoy would
+        // make another machine for each version of the object.
+        if let Some(variables) = machine.get_mut("environment_variables") {
+            let values = variables["key_values"].as_object_mut().unwrap();
+            values.retain(|name, _| !name.starts_with("ISTIO_META_"));
+        }
     }
     let fields: &mut Map<String, Value> = extension.as_object_mut().unwrap();
     let kind = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig";

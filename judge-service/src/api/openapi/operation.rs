@@ -1,6 +1,7 @@
 //! What one method of one path does, as it is described.
 
 use super::{Schemas, inline};
+use crate::access::{Needs, Role};
 use crate::api::problem::Problem;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
@@ -15,6 +16,7 @@ pub struct Operation {
     body: Option<Body>,
     answers: Vec<Answer>,
     problems: Vec<u16>,
+    needs: Needs,
 }
 
 struct Body {
@@ -37,21 +39,23 @@ enum Content {
     Events,
 }
 
+/// What is looked at is for viewers, if nothing else is said.
 pub fn get(id: &'static str, summary: &'static str) -> Operation {
-    Operation::new("get", id, summary)
+    Operation::new("get", id, summary, Needs::Viewer)
 }
 
-/// Whatever changes something is refused to pages of other sites.
+/// What changes something is for operators, if nothing else is said, and is refused to
+/// pages of other sites.
 pub fn post(id: &'static str, summary: &'static str) -> Operation {
-    Operation::new("post", id, summary).refuses(&[400, 403, 408, 413])
+    Operation::new("post", id, summary, Needs::Operator).refuses(&[400, 403, 408, 413])
 }
 
 pub fn delete(id: &'static str, summary: &'static str) -> Operation {
-    Operation::new("delete", id, summary).refuses(&[400, 403, 408, 413])
+    Operation::new("delete", id, summary, Needs::Operator).refuses(&[400, 403, 408, 413])
 }
 
 impl Operation {
-    fn new(method: &'static str, id: &'static str, summary: &'static str) -> Self {
+    fn new(method: &'static str, id: &'static str, summary: &'static str, needs: Needs) -> Self {
         Self {
             method,
             id,
@@ -61,11 +65,21 @@ impl Operation {
             answers: Vec::new(),
             // A judge that does not reach its database, or is not the one that judges.
             problems: vec![503],
+            needs,
         }
     }
 
     pub fn method(&self) -> &'static str {
         self.method
+    }
+
+    pub fn asks_for(&self) -> Needs {
+        self.needs
+    }
+
+    pub fn needs(mut self, needs: Needs) -> Self {
+        self.needs = needs;
+        self
     }
 
     pub fn query(self, name: &'static str, says: &'static str, schema: Value) -> Self {
@@ -183,6 +197,12 @@ impl Operation {
             let status = answer.status.to_string();
             responses.insert(status, answer.describe(schemas));
         }
+        if self.needs != Needs::Nothing {
+            self.problems.extend([401, 403]);
+        }
+        if self.needs == Needs::Operator && self.method != "get" {
+            self.problems.push(429);
+        }
         self.problems.sort_unstable();
         self.problems.dedup();
         for status in self.problems {
@@ -201,6 +221,7 @@ impl Operation {
         put("operationId", self.id.into());
         put("summary", self.summary.into());
         put("responses", responses.into());
+        put("security", security(self.needs));
         if !parameters.is_empty() {
             put("parameters", parameters.into());
         }
@@ -254,6 +275,19 @@ impl Answer {
         }
         described.into()
     }
+}
+
+/// Each of these is enough. Beside a way to say who one is, OpenAPI has room for the roles
+/// that are needed.
+fn security(needs: Needs) -> Value {
+    let ways = needs.roles().iter().flat_map(|role| {
+        let other = match role {
+            Role::Proxy => "certificate",
+            Role::Viewer | Role::Operator => "cookie",
+        };
+        ["token", other].map(|way| json!({way: [role]}))
+    });
+    ways.collect()
 }
 
 /// Names between braces.

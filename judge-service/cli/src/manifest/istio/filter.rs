@@ -313,7 +313,7 @@ spec:
 {selector}  # Requests on their way out of these proxies; gateways have no others.
   match:
     - mode: CLIENT
-  url: "{url}"
+{file}  url: "{url}"
 {sha256}  type: HTTP
   pluginName: serinus
   # A module that does not come, or whose virtual machine has died, is skipped: the
@@ -336,6 +336,10 @@ spec:
             namespace = subject.namespace,
             selector = self.workload_selector("selector", "matchLabels"),
             url = self.module.source.url(),
+            file = match &self.module.source {
+                Source::File(_) => FILE,
+                Source::Remote(_) => "",
+            },
             sha256 = sha256.unwrap_or_default(),
             cluster = self.cluster(),
             point = quoted(subject.point()),
@@ -354,6 +358,13 @@ spec:
         text
     }
 }
+
+/// Istio's agent takes the object's version out of a machine's environment only where it
+/// gets the module.
+const FILE: &str = r#"  # Beside a file Istio tells the virtual machine the version of this object, so that each
+  # change makes new ones, which know nothing of what was not reported yet. Where the judge
+  # writes plans into this object, let the module come from oci:// or https://.
+"#;
 
 /// Before every filter and before the first look for a route.
 const EDGE: &str = r#"    # No client picks its own arm, even when the filter is not there to replace what was
