@@ -189,9 +189,10 @@ impl Browser {
     /// purpose are named in `expected`.
     pub async fn errors(&self, expected: &[&str]) -> Vec<String> {
         let log = self.driver.browser_log().await.unwrap();
-        let lines = log
+        let log = log
             .into_iter()
-            .map(|entry| format!("{:?} {}", entry.level, entry.message));
+            .filter(|entry| ["SEVERE", "WARNING"].contains(&entry.level.as_str()));
+        let lines = log.map(|entry| format!("{:?} {}", entry.level, entry.message));
         lines
             .filter(|line| !expected.iter().any(|part| line.contains(part)))
             .collect()

@@ -18,7 +18,7 @@ const PORTS: [&str; 9] = [
 ];
 
 /// A whole guide, on a machine that compiles at the same time.
-const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_secs(600);
 
 pub struct Desk {
     folder: TempDir,

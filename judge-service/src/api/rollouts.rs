@@ -82,7 +82,7 @@ pub async fn list(
 ) -> Result<Response, Problem> {
     let Query(listed) = read_query(query)?;
     if listed.limit == Some(0) {
-        return Err(FieldError::new("limit", "is 0, and a page has at least 1 rollout").into());
+        return Err(empty_page());
     }
     let phases = listed.phase.as_deref().map(phases).transpose()?;
     let mut all = service.statuses().await?;
@@ -265,6 +265,10 @@ pub async fn series(
     Ok(Json(series))
 }
 
+fn empty_page() -> Problem {
+    FieldError::new("limit", "is 0, and a page has at least 1").into()
+}
+
 fn read_query<T>(query: Result<Query<T>, QueryRejection>) -> Result<Query<T>, Problem> {
     query.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.body_text()))
 }
@@ -357,7 +361,10 @@ pub async fn audit(
     query: Result<Query<After>, QueryRejection>,
 ) -> Result<Json<Vec<Audited>>, Problem> {
     let Query(After { after, limit }) = read_query(query)?;
-    let limit = limit.unwrap_or(AUDITED_AT_ONCE).clamp(1, AUDITED_AT_ONCE);
+    if limit == Some(0) {
+        return Err(empty_page());
+    }
+    let limit = limit.unwrap_or(AUDITED_AT_ONCE).min(AUDITED_AT_ONCE);
     Ok(Json(service.audit(after, limit).await?))
 }
 

@@ -11,8 +11,8 @@ use crate::domain::audit::Audited;
 use crate::domain::decision::Sealed;
 use crate::service::status::Status;
 use crate::service::{
-    AnswersStatus, Counters, Example, Point, ProxyState, Received, Service, Taken, WebhookState,
-    WorkerState,
+    AnswersStatus, Counters, Draft, Example, Point, ProxyState, Received, Service, Taken,
+    WebhookState, WorkerState,
 };
 use axum::http::header;
 use axum::routing::{self, MethodRouter};
@@ -104,7 +104,7 @@ fn create() -> Operation {
             "unit": [{"header": "x-user-id"}],
             "arms": [{"name": "control", "version": "v1"}, {"name": "canary", "version": "v2"}],
         }))
-        .gives::<RolloutSpec>(200, "With `dry_run`: the spec as it would be kept")
+        .gives::<Draft>(200, "With `dry_run`: what would be kept")
         .gives::<Status>(201, "It has begun, or waits until its arms are ready")
         .with_header("Location", "Where it is")
         .with_header("ETag", VERSION)
@@ -204,9 +204,8 @@ fn looks() -> [Route; 8] {
             "/v1/rollouts/{id}/events",
             routing::get(events::one),
             [
-                look("watchRollout", "What changes of a rollout, as it changes").gives_other(
+                look("watchRollout", "What changes of a rollout, as it changes").gives_events(
                     200,
-                    "text/event-stream",
                     "Events `listed`, `rollout` (a Status), `decision` and `deleted`",
                 ),
             ],
@@ -277,9 +276,8 @@ fn looks() -> [Route; 8] {
                 "watchRollouts",
                 "What changes of all rollouts, as it changes",
             )
-            .gives_other(
+            .gives_events(
                 200,
-                "text/event-stream",
                 "Events `listed`, `rollout` (a Status), `decision` and `deleted`",
             )],
         ),

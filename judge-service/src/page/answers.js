@@ -16,7 +16,7 @@ const NUMBERS = 24;
 const wholeOf = (answers, arm) => (answers.served ?? []).find((served) => served.arm === arm && served.segment == null);
 const ofAll = (part, whole) => `${words.count(part)} of ${words.count(whole)}${whole > 0 ? ` (${words.share(part / whole)})` : ""}`;
 
-export function answers(rollout, found, silent) {
+export function answers(rollout, found, silent, mayDecide) {
   if (!found) return [];
   const treated = words.treatmentsOf(rollout);
   const parts = [
@@ -26,7 +26,7 @@ export function answers(rollout, found, silent) {
     later(rollout, found),
     ...(rollout.arms ?? []).map((arm) => unreadable(arm, found.samples?.[arm.name])),
   ].filter(Boolean);
-  const copies = samplingButton(rollout, found.sampling, silent);
+  const copies = mayDecide && samplingButton(rollout, found.sampling, silent);
   return [
     ...(parts.length > 0 ? parts : [h("p", { class: "soft" }, "No answers have been compared yet.")]),
     copies && h("p", { class: "actions" }, copies),

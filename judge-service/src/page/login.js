@@ -7,12 +7,17 @@ const PATIENCE_MS = 5000;
 const session = (method, headers = {}) =>
   fetch("v1/session", { method, headers, cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
 
+let role = null;
+/** Who may only look gets no buttons. */
+export const mayDecide = () => role !== "viewer";
+
 /** Whether the judge lets this browser look; shows the form if not. */
 export async function letIn() {
   const answer = await session("GET");
   const known = answer.ok ? await answer.json() : null;
   $("login").hidden = answer.status !== 401;
   $("who").hidden = !known?.guarded;
+  role = known?.role ?? null;
   if (known) $("who-name").textContent = `${known.name} (${known.role})`;
   return answer.status !== 401;
 }

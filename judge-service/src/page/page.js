@@ -225,7 +225,7 @@ function renderRollout(rollout, silent) {
   // A screen reader hears changes of state and why, not numbers that move each second.
   const decided = ["create", undefined].includes(rollout.last?.action) ? "" : ` ${words.actionName(rollout.last.action)}: ${rollout.last.reasons?.[0] ?? ""}`;
   showText("announce", silent ? "" : `${rollout.id}: ${sentence}${decided}`);
-  const choices = buttons(rollout, silent);
+  const choices = login.mayDecide() ? buttons(rollout, silent) : [];
   $("actions").hidden = choices.length === 0;
   safely("actions", () => choices);
 
@@ -237,7 +237,7 @@ function renderRollout(rollout, silent) {
   $("segments-panel").hidden = !rollout.segments?.length;
   safely("segments", () => segments(rollout, series, made, now()));
   safely("examples", () => examples(rollout, found));
-  safely("answers", () => answers(rollout, state.detail.answers, silent));
+  safely("answers", () => answers(rollout, state.detail.answers, silent, login.mayDecide()));
   safely("decisions", () => decisions(rollout, made, now()));
   safely("versions", () => versions(rollout));
   showText("spec", JSON.stringify(rollout.spec ?? {}, null, 2));

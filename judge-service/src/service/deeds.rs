@@ -12,6 +12,7 @@ use crate::domain::plan::routable;
 use crate::domain::{Delivered, Phase, Rollout, RolloutSpec};
 use crate::forecast;
 use crate::store::StoreError;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serinus_core::json::FieldError;
 use serinus_core::plan::Revision;
@@ -42,7 +43,7 @@ pub enum DeedError {
 }
 
 /// A rollout that could start, as it would be.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct Draft {
     pub id: String,
     pub phase: Phase,

@@ -35,8 +35,8 @@ struct Answer {
 enum Content {
     Nothing,
     Json(Make),
-    /// Of a kind that no schema describes.
-    Other(&'static str),
+    /// Server-sent events, of which each is described.
+    Events,
 }
 
 /// What is looked at is for viewers, if nothing else is said.
@@ -162,8 +162,8 @@ impl Operation {
         self.answer(status, says, Content::Nothing)
     }
 
-    pub fn gives_other(self, status: u16, kind: &'static str, says: &'static str) -> Self {
-        self.answer(status, says, Content::Other(kind))
+    pub fn gives_events(self, status: u16, says: &'static str) -> Self {
+        self.answer(status, says, Content::Events)
     }
 
     fn answer(mut self, status: u16, says: &'static str, content: Content) -> Self {
@@ -253,8 +253,16 @@ impl Answer {
                 let schema = inline(schema(&mut schemas.answered));
                 put("content", json!({"application/json": {"schema": schema}}));
             }
-            Content::Other(kind) => {
-                put("content", json!({kind: {}}));
+            Content::Events => {
+                let event = json!({
+                    "type": "object",
+                    "required": ["event", "data"],
+                    "properties": {
+                        "event": {"type": "string"},
+                        "data": {"type": "string", "contentMediaType": "application/json"},
+                    },
+                });
+                put("content", json!({"text/event-stream": {"schema": event}}));
             }
         }
         let headers = self.headers.into_iter().map(|(name, says)| {
