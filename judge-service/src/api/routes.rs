@@ -432,7 +432,7 @@ fn about_the_judge() -> [Route; 10] {
             metrics::PATH,
             routing::get(metrics::alone),
             [
-                get("getMetrics", "What a Prometheus reads of this judge").gives_other(
+                get("getMetrics", "What a Prometheus reads of this judge").gives_text(
                     200,
                     "application/openmetrics-text",
                     "OpenMetrics, as of now",

@@ -37,6 +37,8 @@ enum Content {
     Json(Make),
     /// Server-sent events, of which each is described.
     Events,
+    /// Text of this type.
+    Text(&'static str),
 }
 
 /// What is looked at is for viewers, if nothing else is said.
@@ -166,6 +168,10 @@ impl Operation {
         self.answer(status, says, Content::Events)
     }
 
+    pub fn gives_text(self, status: u16, kind: &'static str, says: &'static str) -> Self {
+        self.answer(status, says, Content::Text(kind))
+    }
+
     fn answer(mut self, status: u16, says: &'static str, content: Content) -> Self {
         self.answers.push(Answer {
             status,
@@ -249,6 +255,9 @@ impl Answer {
         put("description", self.says.into());
         match self.content {
             Content::Nothing => {}
+            Content::Text(kind) => {
+                put("content", json!({ kind: {"schema": {"type": "string"}} }));
+            }
             Content::Json(schema) => {
                 let schema = inline(schema(&mut schemas.answered));
                 put("content", json!({"application/json": {"schema": schema}}));
