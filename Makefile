@@ -6,7 +6,7 @@ PYTHON ?= python3
 # The benchmark's ext_proc peer is built by it alone, optimised.
 NATIVE := --workspace --exclude serinus-filter --exclude serinus-bench-ext-proc
 
-.PHONY: help oracles bench-filter bench-inference bench-judge bench-rollback postgres sim demo demo-keep fuzz soak soak-durability soak-ecds test test-mlserver build wasm envoy lint format train contracts clean
+.PHONY: help chromium schemathesis screenshot oracles bench-filter bench-inference bench-judge bench-rollback postgres sim demo demo-keep fuzz soak soak-durability soak-ecds test test-mlserver build wasm envoy lint format train contracts clean
 
 help:
 	@echo 'make demo       three releases of a real model in real Envoy, about a minute after the build'
@@ -26,6 +26,7 @@ help:
 	@echo 'make soak-ecds  a thousand plans by ECDS into real Envoy, some minutes (target/bench)'
 	@echo 'make oracles    models, inputs and outputs of other libraries again (needs tests/oracles/requirements.txt of judge-service/inference)'
 	@echo 'make contracts  write openapi.json and plan.schema.json as the code says'
+	@echo 'make screenshot the picture of the page in README.md again, from the demo'
 	@echo 'make train      train the demo models again (needs scikit-learn)'
 
 demo: wasm envoy
@@ -36,13 +37,15 @@ demo: wasm envoy
 demo-keep:
 	$(MAKE) demo DEMO=--keep
 
-test: wasm envoy postgres
-	$(CARGO) build --locked -p serinus-cli -p serinus-tests --bins
+# Programs and tests in one build: what tests alone depend on turns features on, and apart
+# from them the judge and half of what is below it would be built twice.
+test: wasm envoy postgres chromium schemathesis
+	$(CARGO) build --locked $(NATIVE) --bins --tests
 	$(CARGO) test --locked $(NATIVE)
 
 test-mlserver: wasm envoy
 	@echo "MLServer: $$(tests/get-mlserver)"
-	$(CARGO) build --locked -p serinus-cli -p serinus-tests --bins
+	$(CARGO) build --locked $(NATIVE) --bins --tests
 	$(CARGO) test --locked $(NATIVE) --test mlserver
 
 build: wasm
@@ -56,6 +59,16 @@ envoy:
 
 postgres:
 	@echo "PostgreSQL: $$(tests/postgres-server --programs)"
+
+chromium:
+	@echo "Chromium: $$(tests/get-chromium | head -n 1)"
+
+schemathesis:
+	@echo "Schemathesis: $$(tests/get-schemathesis)"
+
+screenshot: wasm envoy chromium
+	$(CARGO) build --locked -p serinus-cli -p serinus-tests --bins
+	$(CARGO) test --locked -p serinus-tests --test browser -- --ignored --exact picture::the_readme_shows_a_release
 
 bench-filter: wasm envoy
 	$(CARGO) build --locked --release -p serinus-bench-ext-proc

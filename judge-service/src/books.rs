@@ -15,6 +15,7 @@ pub(crate) mod tests;
 pub use check::check;
 pub use entry::{Entry, Paired, Sampled, Told, Whose};
 
+use crate::domain::audit::{Audited, Head, Record, Reference};
 use crate::domain::decision::{By, Decision, Deed, Evidence, NO_HASH, Sealed};
 use crate::domain::layers::Part;
 use crate::domain::plan::{Keyed, Terms, build};
@@ -31,6 +32,8 @@ pub struct Books {
     revision: Revision,
     rollouts: Vec<Entry>,
     sessions: Sessions,
+    /// Where the record of all deeds ends.
+    audited: Option<Head>,
     change: Change,
 }
 
@@ -38,6 +41,14 @@ pub struct Books {
 /// claims more than that does not move the epochs any further, which are numbers of 32
 /// bits where users are remembered by them.
 const MOST_LOST: u64 = 1 << 20;
+
+/// How much is in the books.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    pub rollouts: usize,
+    pub units: usize,
+    pub sessions: usize,
+}
 
 /// What became of a report.
 #[derive(Debug, Clone, PartialEq, Eq, schemars::JsonSchema, serde::Serialize)]
@@ -74,6 +85,7 @@ impl Books {
             revision: loaded.revision,
             rollouts,
             sessions: Sessions::from_loaded(loaded.sessions),
+            audited: loaded.audited,
             change: Change::default(),
         }
     }
@@ -114,6 +126,16 @@ impl Books {
                 rollout.phase != Phase::Superseded && replaced != Some(rollout.spec.id.as_str())
             })
             .filter_map(|rollout| rollout.layer_part)
+    }
+
+    /// How much there is of all that is remembered.
+    #[must_use]
+    pub fn size(&self) -> Size {
+        Size {
+            rollouts: self.rollouts.len(),
+            units: self.rollouts.iter().map(Entry::users).sum(),
+            sessions: self.sessions.len(),
+        }
     }
 
     pub fn create(&mut self, rollout: Rollout, identity_key: String) {
@@ -288,11 +310,19 @@ impl Books {
         change
     }
 
-    /// Records a decision on a rollout.
+    /// Records a decision of the judge's on a rollout.
     ///
     /// # Errors
     /// No such rollout, or evidence that JSON cannot write.
     pub fn decide(&mut self, id: &str, made: Made) -> Result<Sealed, String> {
+        self.decide_by(id, made, "judge")
+    }
+
+    /// Records a decision on a rollout, and who made it.
+    ///
+    /// # Errors
+    /// No such rollout, or evidence that JSON cannot write.
+    pub fn decide_by(&mut self, id: &str, made: Made, who: &str) -> Result<Sealed, String> {
         let plan = self.next_revision();
         let entry = self
             .entry_mut(id)
@@ -320,7 +350,39 @@ impl Books {
         entry.goes_out(sequence, plan);
         entry.touch();
         self.change.decisions.push(sealed.clone());
+        let decision = &sealed.decision;
+        let reference = Reference {
+            sequence,
+            hash: sealed.hash.clone(),
+        };
+        let (action, reasons) = (decision.deed.name(), decision.reasons.clone());
+        self.audit(id, who, action, reasons, decision.at_ms, Some(reference));
         Ok(sealed)
+    }
+
+    /// Records that something was done to a rollout.
+    pub fn audit(
+        &mut self,
+        rollout: &str,
+        who: &str,
+        action: &str,
+        reasons: Vec<String>,
+        at_ms: Millis,
+        decision: Option<Reference>,
+    ) {
+        let record = Record {
+            sequence: 0,
+            at_ms,
+            who: who.to_owned(),
+            action: action.to_owned(),
+            rollout: rollout.to_owned(),
+            reasons,
+            decision,
+            previous_hash: String::new(),
+        };
+        let audited = Audited::after(self.audited.as_ref(), record);
+        self.audited = Some(audited.head());
+        self.change.audit.push(audited);
     }
 }
 

@@ -201,6 +201,8 @@ mod tests {
             new_users: vec![],
             not_ready: BTreeMap::new(),
             workers: Workers::default(),
+            closed: BTreeMap::new(),
+            breached: BTreeMap::new(),
         };
         let verdict = policy::judge(&bundle);
         Decision {

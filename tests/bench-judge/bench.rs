@@ -1,6 +1,7 @@
 //! A judge under measurement: its own core, its own store, and what it uses.
 
 use crate::cores::Cores;
+use crate::http::speak_tls;
 use serde_json::{Value, json};
 use serinus_tests::failure::{During, Result};
 use serinus_tests::judge::Judge;
@@ -11,6 +12,20 @@ use std::fs;
 pub enum Kind {
     Sqlite,
     Postgres,
+    /// SQLite, by TLS.
+    Tls,
+}
+
+/// The judge speaks TLS from its next start on, and the load too.
+fn by_tls(judge: &mut Judge, folder: &std::path::Path) -> Result<()> {
+    let shown = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+    let (certificate, key) = (folder.join("judge.pem"), folder.join("judge.key"));
+    fs::write(&certificate, shown.cert.pem())?;
+    fs::write(&key, shown.signing_key.serialize_pem())?;
+    judge.option("--tls-certificate", &certificate.display().to_string());
+    judge.option("--tls-key", &key.display().to_string());
+    judge.trust(&certificate)?;
+    speak_tls(Some(shown.cert.der()))
 }
 
 pub struct Bench {
@@ -21,6 +36,7 @@ pub struct Bench {
 
 impl Bench {
     pub async fn start(kind: Kind, cores: &Cores) -> Result<Self> {
+        speak_tls(None)?;
         let folder = tempfile::tempdir()?;
         let mut judge = Judge::new(folder.path())?;
         let serinus = &cores.serinus;
@@ -39,6 +55,10 @@ impl Bench {
         ]);
         let database = match kind {
             Kind::Sqlite => None,
+            Kind::Tls => {
+                by_tls(&mut judge, folder.path())?;
+                None
+            }
             Kind::Postgres => {
                 let server = Postgres::start(&["taskset", "-c", &cores.others]).await?;
                 let database = server.database().await?;

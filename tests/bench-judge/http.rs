@@ -1,12 +1,28 @@
 //! As much of an HTTP client as the load needs: one request after another on a
 //! connection, read with as little work as possible, since it has one core.
 
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
 use serinus_tests::failure::{During, Result};
+use std::cell::RefCell;
+use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+thread_local! {
+    /// Of the judge that is measured, if it speaks TLS; the load has one thread.
+    static TLS: RefCell<Option<TlsConnector>> = const { RefCell::new(None) };
+}
+
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
 
 pub struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     buffer: Vec<u8>,
 }
 
@@ -21,6 +37,15 @@ impl Connection {
         let stream = TcpStream::connect(("127.0.0.1", port)).await;
         let stream = stream.during("connect to the judge")?;
         stream.set_nodelay(true).during("set TCP_NODELAY")?;
+        let tls = TLS.with_borrow(Clone::clone);
+        let stream = match tls {
+            None => Stream::Plain(stream),
+            Some(tls) => {
+                let name = ServerName::try_from("localhost")?;
+                let shaken = tls.connect(name, stream).await;
+                Stream::Tls(Box::new(shaken.during("shake hands with the judge")?))
+            }
+        };
         Ok(Self {
             stream,
             buffer: Vec::new(),
@@ -28,16 +53,20 @@ impl Connection {
     }
 
     pub async fn ask(&mut self, request: &[u8]) -> Result<Answer> {
-        self.stream
-            .write_all(request)
-            .await
-            .during("send to the judge")?;
+        match &mut self.stream {
+            Stream::Plain(stream) => stream.write_all(request).await,
+            Stream::Tls(stream) => stream.write_all(request).await,
+        }
+        .during("send to the judge")?;
         self.buffer.clear();
         loop {
             if let Some(answer) = read(&self.buffer) {
                 return Ok(answer);
             }
-            let size = self.stream.read_buf(&mut self.buffer).await;
+            let size = match &mut self.stream {
+                Stream::Plain(stream) => stream.read_buf(&mut self.buffer).await,
+                Stream::Tls(stream) => stream.read_buf(&mut self.buffer).await,
+            };
             if size.during("read from the judge")? == 0 {
                 return Err("the judge closed a connection".into());
             }
@@ -52,6 +81,27 @@ impl Connection {
     pub fn shrink(&mut self) {
         self.buffer = Vec::new();
     }
+}
+
+/// From now on connections are made by TLS, to a judge with a certificate of this
+/// authority; or not.
+pub fn speak_tls(authority: Option<&CertificateDer<'static>>) -> Result<()> {
+    let connector = match authority {
+        None => None,
+        Some(authority) => {
+            let mut roots = RootCertStore::empty();
+            roots.add(authority.clone()).during("trust an authority")?;
+            let provider = Arc::new(rustls::crypto::ring::default_provider());
+            let config = ClientConfig::builder_with_provider(provider)
+                .with_safe_default_protocol_versions()
+                .during("make a client")?
+                .with_root_certificates(roots)
+                .with_no_client_auth();
+            Some(TlsConnector::from(Arc::new(config)))
+        }
+    };
+    TLS.set(connector);
+    Ok(())
 }
 
 /// The answer, once it is whole.

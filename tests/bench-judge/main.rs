@@ -93,6 +93,40 @@ async fn run() -> Result<()> {
         figures["reports_per_second_postgres"] = json!(found.reports_per_second.round());
         out["postgres"] = found.to_json();
     }
+    if wanted("tls") {
+        // The same load a minute apart, since machines have moods.
+        let plain = Scenario {
+            workers: 1_000,
+            rollouts: 10,
+            users: 100_000,
+            length: Duration::from_secs(15),
+            changes: 1,
+            ..FULL
+        };
+        let secured = Scenario {
+            kind: Kind::Tls,
+            ..plain
+        };
+        let (mut without, mut with) = (Vec::new(), Vec::new());
+        for _ in 0..3 {
+            without.push(measured("plain", &plain, &cores).await?);
+            with.push(measured("TLS", &secured, &cores).await?);
+        }
+        let median = |found: &[Found], of: fn(&Found) -> f64| {
+            let mut all: Vec<f64> = found.iter().map(of).collect();
+            all.sort_by(f64::total_cmp);
+            all[all.len() / 2]
+        };
+        let cost = |found: &Found| found.cpu_us_per_report;
+        figures["reports_per_second_tls"] =
+            json!(median(&with, |found| found.reports_per_second).round());
+        figures["tls_adds_to_cpu_of_a_report"] =
+            json!(((median(&with, cost) / median(&without, cost) - 1.0) * 100.0).round() / 100.0);
+        out["tls"] = json!({
+            "plain": without.iter().map(Found::to_json).collect::<Vec<_>>(),
+            "tls": with.iter().map(Found::to_json).collect::<Vec<_>>(),
+        });
+    }
     if wanted("verdict") {
         let sustained = figures["reports_per_second_sqlite"].as_f64();
         let rate = sustained.unwrap_or(10_000.0).min(10_000.0) / 2.0;

@@ -116,6 +116,8 @@ fn bundle() -> Result<Bundle> {
         sums,
         new_users,
         not_ready: BTreeMap::new(),
+        closed: BTreeMap::new(),
+        breached: BTreeMap::new(),
         workers: evidence::Workers {
             serving: 4,
             ..evidence::Workers::default()

@@ -49,6 +49,35 @@ pub fn envoy() -> Result<PathBuf> {
     said_by("envoy/get-envoy")
 }
 
+/// Chromium and its WebDriver, as `tests/get-chromium` finds or installs them.
+///
+/// # Errors
+/// When it says that there is none.
+pub fn chromium() -> Result<(PathBuf, PathBuf)> {
+    let said = said_by("tests/get-chromium")?;
+    let said = said.to_string_lossy();
+    let (browser, driver) = said
+        .split_once('\n')
+        .ok_or("tests/get-chromium did not print two paths")?;
+    Ok((browser.into(), driver.into()))
+}
+
+/// Schemathesis, as `tests/get-schemathesis` installs it.
+///
+/// # Errors
+/// When it says why not.
+pub fn schemathesis() -> Result<PathBuf> {
+    said_by("tests/get-schemathesis")
+}
+
+/// A Prometheus, as `tests/get-prometheus` finds or installs it.
+///
+/// # Errors
+/// When it says that there is none.
+pub fn prometheus() -> Result<PathBuf> {
+    said_by("tests/get-prometheus")
+}
+
 /// The folder of programs with MLServer, as `tests/get-mlserver` finds or installs it.
 ///
 /// # Errors

@@ -11,7 +11,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::process::Command;
 
-pub use config::{Edit, Upstreams, filter as filter_file, xds_plugin};
+pub use config::{
+    Edit, Upstreams, bootstrap, ecds_bootstrap, filter as filter_file, judge_secret, with_judge,
+    xds_plugin,
+};
 
 /// V8 compiles the filter once for each worker before the listener opens.
 const READY_LIMIT: Duration = Duration::from_secs(60);
@@ -108,6 +111,12 @@ impl Envoy {
         &self.address
     }
 
+    /// Where its admin interface is, such as `http://127.0.0.1:9901`.
+    #[must_use]
+    pub fn admin(&self) -> &str {
+        &self.admin
+    }
+
     #[must_use]
     pub fn process(&self) -> &Process {
         &self.process
@@ -149,6 +158,15 @@ impl Envoy {
     /// When the admin interface does not answer.
     pub async fn prometheus(&self) -> Result<String> {
         let url = format!("{}/stats/prometheus?filter=serinus", self.admin);
+        Ok(self.http.get(url).send().await?.text().await?)
+    }
+
+    /// All that the admin interface shows of the configuration.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn config_dump(&self) -> Result<String> {
+        let url = format!("{}/config_dump?include_eds", self.admin);
         Ok(self.http.get(url).send().await?.text().await?)
     }
 

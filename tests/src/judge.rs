@@ -1,11 +1,13 @@
 //! The judge: its process, and its API as a client sees it.
 
+mod secure;
 pub mod status;
 
 use crate::failure::{During, Result};
 use crate::process::Process;
 use crate::{artefacts, ports, wait};
 use reqwest::Method;
+use secure::Secure;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::ffi::OsString;
@@ -26,6 +28,8 @@ pub struct Judge {
     command: Option<Vec<OsString>>,
     options: Vec<String>,
     environment: Vec<(&'static str, String)>,
+    token: Option<String>,
+    secure: Option<Secure>,
     process: Option<Process>,
     http: reqwest::Client,
 }
@@ -36,6 +40,16 @@ pub struct Reply {
     pub status: u16,
     pub content_type: String,
     pub body: Value,
+}
+
+impl Reply {
+    fn new((status, content_type, text): secure::Said) -> Self {
+        Self {
+            status,
+            content_type,
+            body: serde_json::from_str(&text).unwrap_or(Value::String(text)),
+        }
+    }
 }
 
 impl Judge {
@@ -51,6 +65,8 @@ impl Judge {
             command: None,
             options: Vec::new(),
             environment: Vec::new(),
+            token: None,
+            secure: None,
             process: None,
             http: reqwest::Client::builder()
                 .timeout(CALL_LIMIT)
@@ -67,7 +83,10 @@ impl Judge {
     /// The page's address.
     #[must_use]
     pub fn address(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        match self.secure {
+            None => format!("http://127.0.0.1:{}", self.port),
+            Some(_) => format!("https://localhost:{}", self.port),
+        }
     }
 
     #[must_use]
@@ -94,6 +113,20 @@ impl Judge {
     /// One without a value.
     pub fn flag(&mut self, name: &str) {
         self.options.push(name.to_owned());
+    }
+
+    /// Who calls it, for a judge that asks.
+    pub fn token(&mut self, token: Option<&str>) {
+        self.token = token.map(str::to_owned);
+    }
+
+    /// It speaks TLS, with a certificate of this authority for `localhost`.
+    ///
+    /// # Errors
+    /// When the authority cannot be read.
+    pub fn trust(&mut self, ca: &Path) -> Result<()> {
+        self.secure = Some(Secure::new(ca)?);
+        Ok(())
     }
 
     /// What runs `serinus`, such as `taskset -c 0 .../serinus`, from its next start on.
@@ -142,11 +175,27 @@ impl Judge {
         }
     }
 
+    /// Waits until it has ended by itself; its exit code.
+    ///
+    /// # Errors
+    /// When it does not run, or does not end.
+    pub async fn ended(&mut self) -> Result<Option<i32>> {
+        match self.process.take() {
+            Some(mut process) => process.ended().await,
+            None => Err("the judge does not run, so it cannot end".into()),
+        }
+    }
+
     /// Sends a request and returns whatever the judge says.
     ///
     /// # Errors
     /// When it says nothing.
     pub async fn call(&self, method: Method, path: &str, body: Option<&str>) -> Result<Reply> {
+        if let Some(secure) = &self.secure {
+            let (url, token) = (format!("{}{path}", self.address()), self.token.as_deref());
+            let said = secure.call(method.as_str(), &url, token, body).await?;
+            return Ok(Reply::new(said));
+        }
         let mut request = self
             .http
             .request(method, format!("{}{path}", self.address()));
@@ -154,6 +203,9 @@ impl Judge {
             request = request
                 .header("content-type", "application/json")
                 .body(body.to_owned());
+        }
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
         }
         let response = request.send().await.during(&format!("call {path}"))?;
         let status = response.status().as_u16();
@@ -164,11 +216,7 @@ impl Judge {
             .unwrap_or_default()
             .to_owned();
         let text = response.text().await.during(&format!("read {path}"))?;
-        Ok(Reply {
-            status,
-            content_type,
-            body: serde_json::from_str(&text).unwrap_or(Value::String(text)),
-        })
+        Ok(Reply::new((status, content_type, text)))
     }
 
     /// # Errors

@@ -129,6 +129,32 @@ impl Process {
         self.signal("CONT").await
     }
 
+    /// SIGTERM: it is asked to end.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub async fn terminate(&self) -> Result<()> {
+        self.signal("TERM").await
+    }
+
+    /// SIGHUP: it is asked to read its files again.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub async fn hang_up(&self) -> Result<()> {
+        self.signal("HUP").await
+    }
+
+    /// Waits until it has ended; its exit code, if no signal ended it.
+    ///
+    /// # Errors
+    /// When that cannot be known, or takes too long.
+    pub async fn ended(&mut self) -> Result<Option<i32>> {
+        let ended = tokio::time::timeout(READY_LIMIT, self.child.wait()).await;
+        let status = ended.during(&format!("wait for the end of {}", self.name))?;
+        Ok(status.during(&format!("wait for {}", self.name))?.code())
+    }
+
     async fn signal(&self, name: &str) -> Result<()> {
         let id = self
             .id()

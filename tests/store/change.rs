@@ -1,5 +1,6 @@
 //! Changes to commit, made of as little as possible.
 
+use serinus_judge::domain::audit::{Audited, Record};
 use serinus_judge::domain::decision::{By, Decision, Deed, NO_HASH, Sealed};
 use serinus_judge::domain::sessions::{self, SessionName};
 use serinus_judge::domain::units::{UnitRecord, pack};
@@ -89,4 +90,26 @@ pub fn decision(rollout: &str, sequence: u64, reason: &str) -> Sealed {
         evidence_before: None,
     })
     .unwrap()
+}
+
+/// A record of these actions.
+pub fn audited(actions: &[&str]) -> Vec<Audited> {
+    let mut chain: Vec<Audited> = Vec::new();
+    for action in actions {
+        let record = Record {
+            sequence: 0,
+            at_ms: 5,
+            who: "alice".to_owned(),
+            action: (*action).to_owned(),
+            rollout: "digits".to_owned(),
+            reasons: vec!["because".to_owned()],
+            decision: None,
+            previous_hash: String::new(),
+        };
+        chain.push(Audited::after(
+            chain.last().map(Audited::head).as_ref(),
+            record,
+        ));
+    }
+    chain
 }

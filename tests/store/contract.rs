@@ -2,10 +2,11 @@
 
 use crate::backend::Backend;
 use crate::change::{
-    KEY, decision, heard, listed, rollout, seen, session, stored, sums, with_rollouts,
+    KEY, audited, decision, heard, listed, rollout, seen, session, stored, sums, with_rollouts,
 };
 use serinus_core::plan::Revision;
 use serinus_judge::domain::EpochSums;
+use serinus_judge::domain::audit::follow;
 use serinus_judge::domain::units::UnitRecord;
 use serinus_judge::store::{Change, Loaded, LoadedRollout};
 use std::collections::BTreeMap;
@@ -374,4 +375,37 @@ pub async fn what_is_acknowledged_is_there_for_others_at_once(backend: &mut Back
         let loaded = loaded.unwrap();
         assert_eq!(loaded.rollouts[0].sums, [sums(1, None, sequence)]);
     }
+}
+
+pub async fn the_record_of_deeds_outlives_rollouts(backend: &mut Backend) {
+    let store = backend.store();
+    assert!(store.audit(0, 10).await.unwrap().is_empty());
+    assert_eq!(store.load().await.unwrap().audited, None);
+    let chain = audited(&["create", "pause", "delete"]);
+    for (number, audited) in chain.iter().enumerate() {
+        let deleted = (number == 2).then(|| "digits".to_owned());
+        let change = Change {
+            audit: vec![audited.clone()],
+            deleted: deleted.into_iter().collect(),
+            ..if number == 0 {
+                with_rollouts(&["digits"])
+            } else {
+                Change::default()
+            }
+        };
+        store.commit(change).await.unwrap();
+    }
+    assert_eq!(store.audit(0, 10).await.unwrap(), chain);
+    assert_eq!(store.audit(1, 1).await.unwrap(), chain[1..2]);
+    // One that does not go on where the record ends is not kept, nor what came with it.
+    let again = Change {
+        audit: vec![chain[1].clone()],
+        ..with_rollouts(&["other"])
+    };
+    store.commit(again).await.unwrap_err();
+    backend.reopen().await;
+    let loaded = backend.store().load().await.unwrap();
+    assert!(loaded.rollouts.is_empty());
+    assert_eq!(loaded.audited, Some(chain[2].head()));
+    assert_eq!(follow(None, &chain).unwrap(), loaded.audited);
 }

@@ -50,6 +50,7 @@ promises! {
     contract::decisions_are_a_chain_that_stays,
     contract::the_largest_numbers_and_the_oddest_texts_survive,
     contract::a_change_may_be_large,
+    contract::the_record_of_deeds_outlives_rollouts,
     contract::what_is_acknowledged_is_there_for_others_at_once,
     damaged::what_is_damaged_is_named,
 }

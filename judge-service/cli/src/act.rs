@@ -37,6 +37,9 @@ pub struct Drop {
 pub struct Delete {
     /// The rollout, which must be over
     id: String,
+    /// Why: it stands in the record of who did what (`serinus audit`)
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
     #[command(flatten)]
     judge: JudgeOption,
 }
@@ -94,7 +97,9 @@ impl Delete {
         let judge = self.judge.open()?;
         let path = format!("/v1/rollouts/{}", segment(&self.id));
         runtime::run(async {
-            let answer = judge.call(Call::delete(&path)).await;
+            let reason = self.reason.as_ref();
+            let body = reason.map(|reason| json!({ "reason": reason }).to_string());
+            let answer = judge.call(Call::delete(&path, body)).await;
             match answer.and_then(Answer::accepted) {
                 Ok(_) => print(&format!("{}: deleted\n", self.id)),
                 Err(failure) => {

@@ -1,15 +1,17 @@
 //! The judge's API, as commands call it.
 
 use crate::failure::Failure;
-use axum::http::Method;
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderValue, Method};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serinus_judge::tls::{Connector, connector};
 use std::fmt::Write;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// What an answer may take beyond the time that the judge is asked to hold it: models
@@ -32,11 +34,33 @@ pub struct JudgeOption {
         value_name = "URL"
     )]
     judge: String,
+    /// Who you are to it: a token, as `serinus token new` makes one
+    // Other users of a machine see command lines, so the variable or a file is better.
+    #[arg(
+        long,
+        env = "SERINUS_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN"
+    )]
+    token: Option<String>,
+    /// A file that has the token
+    #[arg(
+        long,
+        env = "SERINUS_TOKEN_FILE",
+        value_name = "FILE",
+        conflicts_with = "token"
+    )]
+    token_file: Option<PathBuf>,
+    /// Whom to trust, as PEM: for a judge whose certificate this machine's authorities do
+    /// not know
+    #[arg(long, env = "SERINUS_CA", value_name = "FILE")]
+    ca: Option<PathBuf>,
 }
 
 pub struct Judge {
     address: String,
-    http: Client<HttpConnector, Full<Bytes>>,
+    token: Option<HeaderValue>,
+    http: Client<Connector, Full<Bytes>>,
 }
 
 /// A request.
@@ -80,15 +104,39 @@ impl JudgeOption {
         let uri: axum::http::Uri = address
             .parse()
             .map_err(|error| wrong(&format!("{error}")))?;
-        match uri.scheme_str() {
-            Some("http") => {}
+        let by_tls = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
             Some(other) => return Err(wrong(&format!("{other}:// is not spoken here"))),
-            None => return Err(wrong("it has no http://")),
-        }
+            None => return Err(wrong("it has no http:// or https://")),
+        };
+        let connector = connector(self.ca.as_deref(), by_tls)
+            .map_err(|error| Failure::Usage(format!("--ca: {error}")))?;
         Ok(Judge {
             address: address.to_owned(),
-            http: Client::builder(TokioExecutor::new()).build_http(),
+            token: self.token()?,
+            http: Client::builder(TokioExecutor::new()).build(connector),
         })
+    }
+
+    fn token(&self) -> Result<Option<HeaderValue>, Failure> {
+        let (token, from) = match (&self.token, &self.token_file) {
+            (Some(token), _) => (token.clone(), "--token".to_owned()),
+            (None, Some(path)) => {
+                let read = std::fs::read_to_string(path);
+                let token = read.map_err(|error| Failure::of_input(path, &error))?;
+                (token, path.display().to_string())
+            }
+            (None, None) => return Ok(None),
+        };
+        let token = token.trim();
+        let wrong = || Failure::Usage(format!("{from}: is no token, which is one visible word"));
+        if token.is_empty() || token.contains(char::is_whitespace) {
+            return Err(wrong());
+        }
+        let mut value = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| wrong())?;
+        value.set_sensitive(true);
+        Ok(Some(value))
     }
 }
 
@@ -116,6 +164,9 @@ impl Judge {
         let mut request = axum::http::Request::builder().method(call.method).uri(&url);
         if call.body.is_some() {
             request = request.header("content-type", "application/json");
+        }
+        if let Some(token) = &self.token {
+            request = request.header(AUTHORIZATION, token);
         }
         if let Some(version) = call.only_if {
             request = request.header("if-match", format!("\"{version}\""));
@@ -157,6 +208,9 @@ fn causes(error: &dyn std::error::Error) -> String {
         let _ = write!(text, ": {cause}");
         next = cause.source();
     }
+    if text.contains("UnknownIssuer") {
+        text.push_str("; --ca FILE says whom to trust");
+    }
     text
 }
 
@@ -184,8 +238,8 @@ impl<'a> Call<'a> {
         Self::new(Method::POST, path, body)
     }
 
-    pub fn delete(path: &'a str) -> Self {
-        Self::new(Method::DELETE, path, None)
+    pub fn delete(path: &'a str, body: Option<String>) -> Self {
+        Self::new(Method::DELETE, path, body)
     }
 
     fn new(method: Method, path: &'a str, body: Option<String>) -> Self {
@@ -214,10 +268,13 @@ impl Answer {
         if (200..300).contains(&self.status) {
             return Ok(self);
         }
-        let detail = serde_json::from_slice::<Problem>(&self.body).map_or_else(
+        let mut detail = serde_json::from_slice::<Problem>(&self.body).map_or_else(
             |_| format!("{} answered {}", self.asked, self.status),
             |problem| problem.detail,
         );
+        if self.status == 401 {
+            detail.push_str(" (--token, SERINUS_TOKEN or --token-file says who you are)");
+        }
         Err(match self.status {
             404 => Failure::NotFound(detail),
             409 | 412 | 428 => Failure::Conflict(detail),
@@ -280,11 +337,14 @@ mod tests {
     fn an_address_is_a_url() {
         for (address, problem) in [
             ("judge:x", "is no URL: "),
-            ("127.0.0.1:8090", "it has no http://"),
-            ("https://judge", "https:// is not spoken here"),
+            ("127.0.0.1:8090", "it has no http:// or https://"),
+            ("ftp://judge", "ftp:// is not spoken here"),
         ] {
             let option = JudgeOption {
                 judge: address.to_owned(),
+                token: None,
+                token_file: None,
+                ca: None,
             };
             let error = option.open().err().unwrap().to_string();
             assert!(error.contains(problem), "{error}");

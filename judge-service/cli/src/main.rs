@@ -14,6 +14,7 @@
 mod act;
 mod apply;
 mod assign;
+mod audit;
 #[cfg(test)]
 mod deploy_tests;
 mod documents;
@@ -31,6 +32,7 @@ mod shell;
 mod simulate;
 mod suggest;
 mod table;
+mod token;
 mod validate;
 mod view;
 mod watch;
@@ -93,6 +95,10 @@ enum Command {
     Plan(plan::Plan),
     /// Write configurations for proxies
     Manifest(manifest::Manifest),
+    /// Show who did what and why, and check that the record is whole
+    Audit(audit::Audit),
+    /// Make tokens that let people and proxies in
+    Token(token::TokenCommand),
     /// Write what a shell completes commands by
     Completions(shell::Completions),
     /// Write manual pages
@@ -100,7 +106,8 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    match run(Cli::parse().command) {
+    let done = command_line().and_then(|cli| run(cli.command));
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if failure != Failure::Closed {
@@ -109,6 +116,20 @@ fn main() -> ExitCode {
             failure.exit_code()
         }
     }
+}
+
+/// With what the file of `serve --config` adds.
+fn command_line() -> Result<Cli, Failure> {
+    let mut arguments: Vec<_> = std::env::args_os().collect();
+    let command = Cli::command();
+    let matches = command.clone().get_matches_from(&arguments);
+    if let Some(("serve", given)) = matches.subcommand()
+        && let Some(serve) = command.find_subcommand("serve")
+        && let Some(more) = serve::file::arguments(serve, given).map_err(Failure::Usage)?
+    {
+        arguments.extend(more);
+    }
+    Ok(Cli::parse_from(arguments))
 }
 
 fn run(command: Command) -> Result<(), Failure> {
@@ -130,6 +151,8 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Simulate(simulate) => simulate.run(),
         Command::Plan(plan) => plan.run(),
         Command::Manifest(manifest) => manifest.run(),
+        Command::Audit(audit) => audit.run(),
+        Command::Token(token) => token.run(),
         Command::Completions(completions) => completions.run(Cli::command()),
         Command::Man(man) => man.run(Cli::command()),
     }

@@ -1,19 +1,26 @@
 //! `serinus serve`: the judge.
 
+mod ending;
+mod entry;
+pub mod file;
+mod log;
 mod wasm_plugins;
+mod webhooks;
 
 use crate::files::plugin;
 use axum::ServiceExt;
 use axum::extract::Request;
-use axum::serve::ListenerExt;
-use serinus_judge::api::{self, Guard};
+use entry::EntryOptions;
+use serinus_judge::access::{Peers, on_change};
+use serinus_judge::api::{self, Admission, Door, Guard, Peer, Source};
 use serinus_judge::cluster::{Member, Role};
 use serinus_judge::domain::plan::Terms;
 use serinus_judge::kubernetes::Judges;
 use serinus_judge::service::{Delivery, Service, Settings, wall_clock};
 use serinus_judge::store::{Location, Postgres, Shared, Sqlite, Store};
 use serinus_judge::xds;
-use std::io::{IsTerminal, Write};
+use std::future::IntoFuture;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,40 +28,66 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use wasm_plugins::WasmPluginOptions;
 
-#[derive(clap::Args)]
+#[derive(Debug, clap::Args)]
 pub struct Serve {
+    /// Read options from this file too, as TOML: `listen = "127.0.0.1:8090"`. What flags or
+    /// the environment say comes before
+    #[arg(long, env = "SERINUS_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Where to listen; port 0 picks a free one
-    #[arg(long, default_value = "127.0.0.1:8090")]
+    #[arg(long, env = "SERINUS_LISTEN", default_value = "127.0.0.1:8090")]
     listen: SocketAddr,
     /// The database: a file, which is made when missing, or
     /// postgres://user:password@host:port/database
     // Text, because an error of clap's repeats the value, and with it the password.
-    #[arg(long, default_value = "serinus.sqlite")]
+    #[arg(
+        long,
+        env = "SERINUS_STORE",
+        hide_env_values = true,
+        default_value = "serinus.sqlite"
+    )]
     store: String,
     /// Where the other judges of the same PostgreSQL reach this one, as a URL
     /// [default: the address it listens on]
-    #[arg(long)]
+    #[arg(long, env = "SERINUS_ADVERTISE")]
     advertise: Option<String>,
     /// The folder of the model descriptions that rollouts name
-    #[arg(long, default_value = ".")]
+    #[arg(long, env = "SERINUS_MODELS", default_value = ".")]
     models: PathBuf,
     /// How often each worker reports; thousands of workers are asked to do it less often
-    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(100..=600_000))]
+    #[arg(
+        long,
+        env = "SERINUS_REPORT_INTERVAL_MS",
+        default_value_t = 1_000,
+        value_parser = clap::value_parser!(u32).range(100..=600_000)
+    )]
     report_interval_ms: u32,
     /// Percent of users that stay out of every rollout: they get the baseline, so
     /// that all that was released can be compared with nothing released
-    #[arg(long, default_value_t = 0.0, value_parser = percent)]
+    #[arg(long, env = "SERINUS_HOLDOUT_PERCENT", default_value_t = 0.0, value_parser = percent)]
     holdout_percent: f64,
     /// Give plans out by ECDS too, on the same port: what proxies have where, as JSON
     /// {"wasm": "/path/of/serinus_filter.wasm", "configuration": {"judge": {"cluster": "judge"}}}
-    #[arg(long)]
+    #[arg(long, env = "SERINUS_XDS_PLUGIN")]
     xds_plugin: Option<PathBuf>,
+    /// Give out metrics (GET /metrics) on this address too, where nobody is asked for a
+    /// token; they are on the other port in any case, for viewers
+    #[arg(long, env = "SERINUS_METRICS_LISTEN", value_name = "ADDRESS")]
+    metrics_listen: Option<SocketAddr>,
+    /// How to say what happens, on standard error
+    #[arg(long, env = "SERINUS_LOG_FORMAT", value_enum, default_value = "text")]
+    log_format: log::Format,
     #[command(flatten)]
     wasm_plugins: WasmPluginOptions,
-    /// Listen on an address that other machines reach, though the API has no
-    /// authentication yet
-    #[arg(long)]
-    allow_remote: bool,
+    /// Who is told of decisions, as a JSON list:
+    /// [{"name": "mlflow", "url": "http://...", "events": ["promoted"], "secret_file": "secret"}]
+    #[arg(long, env = "SERINUS_WEBHOOKS")]
+    webhooks: Option<PathBuf>,
+    /// The Prometheus that gates ask, such as http://prometheus:9090
+    #[arg(long, env = "SERINUS_PROMETHEUS")]
+    prometheus: Option<String>,
+    #[command(flatten)]
+    entry: EntryOptions,
 }
 
 fn percent(text: &str) -> Result<f64, String> {
@@ -69,21 +102,7 @@ fn percent(text: &str) -> Result<f64, String> {
 impl Serve {
     pub fn run(self) -> Result<(), String> {
         one_inference_thread();
-        tracing_subscriber::fmt()
-            .with_writer(std::io::stderr)
-            // Colours are for a terminal, and not for a file.
-            .with_ansi(std::io::stderr().is_terminal())
-            .with_env_filter(
-                tracing_subscriber::EnvFilter::try_from_default_env()
-                    .unwrap_or_else(|_| "info,sqlx=warn".into()),
-            )
-            .init();
-        if !self.listen.ip().is_loopback() && !self.allow_remote {
-            return Err(format!(
-                "{} can be reached from other machines, and the API has no authentication yet; use 127.0.0.1, or --allow-remote",
-                self.listen
-            ));
-        }
+        log::start(self.log_format);
         let runtime =
             tokio::runtime::Runtime::new().map_err(|error| format!("failed to start: {error}"))?;
         runtime.block_on(judge(self))
@@ -103,6 +122,7 @@ fn one_inference_thread() {
 }
 
 async fn judge(serve: Serve) -> Result<(), String> {
+    let entry = serve.entry.open(serve.listen)?;
     if !serve.models.is_dir() {
         return Err(format!(
             "--models: there is no folder {}",
@@ -113,6 +133,10 @@ async fn judge(serve: Serve) -> Result<(), String> {
         None => None,
         Some(path) => Some(plugin("--xds-plugin", path).map_err(|error| error.to_string())?),
     };
+    let webhooks = match &serve.webhooks {
+        None => Vec::new(),
+        Some(path) => webhooks::open(path).map_err(|error| error.to_string())?,
+    };
     let wasm_plugins = serve.wasm_plugins.open()?;
     let location: Location = serve
         .store
@@ -121,6 +145,8 @@ async fn judge(serve: Serve) -> Result<(), String> {
     let opened = open(&location).await?;
     let settings = Settings {
         models: serve.models,
+        prometheus: serve.prometheus,
+        webhooks,
         terms: Terms {
             report_interval_ms: serve.report_interval_ms,
             // Checked to be 0 to 100.
@@ -135,23 +161,31 @@ async fn judge(serve: Serve) -> Result<(), String> {
     let delivery = Arc::new(Delivery::empty());
     let plans = Arc::clone(&delivery);
     let judges: Judges;
-    let (mut router, member) = match opened {
+    let (mut router, source, admission) = match opened {
         Opened::Alone(store) => {
-            let service = Service::start(settings, store, None, delivery, wall_clock)
+            let service = Service::start(settings, store, None, Arc::clone(&delivery), wall_clock)
                 .await
                 .map_err(|error| format!("failed to read {location}: {error}"))?;
+            let admission = entry.admission(None, wall_clock);
+            let router = api::router(Arc::clone(&service));
             judges = Arc::new(|| true);
-            (api::router(service), None)
+            (router, Source::Alone(service), admission)
         }
         Opened::Shared(shared) => {
             let own = serve
                 .advertise
-                .unwrap_or_else(|| format!("http://{address}"));
-            let member = Member::join(settings, shared, delivery, own, wall_clock);
+                .unwrap_or_else(|| format!("{}://{address}", entry.scheme()));
+            let secret = shared.secret().await;
+            let secret = secret.map_err(|error| format!("failed to read {location}: {error}"))?;
+            let peers = Arc::new(Peers::new(secret));
+            let colleagues = entry.colleagues(Arc::clone(&peers), &own)?;
+            let admission = entry.admission(Some(peers), wall_clock);
+            let member = Member::join(settings, shared, Arc::clone(&delivery), own, wall_clock);
             tokio::spawn(Arc::clone(&member).run());
+            let router = api::member_router(Arc::clone(&member), colleagues);
             let own = Arc::clone(&member);
             judges = Arc::new(move || matches!(own.role(), Some(Role::Leader(_))));
-            (api::member_router(Arc::clone(&member)), Some(member))
+            (router, Source::Member(member), admission)
         }
     };
     wasm_plugins.write(&plans, &judges);
@@ -159,28 +193,44 @@ async fn judge(serve: Serve) -> Result<(), String> {
         tracing::info!(filter = plugin.filter, "plans go out by ECDS too");
         router = router.merge(xds::server::router(plans, wall_clock, plugin));
     }
-    println!("serinus judge listening on http://{address}");
+    let admission = Arc::new(admission);
+    if let Some(at) = serve.metrics_listen {
+        show_metrics(at, source.clone(), Arc::clone(&admission)).await?;
+    }
+    println!("serinus judge listening on {}://{address}", entry.scheme());
     // A pipe that nobody reads is no reason to stop.
     let _ = std::io::stdout().flush();
-    // Nothing to drain: whatever was acknowledged is on disk, and workers resend
-    // the rest. So a signal ends the judge at once, long polls and all.
-    // A plan's last packet is not to wait for anything.
-    let listener = listener.tap_io(|connection| {
-        if let Err(error) = connection.set_nodelay(true) {
-            tracing::debug!(%error, "a connection stays with Nagle's algorithm");
-        }
-    });
+    let guard = Guard::new(router, admission);
+    let listener = Door::new(listener, entry.tls.clone());
+    tokio::spawn(on_change(entry.files(), move || entry.again()));
     // What is no make service would be made anew for each connection, which is 10 KB for
     // each of thousands of polls.
-    let router = ServiceExt::<Request>::into_make_service(Guard(router));
-    let served = tokio::select! {
-        served = axum::serve(listener, router) => served.map_err(|error| format!("failed to serve: {error}")),
-        () = asked_to_stop() => Ok(()),
+    let router = ServiceExt::<Request>::into_make_service_with_connect_info::<Peer>(guard);
+    let asked = ending::asked(Arc::clone(&delivery));
+    let served = axum::serve(listener, router).with_graceful_shutdown(asked);
+    let member = match source {
+        Source::Alone(_) => None,
+        Source::Member(member) => Some(member),
     };
-    if let Some(member) = member {
-        member.give_up().await;
-    }
-    served
+    ending::serve(served.into_future(), delivery, member).await
+}
+
+async fn show_metrics(
+    at: SocketAddr,
+    source: Source,
+    admission: Arc<Admission>,
+) -> Result<(), String> {
+    let failed = |error| format!("--metrics-listen: failed to listen on {at}: {error}");
+    let listener = TcpListener::bind(at).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    tracing::info!(%address, "metrics are given out, to whoever asks");
+    let router = api::metrics_router(source, admission);
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, router).await {
+            tracing::error!(%error, "metrics are no longer given out");
+        }
+    });
+    Ok(())
 }
 
 enum Opened {
@@ -197,15 +247,4 @@ async fn open(location: &Location) -> Result<Opened, String> {
             Opened::Shared(Arc::new(Postgres::open(url).await.map_err(failed)?))
         }
     })
-}
-
-async fn asked_to_stop() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
-    }
 }

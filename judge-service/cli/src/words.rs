@@ -34,6 +34,15 @@ pub fn clock(ms: u64) -> String {
     format!("{hours:02}:{minutes:02}:{:02}Z", seconds % 60)
 }
 
+/// Day and time in UTC, `2026-11-27 22:55:01Z`.
+pub fn time(ms: u64) -> String {
+    let since = i64::try_from(ms).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_millisecond(since).map_or_else(
+        |_| MISSING.to_owned(),
+        |time| time.strftime("%F %TZ").to_string(),
+    )
+}
+
 pub fn duration(micros: Option<u64>) -> String {
     match micros {
         None => MISSING.to_owned(),

@@ -3,6 +3,7 @@
 
 use super::body;
 use super::problem::Problem;
+use crate::access::Caller;
 use crate::domain::rollout::UsedKey;
 use crate::service::Asked;
 use axum::extract::{FromRequest, Request};
@@ -24,6 +25,9 @@ impl<S: Send + Sync, const LIMIT: usize> FromRequest<S> for Asking<LIMIT> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
+        let caller = parts.extensions.get::<Caller>();
+        let who = caller.map_or(Caller::ANONYMOUS, |caller| caller.name.as_str());
+        let who = who.to_owned();
         let only_if = tags(&parts.headers, &header::IF_MATCH)?;
         let key = key(&parts.headers)?;
         let body = body::bytes(body, LIMIT).await?;
@@ -42,6 +46,7 @@ impl<S: Send + Sync, const LIMIT: usize> FromRequest<S> for Asking<LIMIT> {
             content: content(),
         });
         let asked = Asked {
+            who,
             reason: None,
             only_if,
             key,

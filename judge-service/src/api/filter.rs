@@ -3,7 +3,7 @@
 use super::body;
 use super::poll::{self, Asked};
 use super::problem::Problem;
-use crate::service::{ProxyState, Service, WorkerState};
+use crate::service::{ProxyState, Service, WebhookState, WorkerState};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
@@ -52,6 +52,10 @@ pub async fn samples(State(service): State<Arc<Service>>, body: Body) -> Result<
 
 pub async fn workers(State(service): State<Arc<Service>>) -> Json<Vec<WorkerState>> {
     Json(service.delivery().workers(service.now()))
+}
+
+pub async fn webhooks(State(service): State<Arc<Service>>) -> Json<Vec<WebhookState>> {
+    Json(service.webhooks())
 }
 
 pub async fn proxies(State(service): State<Arc<Service>>) -> Json<Vec<ProxyState>> {

@@ -1,40 +1,35 @@
 //! The HTTP side of a judge that does not judge: it takes reports and gives plans out,
 //! and passes everything else on to the one that judges.
 
-use super::body;
+use super::admission::{PASSED_ON, path_of};
 use super::poll::{self, Asked};
 use super::problem::Problem;
+use super::{Colleagues, body};
+use crate::access::Caller;
 use crate::cluster::Follower;
 use crate::domain;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, Request, State};
-use axum::http::uri::{Authority, Scheme};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use axum::http::uri::Authority;
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use serde_json::json;
 use serinus_core::report;
 use std::sync::Arc;
 
-/// On what one judge passes on to another, which does not pass it on again: the lease
-/// may have changed hands meanwhile.
-const PASSED_ON: HeaderName = HeaderName::from_static("x-serinus-passed-on");
-
 #[derive(Clone)]
 struct Following {
     follower: Arc<Follower>,
-    http: Client<HttpConnector, Body>,
+    colleagues: Colleagues,
 }
 
-pub fn router(follower: Arc<Follower>) -> Router {
+pub fn router(follower: Arc<Follower>, colleagues: Colleagues) -> Router {
     let following = Following {
         follower,
-        http: Client::builder(TokioExecutor::new()).build_http(),
+        colleagues,
     };
     Router::new()
         .route("/v1/plan", get(plan))
@@ -85,16 +80,34 @@ async fn pass_on(State(following): State<Following>, request: Request) -> Respon
         tracing::error!(%leader, "the address of the judge that judges is no URL");
         return unanswered("the judge that judges has an address that is no URL".to_owned());
     };
+    let caller = request.extensions().get::<Caller>().cloned();
+    let caller = caller.unwrap_or_else(Caller::anonymous);
+    let (method, path) = (request.method().as_str(), path_of(&request));
+    let now = following.follower.now();
+    let said = following.colleagues.peers.vouch(&caller, method, path, now);
+    let Ok(said) = HeaderValue::from_str(&said) else {
+        return unanswered(nobody.to_owned());
+    };
     let (mut parts, body) = request.into_parts();
     parts.uri = uri;
-    parts
-        .headers
-        .insert(PASSED_ON, HeaderValue::from_static("1"));
-    // The connection is another.
-    for name in [header::HOST, header::CONNECTION, header::TRANSFER_ENCODING] {
+    // The connection is another, and this judge's word is enough there: nobody's token
+    // goes to an address that may be another's by now.
+    for name in [
+        header::HOST,
+        header::CONNECTION,
+        header::TRANSFER_ENCODING,
+        header::AUTHORIZATION,
+        header::COOKIE,
+        // Of this judge's name, which was checked here.
+        header::ORIGIN,
+        HeaderName::from_static("sec-fetch-site"),
+    ] {
         parts.headers.remove(name);
     }
+    parts.headers.insert(PASSED_ON, said);
+    parts.extensions = Extensions::new();
     match following
+        .colleagues
         .http
         .request(Request::from_parts(parts, body))
         .await
@@ -115,7 +128,7 @@ fn at(leader: &str, asked: &Uri) -> Option<Uri> {
     let leader: Uri = leader.parse().ok()?;
     let authority: Authority = leader.authority()?.clone();
     Uri::builder()
-        .scheme(Scheme::HTTP)
+        .scheme(leader.scheme()?.clone())
         .authority(authority)
         .path_and_query(asked.path_and_query()?.as_str())
         .build()
@@ -132,6 +145,10 @@ mod tests {
         assert_eq!(
             at("http://10.0.0.7:8090", &asked).unwrap().to_string(),
             "http://10.0.0.7:8090/v1/rollouts/a%2Fb?x=1&y=%20"
+        );
+        assert_eq!(
+            at("https://judge-1:8090", &asked).unwrap().scheme_str(),
+            Some("https")
         );
         assert!(at("/nowhere", &asked).is_none());
     }

@@ -4,13 +4,15 @@
 //! A service around all others and no layer of axum's, which would box its future and a
 //! copy of all that is inside for each of thousands of polls that wait.
 
-use super::problem::Problem;
+use super::admission::Admission;
 use axum::extract::Request;
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use futures_util::future::{Either, Map, Ready, ready};
 use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use tower::Service;
 
@@ -18,9 +20,31 @@ use tower::Service;
 const JUDGE_HEADER: HeaderName = HeaderName::from_static("x-serinus-judge");
 
 #[derive(Clone)]
-pub struct Guard<S>(pub S);
+pub struct Guard<S> {
+    inner: S,
+    admission: Arc<Admission>,
+}
+
+/// The other end of a connection.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    pub address: SocketAddr,
+    pub by_tls: bool,
+    /// What the certificate that it showed is called.
+    pub certificate: Option<Arc<str>>,
+}
+
+/// Who let a request in; with each request.
+#[derive(Clone)]
+pub struct Guarded(pub Arc<Admission>);
 
 type Answer = Result<Response, Infallible>;
+
+impl<S> Guard<S> {
+    pub fn new(inner: S, admission: Arc<Admission>) -> Self {
+        Self { inner, admission }
+    }
+}
 
 impl<S> Service<Request> for Guard<S>
 where
@@ -31,33 +55,34 @@ where
     type Future = Either<Ready<Answer>, Map<S::Future, fn(Answer) -> Answer>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.0.poll_ready(context)
+        self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request) -> Self::Future {
-        if is_foreign(&request) {
-            let problem = Problem::new(
-                StatusCode::FORBIDDEN,
-                "a page of another site may not act here",
-            );
-            return Either::Left(ready(sign(Ok(problem.into_response()))));
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        match self.admission.admit(&request) {
+            Ok(caller) => {
+                let guarded = Guarded(Arc::clone(&self.admission));
+                let extensions = request.extensions_mut();
+                extensions.insert(guarded);
+                if let Some(caller) = caller {
+                    extensions.insert(caller);
+                }
+                Either::Right(self.inner.call(request).map(sign))
+            }
+            Err(problem) => Either::Left(ready(sign(Ok(problem.into_response())))),
         }
-        Either::Right(self.0.call(request).map(sign))
     }
 }
 
 fn sign(answer: Answer) -> Answer {
     answer.map(|mut response| {
-        let signed = HeaderValue::from_static("1");
-        response.headers_mut().insert(JUDGE_HEADER, signed);
+        let headers = response.headers_mut();
+        headers.insert(JUDGE_HEADER, HeaderValue::from_static("1"));
+        // A browser is to take nothing for a script or a page that is none.
+        headers.insert(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        );
         response
     })
-}
-
-/// A browser says which site a request comes from: another site's page may not act here
-/// with a person's browser.
-fn is_foreign(request: &Request) -> bool {
-    let site = request.headers().get("sec-fetch-site");
-    let foreign = site.is_some_and(|site| !matches!(site.as_bytes(), b"same-origin" | b"none"));
-    foreign && !request.method().is_safe()
 }

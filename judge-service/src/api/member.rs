@@ -1,38 +1,61 @@
 //! The HTTP side of one of several judges: what its role answers.
 
+use super::guard::Guarded;
 use super::problem::Problem;
-use super::{Health, following, router};
+use super::{Colleagues, Health, Source, following, metrics, router, session};
 use crate::cluster::{Member, Role};
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use std::sync::{Arc, Mutex, PoisonError};
 use tower::ServiceExt;
 
 struct Switch {
     member: Arc<Member>,
+    colleagues: Colleagues,
     /// The role that the router is of. A router is dear to make and cheap to clone.
     made: Mutex<Option<(Role, Router)>>,
 }
 
-pub fn member_router(member: Arc<Member>) -> Router {
+pub fn member_router(member: Arc<Member>, colleagues: Colleagues) -> Router {
     let switch = Arc::new(Switch {
         member,
+        colleagues,
         made: Mutex::new(None),
     });
     Router::new()
         .route("/health/live", get(super::alive))
         .route("/health/ready", get(ready))
+        .route(session::PATH, session::methods())
+        .route(metrics::PATH, get(shown))
         .fallback(answer)
         .with_state(switch)
 }
 
+async fn shown(
+    State(switch): State<Arc<Switch>>,
+    Extension(Guarded(admission)): Extension<Guarded>,
+) -> Response {
+    let source = Source::Member(Arc::clone(&switch.member));
+    source.shown(&admission).await
+}
+
 async fn ready(State(switch): State<Arc<Switch>>) -> Response {
+    if switch.member.is_ending() {
+        return ending();
+    }
     let role = match switch.member.role() {
         None => return cut_off(),
-        Some(Role::Leader(_)) => "leader",
+        Some(Role::Leader(service)) => match service.ready().await {
+            Ok(()) => "leader",
+            Err(why) => {
+                return Problem::new(StatusCode::SERVICE_UNAVAILABLE, why)
+                    .retry(1)
+                    .into_response();
+            }
+        },
         Some(Role::Follower(_)) => "follower",
     };
     let health = Health {
@@ -40,6 +63,12 @@ async fn ready(State(switch): State<Arc<Switch>>) -> Response {
         role: Some(role),
     };
     Json(health).into_response()
+}
+
+fn ending() -> Response {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "this judge ends")
+        .retry(1)
+        .into_response()
 }
 
 fn cut_off() -> Response {
@@ -71,7 +100,9 @@ impl Switch {
         }
         let router = match role {
             Role::Leader(service) => router(Arc::clone(service)),
-            Role::Follower(follower) => following::router(Arc::clone(follower)),
+            Role::Follower(follower) => {
+                following::router(Arc::clone(follower), self.colleagues.clone())
+            }
         };
         *made = Some((role.clone(), router.clone()));
         router

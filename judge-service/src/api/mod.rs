@@ -1,27 +1,39 @@
 //! The judge over HTTP. Handlers translate; what they ask for is done in
 //! [`crate::service`].
 
+mod admission;
 mod asking;
 mod body;
+mod colleagues;
+mod door;
 mod events;
 mod feedback;
 mod filter;
 mod following;
 mod guard;
 mod member;
+mod metrics;
+mod needs;
 mod openapi;
+mod origin;
 mod page;
 mod path;
 mod poll;
 mod problem;
 mod rollouts;
 mod routes;
+mod session;
 
-pub use guard::Guard;
+pub use admission::Admission;
+pub use colleagues::Colleagues;
+pub use door::Door;
+pub use guard::{Guard, Peer};
 pub use member::member_router;
+pub use metrics::{Source, metrics_router};
 
 use crate::service::Service;
 use axum::Router;
+use axum::extract::State;
 use axum::http::StatusCode;
 use problem::Problem;
 use std::sync::Arc;
@@ -43,12 +55,22 @@ pub fn router(service: Arc<Service>) -> Router {
         .with_state(service)
 }
 
-/// The judge answers only with its store loaded, so that both are the same.
+/// The process runs, and what it cannot be without: should that end, it ends too.
 async fn alive() -> axum::Json<Health> {
     axum::Json(Health {
         status: "ok",
         role: None,
     })
+}
+
+/// Reports can be taken and plans be given out: the store keeps what is committed, and
+/// the judge is not about to end.
+async fn ready(State(service): State<Arc<Service>>) -> Result<axum::Json<Health>, Problem> {
+    service
+        .ready()
+        .await
+        .map_err(|why| Problem::new(StatusCode::SERVICE_UNAVAILABLE, why).retry(1))?;
+    Ok(alive().await)
 }
 
 #[derive(schemars::JsonSchema, serde::Serialize)]

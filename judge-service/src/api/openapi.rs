@@ -115,7 +115,15 @@ fn describe() -> Value {
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": paths,
-        "components": {"schemas": components},
+        "components": {
+            "schemas": components,
+            // A judge that was given no file of tokens asks for none of them.
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer", "description": "As `serinus token new` makes them."},
+                "cookie": {"type": "apiKey", "in": "cookie", "name": super::session::COOKIE, "description": "The same token, for the page: `POST /v1/session` sets it."},
+                "certificate": {"type": "mutualTLS", "description": "A certificate of the judge's `--client-ca`: a proxy's."},
+            },
+        },
     })
 }
 
@@ -157,6 +165,25 @@ mod tests {
         let mut text = serde_json::to_string_pretty(&schema).unwrap();
         text.push('\n');
         is_committed("../filter/core/plan.schema.json", &text);
+    }
+
+    #[test]
+    fn every_operation_says_who_may_do_it() {
+        let document: Value = serde_json::from_str(document()).unwrap();
+        let paths = document["paths"].as_object().unwrap();
+        for (path, operations) in paths {
+            for (method, operation) in operations.as_object().unwrap() {
+                let ways = operation["security"].as_array().unwrap();
+                let open = ways.is_empty();
+                let refuses = !operation["responses"]["401"].is_null();
+                assert_ne!(open, refuses, "{method} {path}");
+                for way in ways {
+                    let (name, _) = way.as_object().unwrap().iter().next().unwrap();
+                    let scheme = format!("/components/securitySchemes/{name}");
+                    assert!(document.pointer(&scheme).is_some(), "{scheme}");
+                }
+            }
+        }
     }
 
     #[test]

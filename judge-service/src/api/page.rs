@@ -7,53 +7,55 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use std::sync::Arc;
 
+const HTML: &str = "text/html; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const IMAGE: &str = "image/svg+xml";
+
+/// A module of the page's script: its path, content type and content.
+macro_rules! module {
+    ($name:literal) => {
+        (
+            concat!("/page/", $name, ".js"),
+            SCRIPT,
+            include_str!(concat!("../page/", $name, ".js")),
+        )
+    };
+}
+
 /// Path, content type and content of each file.
-const FILES: [(&str, &str, &str); 8] = [
-    (
-        "/",
-        "text/html; charset=utf-8",
-        include_str!("../page/index.html"),
-    ),
-    (
-        "/page.css",
-        "text/css; charset=utf-8",
-        include_str!("../page/page.css"),
-    ),
-    (
-        "/page.js",
-        "text/javascript; charset=utf-8",
-        include_str!("../page/page.js"),
-    ),
-    (
-        "/page/dom.js",
-        "text/javascript; charset=utf-8",
-        include_str!("../page/dom.js"),
-    ),
-    (
-        "/page/parts.js",
-        "text/javascript; charset=utf-8",
-        include_str!("../page/parts.js"),
-    ),
-    (
-        "/page/plot.js",
-        "text/javascript; charset=utf-8",
-        include_str!("../page/plot.js"),
-    ),
-    (
-        "/page/words.js",
-        "text/javascript; charset=utf-8",
-        include_str!("../page/words.js"),
-    ),
-    (
-        "/page/icon.svg",
-        "image/svg+xml",
-        include_str!("../page/icon.svg"),
-    ),
+const FILES: [(&str, &str, &str); 22] = [
+    ("/", HTML, include_str!("../page/index.html")),
+    ("/page.css", CSS, include_str!("../page/page.css")),
+    ("/page.js", SCRIPT, include_str!("../page/page.js")),
+    ("/page/icon.svg", IMAGE, include_str!("../page/icon.svg")),
+    module!("act"),
+    module!("answers"),
+    module!("decisions"),
+    module!("delivery"),
+    module!("dom"),
+    module!("examples"),
+    module!("glance"),
+    module!("judge"),
+    module!("login"),
+    module!("metrics"),
+    module!("plot"),
+    module!("segments"),
+    module!("shared"),
+    module!("story"),
+    module!("times"),
+    module!("traffic"),
+    module!("versions"),
+    module!("words"),
 ];
 
 /// Nothing but our own files, and nobody may frame the page.
 const POLICY: &str =
     "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
+
+pub fn paths() -> impl Iterator<Item = &'static str> {
+    FILES.iter().map(|(path, ..)| *path)
+}
 
 pub fn router() -> Router<Arc<Service>> {
     FILES
@@ -70,7 +72,6 @@ fn file(kind: &'static str, content: &'static str) -> impl IntoResponse {
             (header::CONTENT_TYPE, fixed(kind)),
             (header::CACHE_CONTROL, fixed("no-cache")),
             (header::CONTENT_SECURITY_POLICY, fixed(POLICY)),
-            (header::X_CONTENT_TYPE_OPTIONS, fixed("nosniff")),
             (
                 HeaderName::from_static("referrer-policy"),
                 fixed("no-referrer"),

@@ -83,8 +83,14 @@ pub async fn answer(
     is_news: impl Fn(Revision, Revision) -> bool,
 ) -> Response {
     let mut plan = delivery.subscribe();
-    let news = plan.wait_for(|plan| is_news(plan.revision, poll.known));
-    let Ok(Ok(published)) = tokio::time::timeout(poll.wait, news).await else {
+    let mut ending = delivery.ending();
+    let news = async {
+        tokio::select! {
+            news = plan.wait_for(|plan| is_news(plan.revision, poll.known)) => news.ok(),
+            _ = ending.wait_for(|ending| *ending) => None,
+        }
+    };
+    let Ok(Some(published)) = tokio::time::timeout(poll.wait, news).await else {
         return StatusCode::NO_CONTENT.into_response();
     };
     let json = HeaderValue::from_static("application/json");

@@ -19,6 +19,9 @@ pub struct Problem {
     field: Option<String>,
     #[serde(skip)]
     retry_after_seconds: Option<u32>,
+    /// How to say who one is.
+    #[serde(skip)]
+    authenticate: Option<&'static str>,
 }
 
 impl Problem {
@@ -30,6 +33,7 @@ impl Problem {
             detail: detail.into(),
             field: None,
             retry_after_seconds: None,
+            authenticate: None,
         }
     }
 
@@ -44,6 +48,12 @@ impl Problem {
     /// Worth another attempt after so long.
     pub fn retry(mut self, seconds: u32) -> Self {
         self.retry_after_seconds = Some(seconds);
+        self
+    }
+
+    /// With the header that a 401 has.
+    pub fn authenticate(mut self, by: &'static str) -> Self {
+        self.authenticate = Some(by);
         self
     }
 
@@ -64,6 +74,9 @@ impl IntoResponse for Problem {
         );
         if let Some(seconds) = self.retry_after_seconds {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(by) = self.authenticate {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(by));
         }
         response
     }

@@ -4,6 +4,7 @@ use super::asking::{self, Asking};
 use super::path::Path;
 use super::problem::Problem;
 use crate::domain::Delivered;
+use crate::domain::audit::Audited;
 use crate::domain::decision::{By, Deed, Sealed};
 use crate::domain::{Millis, Phase, RolloutSpec};
 use crate::service::status::Status;
@@ -80,6 +81,9 @@ pub async fn list(
     query: Result<Query<Listed>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let Query(listed) = read_query(query)?;
+    if listed.limit == Some(0) {
+        return Err(FieldError::new("limit", "is 0, and a page has at least 1 rollout").into());
+    }
     let phases = listed.phase.as_deref().map(phases).transpose()?;
     let mut all = service.statuses().await?;
     if let Some(after) = &listed.after {
@@ -95,7 +99,7 @@ pub async fn list(
     if let Some(phases) = phases {
         all.retain(|status| phases.contains(&status.phase));
     }
-    let limit = listed.limit.unwrap_or(usize::MAX).max(1);
+    let limit = listed.limit.unwrap_or(usize::MAX);
     let more = all.len() > limit;
     all.truncate(limit);
     let last = all.last().filter(|_| more);
@@ -177,7 +181,8 @@ pub async fn delete(
     Path(id): Path<String>,
     asking: Asking<LONGEST_REASON>,
 ) -> Result<StatusCode, Problem> {
-    service.delete(&id, asking.asked).await?;
+    let asked = with_reason(asking)?;
+    service.delete(&id, asked).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -334,6 +339,26 @@ pub async fn decision(
         .await?
         .map(Json)
         .ok_or_else(missing)
+}
+
+/// At most so many at once; who wants more goes on after the last.
+const AUDITED_AT_ONCE: u32 = 1_000;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct After {
+    #[serde(default)]
+    after: u64,
+    limit: Option<u32>,
+}
+
+pub async fn audit(
+    State(service): Service_,
+    query: Result<Query<After>, QueryRejection>,
+) -> Result<Json<Vec<Audited>>, Problem> {
+    let Query(After { after, limit }) = read_query(query)?;
+    let limit = limit.unwrap_or(AUDITED_AT_ONCE).clamp(1, AUDITED_AT_ONCE);
+    Ok(Json(service.audit(after, limit).await?))
 }
 
 async fn known(service: &Service, id: &str) -> Result<(), Problem> {

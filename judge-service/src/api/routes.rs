@@ -3,13 +3,16 @@
 use super::feedback::{self, FeedbackBody};
 use super::openapi::{self, Operation, delete, get, post};
 use super::rollouts::{DecisionSummary, Reason};
-use super::{alive, events, filter, rollouts};
+use super::{alive, events, filter, metrics, ready, rollouts, session};
+use crate::access::Needs;
 use crate::books::Counted;
 use crate::domain::RolloutSpec;
+use crate::domain::audit::Audited;
 use crate::domain::decision::Sealed;
 use crate::service::status::Status;
 use crate::service::{
-    AnswersStatus, Counters, Example, Point, ProxyState, Received, Service, Taken, WorkerState,
+    AnswersStatus, Counters, Example, Point, ProxyState, Received, Service, Taken, WebhookState,
+    WorkerState,
 };
 use axum::http::header;
 use axum::routing::{self, MethodRouter};
@@ -26,6 +29,7 @@ pub struct Route {
     pub operations: Vec<Operation>,
 }
 
+/// All paths, with what answers them.
 pub fn all() -> Vec<Route> {
     let mut all = vec![
         route(
@@ -94,6 +98,12 @@ fn create() -> Operation {
         )
         .idempotent()
         .takes::<RolloutSpec>()
+        .such_as(json!({
+            "id": "digits",
+            "match": {"path_prefix": "/v2/models/digits/"},
+            "unit": [{"header": "x-user-id"}],
+            "arms": [{"name": "control", "version": "v1"}, {"name": "canary", "version": "v2"}],
+        }))
         .gives::<RolloutSpec>(200, "With `dry_run`: the spec as it would be kept")
         .gives::<Status>(201, "It has begun, or waits until its arms are ready")
         .with_header("Location", "Where it is")
@@ -113,6 +123,7 @@ fn read() -> Operation {
 fn remove() -> Operation {
     delete("deleteRollout", "Forget a rollout that is over")
         .if_match()
+        .may_take::<Reason>()
         .gives_nothing(
             204,
             "It is forgotten, with the secret of its users' pseudonyms",
@@ -193,7 +204,7 @@ fn looks() -> [Route; 8] {
             "/v1/rollouts/{id}/events",
             routing::get(events::one),
             [
-                look("watchRollout", "What changes of a rollout, as it changes").gives_text(
+                look("watchRollout", "What changes of a rollout, as it changes").gives_other(
                     200,
                     "text/event-stream",
                     "Events `listed`, `rollout` (a Status), `decision` and `deleted`",
@@ -266,7 +277,7 @@ fn looks() -> [Route; 8] {
                 "watchRollouts",
                 "What changes of all rollouts, as it changes",
             )
-            .gives_text(
+            .gives_other(
                 200,
                 "text/event-stream",
                 "Events `listed`, `rollout` (a Status), `decision` and `deleted`",
@@ -288,7 +299,7 @@ fn for_workers() -> [Route; 3] {
                 )
                 .query(
                     "wait",
-                    "Seconds to wait at most",
+                    "Seconds to wait at most; more than 30 are as good as 30",
                     json!({"type": "integer", "minimum": 0}),
                 )
                 .query("session", "The worker that asks", json!({"type": "string"}))
@@ -297,6 +308,7 @@ fn for_workers() -> [Route; 3] {
                     "`config` for a worker whose plan comes another way",
                     json!({"type": "string"}),
                 )
+                .needs(Needs::ProxyOrOperator)
                 .gives::<Plan>(200, "The plan")
                 .gives_nothing(204, "There is no other")],
         ),
@@ -304,6 +316,7 @@ fn for_workers() -> [Route; 3] {
             "/v1/reports",
             routing::post(filter::report),
             [post("postReport", "What a worker counted")
+                .needs(Needs::Proxy)
                 .takes::<Report>()
                 .gives::<Counted>(200, "It is counted, and on disk")
                 .refuses(&[404, 409, 429])],
@@ -315,6 +328,7 @@ fn for_workers() -> [Route; 3] {
                 "postSamples",
                 "Requests and answers to compare with the models",
             )
+            .needs(Needs::Proxy)
             .takes::<SampleBatch>()
             .gives::<Taken>(200, "What became of them")
             .refuses(&[404, 429])],
@@ -330,15 +344,62 @@ fn for_others() -> [Route; 1] {
             "postFeedback",
             "Outcomes that became known later: one, a list, or one on each line",
         )
+        // Whoever tells outcomes is a program, and need not be one that decides.
+        .needs(Needs::ProxyOrOperator)
         .takes::<FeedbackBody>()
         .gives::<Received>(200, "What became of each")
         .refuses(&[413])],
     )]
 }
 
-fn about_the_judge() -> [Route; 6] {
-    let health = |id, summary| get(id, summary).gives::<super::Health>(200, "It is well");
+fn about_the_judge() -> [Route; 10] {
+    let health = |id, summary| {
+        get(id, summary)
+            .needs(Needs::Nothing)
+            .gives::<super::Health>(200, "It is well")
+    };
     [
+        route(
+            session::PATH,
+            session::methods(),
+            [
+                get("getSession", "Who asks, as the judge sees it")
+                    .needs(Needs::Anybody)
+                    .gives::<session::Session>(200, "The name and the role of the token"),
+                post(
+                    "beginSession",
+                    "Keep the token of this request in a cookie, for the page",
+                )
+                .needs(Needs::Anybody)
+                .gives::<session::Session>(200, "The name and the role of the token")
+                .with_header(
+                    "Set-Cookie",
+                    "The token, for this site alone and for no script",
+                ),
+                delete("endSession", "Forget the cookie")
+                    .needs(Needs::Nothing)
+                    .gives_nothing(204, "It is forgotten"),
+            ],
+        ),
+        route(
+            "/v1/audit",
+            routing::get(rollouts::audit),
+            [get("listAudit", "Who did what to which rollout, and why")
+                .query(
+                    "after",
+                    "Only records after this number",
+                    json!({"type": "integer", "minimum": 0}),
+                )
+                .query(
+                    "limit",
+                    "Records at once, 1000 at most",
+                    json!({"type": "integer", "minimum": 1}),
+                )
+                .gives::<Vec<Audited>>(
+                    200,
+                    "The oldest first, each with the hash of the one before",
+                )],
+        ),
         route(
             "/v1/workers",
             routing::get(filter::workers),
@@ -352,6 +413,15 @@ fn about_the_judge() -> [Route; 6] {
                 .gives::<Vec<ProxyState>>(200, "All that were heard lately")],
         ),
         route(
+            "/v1/webhooks",
+            routing::get(filter::webhooks),
+            [get(
+                "listWebhooks",
+                "Who is told of decisions, and whether it works",
+            )
+            .gives::<Vec<WebhookState>>(200, "One for each that was told or is to be")],
+        ),
+        route(
             "/v1/counters",
             routing::get(filter::counters),
             [get(
@@ -361,14 +431,28 @@ fn about_the_judge() -> [Route; 6] {
             .gives::<Counters>(200, "As of now")],
         ),
         route(
+            metrics::PATH,
+            routing::get(metrics::alone),
+            [
+                get("getMetrics", "What a Prometheus reads of this judge").gives_other(
+                    200,
+                    "application/openmetrics-text",
+                    "OpenMetrics, as of now",
+                ),
+            ],
+        ),
+        route(
             "/health/live",
             routing::get(alive),
             [health("isAlive", "Whether the judge runs")],
         ),
         route(
             "/health/ready",
-            routing::get(alive),
-            [health("isReady", "Whether the judge reaches its store")],
+            routing::get(ready),
+            [health(
+                "isReady",
+                "Whether the judge takes reports and keeps them",
+            )],
         ),
         route(
             "/v1/openapi.json",
@@ -379,6 +463,7 @@ fn about_the_judge() -> [Route; 6] {
                 )
             }),
             [get("getDescription", "This description")
+                .needs(Needs::Nothing)
                 .gives::<serde_json::Value>(200, "OpenAPI 3.1")],
         ),
     ]

@@ -107,6 +107,11 @@ impl Entry {
         self.open_epochs();
     }
 
+    /// How many users are remembered.
+    pub(super) fn users(&self) -> usize {
+        self.units.len()
+    }
+
     /// How many decisions there are, which is the number of the last.
     #[must_use]
     pub fn decisions(&self) -> u64 {
@@ -139,6 +144,7 @@ impl Entry {
             rollout: Rollout {
                 delivered: BTreeMap::new(),
                 keys: Vec::new(),
+                told: BTreeMap::new(),
                 ..self.rollout.clone()
             },
             sums: self
@@ -163,6 +169,8 @@ impl Entry {
                 .collect(),
             not_ready: BTreeMap::new(),
             workers: Workers::default(),
+            closed: BTreeMap::new(),
+            breached: BTreeMap::new(),
         }
     }
 

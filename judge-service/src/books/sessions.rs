@@ -56,6 +56,10 @@ impl Sessions {
         sessions
     }
 
+    pub fn len(&self) -> usize {
+        self.known.len()
+    }
+
     /// The last report that was counted, or 0.
     pub fn last(&self, name: SessionName) -> u64 {
         self.known.get(&name).map_or(0, |session| session.sequence)

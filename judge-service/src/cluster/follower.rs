@@ -64,6 +64,11 @@ impl Follower {
     }
 
     #[must_use]
+    pub fn now(&self) -> Millis {
+        (self.clock)()
+    }
+
+    #[must_use]
     pub fn delivery(&self) -> &Delivery {
         &self.delivery
     }

@@ -69,6 +69,12 @@ impl Member {
         self.sure.stands().then(|| self.role.borrow().clone())
     }
 
+    /// Whether this judge is asked to end.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        *self.delivery.ending().borrow()
+    }
+
     /// Follows, judges when nobody else does, follows again when another has taken over.
     /// Never returns.
     pub async fn run(self: Arc<Self>) {
@@ -137,7 +143,8 @@ impl Member {
         self.sure.until(asked + LEASE);
         let nobody = outlook.leader.is_none();
         follower.led_by(outlook.leader);
-        if !nobody {
+        // Who ends lets another one judge.
+        if !nobody || self.is_ending() {
             return Ok(false);
         }
         let asked = Instant::now();

@@ -1,7 +1,10 @@
 //! Whether a spec makes sense, with errors that name the field.
 
 mod answers;
+mod gates;
 mod guardrails;
+
+pub(crate) use gates::minutes;
 
 use super::spec::{RolloutSpec, Segment, Step};
 use serinus_core::allocation::AllocationError;
@@ -186,6 +189,7 @@ pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
     }
     within("alpha.rollback", spec.alpha.rollback, 1e-9, 0.5)?;
     within("alpha.promotion", spec.alpha.promotion, 1e-9, 0.5)?;
+    gates::check(spec)?;
     guardrails::check(spec)?;
     answers::check(spec)
 }

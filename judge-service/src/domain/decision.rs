@@ -60,6 +60,25 @@ pub enum Deed {
 }
 
 impl Deed {
+    /// As JSON has it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Start => "start",
+            Self::Promote => "promote",
+            Self::RollBack => "roll_back",
+            Self::Drop => "drop",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Abort => "abort",
+            Self::Finish => "finish",
+            Self::Supersede => "supersede",
+            Self::StopSampling => "stop_sampling",
+            Self::StartSampling => "start_sampling",
+        }
+    }
+
     /// What an action of the judge is called once it is done; `None` for none.
     #[must_use]
     pub fn of(action: Action) -> Option<Self> {

@@ -27,6 +27,12 @@ pub struct Bundle {
     pub not_ready: BTreeMap<String, String>,
     #[serde(default)]
     pub workers: Workers,
+    /// Gates that are closed, and why: no next step begins.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub closed: BTreeMap<String, String>,
+    /// Gates that take the rollout back, and why.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub breached: BTreeMap<String, String>,
 }
 
 /// The proxies that serve the rollout, as far as they call.
@@ -78,6 +84,22 @@ pub enum Action {
     Pause,
     /// The watch is over: the holdback ends.
     Finish,
+}
+
+impl Action {
+    /// As JSON has it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hold => "hold",
+            Self::Start => "start",
+            Self::Promote => "promote",
+            Self::RollBack => "roll_back",
+            Self::Drop => "drop",
+            Self::Pause => "pause",
+            Self::Finish => "finish",
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]

@@ -2,6 +2,7 @@
 //!
 //! The domain knows no HTTP, no SQL, no clock and no randomness.
 
+pub mod audit;
 pub mod check;
 pub mod decision;
 pub mod delivered;

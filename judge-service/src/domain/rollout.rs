@@ -43,6 +43,9 @@ pub struct Rollout {
     /// Keys under which people's deeds were done, the newest last; no evidence has them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<UsedKey>,
+    /// Up to which decision each webhook was told; no evidence has it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub told: BTreeMap<String, u64>,
     /// All epochs, oldest first; the last one is now.
     pub epochs: Vec<Epoch>,
 }
@@ -246,6 +249,7 @@ impl Rollout {
             layer_part: None,
             delivered: BTreeMap::new(),
             keys: Vec::new(),
+            told: BTreeMap::new(),
             epochs: Vec::new(),
         };
         if rollout.spec.arms.iter().any(|arm| arm.ready.is_some()) {

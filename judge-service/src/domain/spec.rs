@@ -4,9 +4,11 @@
 //! thing; their sources are in the documentation of the statistics.
 
 mod answers;
+mod gates;
 mod guardrails;
 
 pub use answers::{BodyProtocol, JsonPointers, Pairing, Privacy, Serves};
+pub use gates::{AskGate, AtBreach, Day, Gates, QueryGate, Window};
 pub use guardrails::{
     AgreementGuardrail, AnswerTolerance, DifferenceGuardrail, DriftGuardrail, ErrorGuardrail,
     Guardrails, LatencyGuardrail, OutcomeGuardrail, PairGuardrail,
@@ -64,6 +66,9 @@ pub struct RolloutSpec {
     pub deadline: Deadline,
     #[serde(default)]
     pub guardrails: Guardrails,
+    /// What must be so besides before a step ends.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub gates: Gates,
     #[serde(default)]
     pub alpha: Alpha,
     #[serde(default = "default_breaker")]

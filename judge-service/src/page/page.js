@@ -1,67 +1,76 @@
 // Shows what the judge tells, and asks it for the details of the rollout that is looked at.
 
+import { allowDeeds, buttons } from "./page/act.js";
+import { answers } from "./page/answers.js";
+import { decisions } from "./page/decisions.js";
+import { delivery } from "./page/delivery.js";
 import { fill } from "./page/dom.js";
-import * as parts from "./page/parts.js";
+import { examples } from "./page/examples.js";
+import * as glance from "./page/glance.js";
+import { ask, at, clock, listen, Problem } from "./page/judge.js";
+import * as login from "./page/login.js";
+import { metrics } from "./page/metrics.js";
+import { segments } from "./page/segments.js";
+import * as story from "./page/story.js";
+import { traffic } from "./page/traffic.js";
+import { versions } from "./page/versions.js";
 import * as words from "./page/words.js";
 
 const EVERY_MS = 1000;
-const PATIENCE_MS = 5000;
-const AGAIN_MS = 2000;
 const POINTS = 1800;
 const UNREACHABLE = "unreachable";
 
 const $ = (id) => document.getElementById(id);
+const nothing = () => ({ series: [], decisions: [], examples: [], answers: null, workers: [], proxies: [], verdict: null });
 const state = {
   rollouts: null, // null until the judge has said which there are
   picked: null, // by the address; without one the page follows the newest that runs
   selected: null,
   since: null, // when it was created
-  detail: { series: [], decisions: [], examples: [], workers: [] },
+  detail: nothing(),
   answered: null, // when the judge last answered, by this browser's clock
   trouble: null,
-  offset: 0, // the judge's clock less this browser's
+  all: false, // whether every rollout is shown at a glance
 };
 /** The judge's time; it stands still while the judge does not answer, as all that is shown does. */
-const now = () => (state.trouble === UNREACHABLE ? state.answered ?? Date.now() : Date.now()) + state.offset;
+const now = () => (state.trouble === UNREACHABLE ? state.answered ?? Date.now() : Date.now()) + clock.offset;
 
-// === asking ===
-
-class Problem extends Error {}
-
-/** Anything without the judge's own header comes from something in between: the judge did not answer. */
-async function ask(path, options = {}) {
-  const response = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS), ...options });
-  if (!response.headers.has("x-serinus-judge")) throw new Error("not the judge");
-  const date = Date.parse(response.headers.get("date"));
-  // The header has whole seconds and took its time: below two seconds the clocks count as equal.
-  if (Number.isFinite(date)) state.offset = Math.abs(date - Date.now()) > 2000 ? date - Date.now() : 0;
-  const body = await response.json().catch(() => null);
-  if (!response.ok) throw new Problem(body?.detail ?? body?.title ?? `status ${response.status}`);
-  return body;
-}
-
-const at = (id, rest = "") => `v1/rollouts/${encodeURIComponent(id)}${rest}`;
-
-/** Running ones first, then the newest. */
-const order = (a, b) => words.isOver(a) - words.isOver(b) || b.created_ms - a.created_ms;
+// === what is known ===
 
 async function pollDetail(id) {
   const last = state.detail.series.at(-1)?.at_ms;
-  const paths = { series: at(id, "/series") + (last ? `?after_ms=${last}` : ""), decisions: at(id, "/decisions"), examples: at(id, "/examples"), workers: "v1/workers" };
+  const paths = {
+    series: at(id, "/series") + (last ? `?after_ms=${last}` : ""), decisions: at(id, "/decisions"), examples: at(id, "/examples"),
+    answers: at(id, "/answers"), workers: "v1/workers", proxies: "v1/proxies",
+  };
   const names = Object.keys(paths);
-  const answers = await Promise.allSettled(names.map((name) => ask(paths[name])));
+  const told = await Promise.allSettled(names.map((name) => ask(paths[name])));
   if (id !== state.selected) return;
   const failed = [];
-  answers.forEach((answer, i) => {
-    if (answer.status === "fulfilled" && Array.isArray(answer.value)) {
+  told.forEach((answer, i) => {
+    if (answer.status === "fulfilled" && typeof answer.value === "object" && answer.value) {
       // A judge that was started anew has no points of before, and the page has.
       const more = names[i] === "series" ? [...state.detail.series, ...answer.value].slice(-POINTS) : answer.value;
       state.detail[names[i]] = more;
     }
-    else failed.push(names[i]);
+    // One that was deleted just now is not shown any longer.
+    else if (!(answer.reason instanceof Problem && answer.reason.status === 404)) failed.push(names[i]);
   });
   state.detail.decisions.sort((a, b) => a.sequence - b.sequence);
+  await recallVerdict(id);
   if (failed.length) state.trouble = `The judge did not give: ${failed.join(", ")}. What is shown of that may be old.`;
+}
+
+/**
+ * A judge that was started anew has not judged what is over: the evidence of its last
+ * decision says how it stood. It is asked for once, since it may be long.
+ */
+async function recallVerdict(id) {
+  const rollout = state.rollouts.find((r) => r.id === id);
+  const sequence = state.detail.decisions.findLast((d) => d.has_evidence)?.sequence;
+  if (!rollout || rollout.evaluation || !words.isOver(rollout) || !sequence || state.detail.verdict?.sequence === sequence) return;
+  const sealed = await ask(at(id, `/decisions/${sequence}`)).catch(() => null);
+  if (id === state.selected) state.detail.verdict = { sequence, verdict: sealed?.decision?.evidence?.verdict ?? null };
 }
 
 /** The address names the rollout (#digits), so that it can be shared; other fragments (#main) change nothing. */
@@ -79,48 +88,38 @@ function select() {
   if (found?.id === state.selected && found?.created_ms === state.since) return;
   state.selected = found?.id ?? null;
   state.since = found?.created_ms;
-  state.detail = { series: [], decisions: [], examples: [], workers: state.detail.workers };
+  state.detail = { ...nothing(), workers: state.detail.workers, proxies: state.detail.proxies };
 }
 
-// === being told ===
+/** The rollout that is shown, with the last thing that was decided. */
+function current() {
+  const rollout = state.rollouts?.find((r) => r.id === state.selected);
+  if (!rollout) return rollout;
+  const { verdict, decisions: made } = state.detail;
+  const judged = rollout.evaluation || !verdict ? {} : { evaluation: verdict.verdict, judgedBy: verdict.sequence };
+  return { ...rollout, ...judged, last: made.at(-1) };
+}
 
-// The judge tells at once how every rollout stands, and then what changes; the connection
-// is made anew when it breaks, and none is there while nobody looks.
-let source = null;
-function listen() {
-  if (document.hidden) {
-    source?.close();
-    source = null;
-    return;
-  }
-  if (source) return;
-  source = new EventSource("v1/events");
-  const hear = (name, change) =>
-    source.addEventListener(name, (event) => {
-      change(JSON.parse(event.data));
-      state.rollouts = (state.rollouts ?? []).toSorted(order);
-      show();
-    });
-  const without = (id) => (state.rollouts ?? []).filter((r) => r.id !== id);
-  hear("listed", ({ ids }) => {
-    state.rollouts = (state.rollouts ?? []).filter((r) => ids.includes(r.id));
-  });
-  hear("rollout", (rollout) => {
-    state.rollouts = [...without(rollout.id), rollout];
-  });
-  hear("deleted", ({ id }) => {
-    state.rollouts = without(id);
-  });
-  hear("decision", () => {});
-  source.onerror = () => {
-    // The browser tries again by itself, unless it was answered with an error.
-    if (source?.readyState === EventSource.CLOSED) {
-      source = null;
-      setTimeout(listen, AGAIN_MS);
-    }
+const without = (id) => (state.rollouts ?? []).filter((r) => r.id !== id);
+function know(rollouts) {
+  state.rollouts = rollouts.toSorted(glance.order);
+  show();
+}
+const hear = {
+  listed: ({ ids }) => know((state.rollouts ?? []).filter((r) => ids.includes(r.id))),
+  rollout: (rollout) => know([...without(rollout.id), rollout]),
+  deleted: ({ id }) => know(without(id)),
+  decision: ({ rollout, decision }) => {
+    // What happens to the one that is shown is said with its headline.
+    if (rollout !== state.selected) showText("announce-others", `${rollout}: ${words.actionName(decision.action)}. ${decision.reasons?.[0] ?? ""}`);
     show();
-  };
-}
+  },
+  broken: () => {
+    // An error may be that nobody knows who looks.
+    login.letIn().catch(() => true);
+    show();
+  },
+};
 
 // One at a time, and the next a second after the last. A judge that is silent is asked all
 // the same, since a connection does not show that nobody is at its other end.
@@ -152,10 +151,13 @@ async function refresh() {
   render();
 }
 
-function look() {
-  listen();
+async function look() {
+  // Nobody is asked for a token where none is needed.
+  if (!document.hidden && !(await login.letIn().catch(() => true))) return;
+  listen(hear);
   show();
 }
+login.onChange(look);
 document.addEventListener("visibilitychange", look);
 addEventListener("hashchange", () => {
   if (!state.rollouts) return;
@@ -166,122 +168,89 @@ addEventListener("hashchange", () => {
 
 // === showing ===
 
-const ALLOWED = {
-  waiting: ["promote", "abort"],
-  running: ["promote", "pause", "abort"],
-  paused: ["promote", "resume", "abort"],
-  promoted: ["finish", "abort"],
-};
-
-function render() {
-  const rollout = state.rollouts?.find((r) => r.id === state.selected);
-  const { series, decisions, examples, workers } = state.detail;
-  const safely = (id, make) => {
-    try {
-      fill($(id), make());
-    } catch (error) {
-      console.error(`could not show ${id}`, error);
-    }
-  };
-
-  const silent = state.trouble === UNREACHABLE;
-  const since = state.answered ? ` Last answer ${words.span(Date.now() - state.answered)} ago; what stands below is from then.` : "";
-  showText("notice", silent ? "The judge does not answer; Envoy goes on routing by the last plan." : state.trouble ?? "");
-  $("notice").hidden = !state.trouble;
-  showText("link", silent ? (since.trim() || "no answer yet") : state.answered ? "live" : "connecting");
-  $("link").className = silent ? "link lost" : "link";
-  document.body.classList.toggle("stale", silent && state.answered != null);
-
-  $("empty").hidden = state.rollouts?.length !== 0;
-  $("rollouts").hidden = !state.rollouts?.length;
-  $("rollout").hidden = !rollout;
-  document.title = rollout ? `${rollout.id}: ${words.phaseName(rollout.phase).toLowerCase()} · Serinus` : "Serinus";
-  safely("rollouts", () => parts.glance(state.rollouts ?? [], state.selected));
-  if (!rollout) return;
-
-  const reach = words.reach(rollout.delivery);
-  const sentence = words.headline(rollout);
-  safely("about", () => parts.about(rollout, now()));
-  showText("headline", sentence);
-  safely("reasons", () => parts.reasons(rollout, decisions));
-  showText("reach", reach?.text ?? "");
-  $("reach").className = reach?.good ? "reach" : "reach attention";
-  // A screen reader hears changes of state, not numbers that move each second.
-  showText("announce", silent ? "" : `${rollout.id}: ${sentence}`);
-
-  const allowed = ALLOWED[rollout.phase] ?? [];
-  $("actions").hidden = allowed.length === 0;
-  for (const button of $("actions").children) {
-    button.hidden = !allowed.includes(button.dataset.action);
-    button.disabled = silent;
+const safely = (id, make) => {
+  try {
+    fill($(id), make());
+  } catch (error) {
+    console.error(`could not show ${id}`, error);
   }
-
-  safely("steps", () => parts.steps(rollout, decisions, now()));
-  showText("minimum", parts.minimum(rollout));
-  safely("traffic", () => parts.traffic(rollout, series, decisions, now()));
-  safely("delivery", () => parts.delivery(rollout, workers, now()));
-  safely("metrics", () => parts.metrics(rollout, series, decisions, now()));
-  $("segments-panel").hidden = !rollout.segments?.length;
-  safely("segments", () => parts.segments(rollout));
-  safely("examples", () => parts.examples(rollout, examples));
-  safely("decisions", () => parts.decisions(rollout, decisions, now()));
-  showText("spec", JSON.stringify(rollout.spec ?? {}, null, 2));
-}
+};
 
 function showText(id, text) {
   if ($(id).textContent !== text) $(id).textContent = text;
 }
 
-// === deciding by hand ===
+function render() {
+  const rollout = current();
+  const silent = state.trouble === UNREACHABLE;
+  renderTrouble(silent);
+  renderGlance();
+  $("empty").hidden = state.rollouts?.length !== 0;
+  $("rollout").hidden = !rollout;
+  document.title = rollout ? `${rollout.id}: ${words.phaseName(rollout.phase).toLowerCase()} · Serinus` : "Serinus";
+  if (rollout) renderRollout(rollout, silent);
+}
 
-const ASK = {
-  finish: (r) => `${r.id} ends for good: ${words.versionOf(words.treatmentsOf(r)[0])} serves everybody, nothing is judged any more, and the old version may go.`,
-  promote: (r) => r.phase === "waiting" ? `${r.id} starts now, though not every version says that it is ready.` : `${r.id} moves on from ${words.stepWeights(r.steps?.[r.step])} now, without waiting for the judge’s evidence.`,
-  pause: (r) => `${r.id} stays at ${words.stepWeights(r.steps?.[r.step])} until somebody resumes it.`,
-  resume: (r) => `${r.id} goes on from ${words.stepWeights(r.steps?.[r.step])}; the judge decides again.`,
-  abort: (r) => `${r.id} ends: all its users go back to ${words.versionOf(r.arms?.find((a) => a.name === words.controlOf(r)))} within seconds.`,
-};
-const dialog = $("dialog");
-let asked = null;
+function renderTrouble(silent) {
+  const since = state.answered ? `Last answer ${words.span(Date.now() - state.answered)} ago; what stands below is from then.` : "";
+  showText("notice", silent ? "The judge does not answer; Envoy goes on routing by the last plan." : state.trouble ?? "");
+  $("notice").hidden = !state.trouble;
+  showText("link", silent ? (since || "no answer yet") : state.answered ? "live" : "connecting");
+  $("link").className = silent ? "link lost" : "link";
+  document.body.classList.toggle("stale", silent && state.answered != null);
+}
 
-$("actions").addEventListener("click", (event) => {
-  const action = event.target.closest("button")?.dataset.action;
-  const rollout = state.rollouts?.find((r) => r.id === state.selected);
-  if (!action || !rollout) return;
-  asked = { action, id: rollout.id };
-  const verb = action[0].toUpperCase() + action.slice(1);
-  showText("dialog-title", `${verb} ${rollout.id}?`);
-  showText("dialog-text", ASK[action](rollout));
-  showText("dialog-error", "");
-  showText("confirm", verb);
-  $("confirm").classList.toggle("danger", action === "abort");
-  $("reason").value = "";
-  dialog.showModal();
-});
-$("cancel").addEventListener("click", () => dialog.close());
-dialog.querySelector("form").addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const { action, id } = asked;
-  const reason = $("reason").value.trim();
-  $("confirm").disabled = true;
-  try {
-    await ask(at(id, `/${action}`), {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify(reason ? { reason } : {}),
-    });
-    dialog.close();
-    $("headline").focus({ preventScroll: true }); // the button that opened the dialog may be gone
-    show();
-  } catch (error) {
-    showText("dialog-error", error instanceof Problem ? `The judge refused: ${error.message}` : "The judge does not answer. Once it does, its decisions show whether this arrived.");
-  } finally {
-    $("confirm").disabled = false;
-  }
-});
+function renderGlance() {
+  const rollouts = state.rollouts ?? [];
+  const crowd = glance.isCrowd(rollouts);
+  $("finder").hidden = !crowd;
+  $("rollouts").hidden = rollouts.length === 0;
+  const wanted = crowd ? $("find").value : "";
+  const shown = glance.choose(rollouts, state.selected, wanted, state.all);
+  showText("summary", crowd ? glance.summary(rollouts, shown) : "");
+  showText("all", state.all ? "Show fewer" : "Show all");
+  $("all").setAttribute("aria-expanded", String(state.all));
+  safely("rollouts", () => glance.cards(shown, state.selected));
+}
+
+function renderRollout(rollout, silent) {
+  const { series, decisions: made, examples: found, workers, proxies } = state.detail;
+  const reach = words.reach(rollout);
+  const sentence = words.headline(rollout);
+  safely("about", () => story.about(rollout, now()));
+  showText("headline", sentence);
+  safely("reasons", () => story.reasons(rollout, made));
+  showText("reach", reach?.text ?? "");
+  $("reach").className = reach?.good ? "reach" : "reach attention";
+  // A screen reader hears changes of state and why, not numbers that move each second.
+  const decided = ["create", undefined].includes(rollout.last?.action) ? "" : ` ${words.actionName(rollout.last.action)}: ${rollout.last.reasons?.[0] ?? ""}`;
+  showText("announce", silent ? "" : `${rollout.id}: ${sentence}${decided}`);
+  const choices = buttons(rollout, silent);
+  $("actions").hidden = choices.length === 0;
+  safely("actions", () => choices);
+
+  safely("steps", () => story.steps(rollout, made, now()));
+  showText("minimum", story.minimum(rollout));
+  safely("traffic", () => traffic(rollout, series, made, now()));
+  safely("delivery", () => delivery(rollout, workers, proxies, now()));
+  safely("metrics", () => metrics(rollout, series, made, now()));
+  $("segments-panel").hidden = !rollout.segments?.length;
+  safely("segments", () => segments(rollout, series, made, now()));
+  safely("examples", () => examples(rollout, found));
+  safely("answers", () => answers(rollout, state.detail.answers, silent));
+  safely("decisions", () => decisions(rollout, made, now()));
+  safely("versions", () => versions(rollout));
+  showText("spec", JSON.stringify(rollout.spec ?? {}, null, 2));
+}
 
 // === starting ===
 
+$("find").addEventListener("input", renderGlance);
+$("all").addEventListener("click", () => {
+  state.all = !state.all;
+  renderGlance();
+});
+allowDeeds(current, show);
 showText("example", `curl ${location.origin}/v1/rollouts \\
   -H 'content-type: application/json' -d '{
   "id": "digits",

@@ -69,9 +69,19 @@ const METRICS = {
   latency_p50: ["Latency, median", "requests slower than control’s median"],
   latency_p95: ["Latency, p95", "requests slower than control’s p95"],
   agreement: ["Disagreement", "sampled answers that differ from the arm’s model file"],
+  difference: ["Difference", "inputs that the arm’s model answers otherwise than control’s"],
+  drift: ["Drift", "how differently the answers served are distributed"],
+  outcomes: ["Wrong outcomes", "answers that turned out wrong later"],
+  pairs: ["Pairs", "requests that both versions answered, and only the new one wrongly"],
 };
 export const metricName = (id) => METRICS[id]?.[0] ?? String(id).replaceAll("_", " ");
 export const metricHelp = (id) => METRICS[id]?.[1] ?? "";
+
+const ACTIONS = {
+  create: "Created", promote: "Moved on", roll_back: "Taken back", drop: "Dropped", pause: "Paused",
+  resume: "Resumed", abort: "Aborted", finish: "Finished", start: "Started", supersede: "Superseded",
+};
+export const actionName = (action) => ACTIONS[action] ?? String(action).replaceAll("_", " ");
 
 export const PHASES = {
   waiting: "Waiting",
@@ -109,6 +119,10 @@ export const isDropped = (arm) => arm?.dropped_ms != null;
 export const armTitle = (arm) => (arm?.version && arm.version !== arm.name ? `${arm.version} (${arm.name})` : arm?.name ?? MISSING);
 export const versionOf = (arm) => arm?.version ?? arm?.name ?? "the new version";
 
+/** Paused by the judge, which has its evidence and was told to let a person look first. */
+export const asksToLook = (rollout) => rollout.phase === "paused" && rollout.steps?.[rollout.step]?.look_first === true
+  && rollout.last?.by === "judge" && rollout.last.action === "pause" && rollout.last.reasons?.[0]?.startsWith("ready for the next step");
+
 /** "10%" for one treatment, "b 20%, c 20%" for more. */
 export function stepWeights(step) {
   const weights = Object.entries(step?.weights ?? {});
@@ -116,23 +130,24 @@ export function stepWeights(step) {
   return weights.length === 1 ? weight(weights[0][1]) : weights.map(([arm, w]) => `${arm} ${weight(w)}`).join(", ");
 }
 
-const list = new Intl.ListFormat("en");
+const lists = new Intl.ListFormat("en");
+export const list = (names) => lists.format(names);
 const users = (percent) => (percent >= 100 ? "all users" : `${weight(percent)} of users`);
 
 /** What is happening, in a sentence or two that change only when the state does. */
 export function headline(rollout) {
   const dropped = treatmentsOf(rollout).filter(isDropped);
-  const gone = dropped.length ? ` ${list.format(dropped.map(versionOf))} ${dropped.length > 1 ? "were" : "was"} dropped.` : "";
+  const gone = dropped.length ? ` ${list(dropped.map(versionOf))} ${dropped.length > 1 ? "were" : "was"} dropped.` : "";
   return now(rollout) + gone;
 }
 
 function now(rollout) {
   const treated = treatmentsOf(rollout).filter((arm) => !isDropped(arm));
-  const names = list.format(treated.map(versionOf));
+  const names = list(treated.map(versionOf));
   const has = treated.length > 1 ? "have" : "has";
   const was = treated.length > 1 ? "were" : "was";
   const control = versionOf(rollout.arms?.find((arm) => arm.name === controlOf(rollout)));
-  const serving = list.format(treated.map((arm) => `${versionOf(arm)} ${has === "has" ? "serves " : "at "}${users(arm.weight)}`));
+  const serving = list(treated.map((arm) => `${versionOf(arm)} ${has === "has" ? "serves " : "at "}${users(arm.weight)}`));
   const at = stepWeights(rollout.steps?.[rollout.step]);
   const copied = treated.every((arm) => arm.weight === 0);
   const arrived = rollout.delivery && rollout.delivery.workers > 0 && rollout.delivery.converged === rollout.delivery.workers;
@@ -151,6 +166,7 @@ function now(rollout) {
     case "aborted":
       return `Aborted by hand at ${at}: ${back}.`;
     case "paused":
+      if (asksToLook(rollout)) return `${names} ${has} done well at ${at}: a person is to look before it goes on.`;
       return `Paused at ${at}: ${names} ${has} these users until somebody decides.`;
   }
   if (copied) return `${names} ${has} copies of requests and no users: nobody sees its answers.`;
@@ -163,7 +179,7 @@ function now(rollout) {
     case "pause":
       return `${serving}; the judge pauses here and asks a person.`;
     case "drop":
-      return `${serving}; the judge drops ${list.format(rollout.evaluation.drops ?? [])}.`;
+      return `${serving}; the judge drops ${list(rollout.evaluation.drops ?? [])}.`;
     case "hold":
       return `${serving}; the judge holds until the evidence is in.`;
   }
@@ -190,9 +206,9 @@ export function delivered({ workers = 0, missing = 0, first_worker_ms: first, la
 }
 
 /** How far the last plan has come, as proof rather than hope. */
-export function reach(delivery) {
+export function reach({ delivery, last }) {
   if (!delivery) return null;
-  const { workers = 0, converged = 0, revision, decided_to_last_worker_ms: took } = delivery;
+  const { workers = 0, converged = 0, revision } = delivery;
   if (workers === 0) return { text: "No Envoy worker has asked for a plan yet.", good: false };
   if (converged < workers) {
     const text = workers === 1 ? `The one worker does not route by plan ${revision} yet.`
@@ -201,6 +217,7 @@ export function reach(delivery) {
     return { text, good: false };
   }
   const all = workers === 1 ? "The one worker routes" : workers === 2 ? "Both workers route" : `All ${workers} workers route`;
-  const when = known(took) ? `, ${took === 0 ? "at once" : `${span(took)} after the decision`}` : "";
-  return { text: `${all} by plan ${revision}${when}.`, good: true };
+  const took = last?.delivered?.last_worker_ms;
+  const when = known(took) ? ` The last decision reached the last of them ${took === 0 ? "at once" : `after ${span(took)}`}.` : "";
+  return { text: `${all} by plan ${revision}.${when}`, good: true };
 }

@@ -241,6 +241,13 @@ fn ask(why: &str, reasons: Vec<String>) -> Decided {
 /// What makes an arm be dropped, the rollout be taken back, or a person be asked.
 fn harm(bundle: &Bundle, metrics: &[MetricEvidence]) -> Option<Decided> {
     let rollout = &bundle.rollout;
+    if !bundle.breached.is_empty() {
+        let breached = bundle.breached.iter();
+        let words = breached.map(|(gate, why)| {
+            format!("gate {gate} takes it back: {why}; this is no evidence, but what was asked for")
+        });
+        return Some(Decided::new(Action::RollBack, words.collect()));
+    }
     if let Some(Removal { arms, mut words }) = removal::removal(bundle, metrics) {
         // With nothing else on trial it is the end.
         if !rollout.goes_on_without(&arms) {
@@ -288,6 +295,8 @@ fn at_deadline(bundle: &Bundle, lacking: Vec<String>) -> Decided {
         AtDeadline::Proceed if rollout.is_last_step() => Decided::new(Action::Hold, reasons),
         // An arm that cannot serve gets no users, whatever time it is.
         AtDeadline::Proceed if !bundle.not_ready.is_empty() => Decided::new(Action::Pause, reasons),
+        // Who was asked to say no has the last word.
+        AtDeadline::Proceed if !bundle.closed.is_empty() => Decided::new(Action::Hold, reasons),
         AtDeadline::Proceed => go_on(rollout, reasons),
     }
 }

@@ -16,6 +16,8 @@ pub fn lacking(
     srm: &SrmEvidence,
 ) -> Vec<String> {
     let mut lacking = not_ready(bundle);
+    let closed = bundle.closed.iter();
+    lacking.extend(closed.map(|(gate, why)| format!("gate {gate} is closed: {why}")));
     lacking.extend(too_soon(bundle));
     lacking.extend(unheard(bundle));
     if bundle.rollout.is_only_looking() {

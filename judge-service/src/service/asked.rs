@@ -6,6 +6,8 @@ use crate::domain::rollout::UsedKey;
 
 #[derive(Debug, Clone, Default)]
 pub struct Asked {
+    /// The name of who asks, for the record.
+    pub who: String,
     pub reason: Option<String>,
     /// Only if the rollout is still as one of these versions, which [`Entry::version`]
     /// names: who looked at it before a decision does not know what it is now.

@@ -6,6 +6,7 @@ use crate::books::{Books, Entry, Made};
 use crate::domain::decision::{By, Deed, Evidence};
 use crate::domain::evidence::Workers;
 use crate::domain::{Action, Bundle, Phase, Rollout, Verdict};
+use crate::metrics::Measures;
 use crate::policy::{self, thresholds};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -46,6 +47,7 @@ impl Service {
                 tokio::time::timeout(self.settings.evaluation_interval, self.changed.notified())
                     .await;
             let busy = self.look(&mut looks).await;
+            Measures::took(&self.measures.look, busy);
             tokio::time::sleep(SHORTEST_INTERVAL.max(busy * PAUSE_TIMES)).await;
         }
     }
@@ -66,7 +68,13 @@ impl Service {
         looks.retain(|id, _| ids.contains(id));
         let now = self.now();
         let workers = self.delivery.heard_of(now);
-        books.measure_delivery(|plan| self.delivery.delivered(plan, now));
+        books.measure_delivery(|plan| {
+            let delivered = self.delivery.delivered(plan, now)?;
+            if let Some(last) = delivered.last_worker_ms {
+                Measures::took(&self.measures.delivery, Duration::from_millis(last));
+            }
+            Some(delivered)
+        });
         // A failure is logged where it is handled.
         if self.commit(&mut books).await.is_err() {
             return busy;
@@ -119,9 +127,12 @@ impl Service {
             entry.touch();
             return Found::Measured;
         }
+        let word = self.gates.word(&entry.rollout, now);
         let bundle = Bundle {
             not_ready: self.readiness.lacking(&entry.rollout),
             workers: workers.clone(),
+            closed: word.closed,
+            breached: word.breached,
             ..entry.bundle(now)
         };
         let verdict = policy::judge(&bundle);

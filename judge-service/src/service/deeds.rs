@@ -4,6 +4,7 @@ use super::models::Kit;
 use super::status::Status;
 use super::{Asked, Service};
 use crate::books::{Books, Made};
+use crate::domain::audit::Audited;
 use crate::domain::check::check;
 use crate::domain::decision::{By, Deed, Sealed};
 use crate::domain::layers;
@@ -117,7 +118,7 @@ impl Service {
         self.models.keep(&id, models);
         let mut reasons = Vec::new();
         if let Some(old) = &replaced {
-            self.replace(&mut books, old, &id)?;
+            self.replace(&mut books, old, &id, &asked.who)?;
             reasons.push(format!("supersedes `{old}`"));
         }
         let first = rollout.spec.steps.first().map(|step| &step.weights);
@@ -137,7 +138,7 @@ impl Service {
         );
         books.create(rollout, identity_key);
         self.created.notify_one();
-        self.decided(&mut books, &id, Deed::Create, 0, reasons)
+        self.decided(&mut books, &id, Deed::Create, 0, reasons, &asked.who)
             .await
     }
 
@@ -171,7 +172,7 @@ impl Service {
     }
 
     /// The old rollout's users go to its baseline, and all requests to the new one.
-    fn replace(&self, books: &mut Books, old: &str, by: &str) -> Result<(), DeedError> {
+    fn replace(&self, books: &mut Books, old: &str, by: &str, who: &str) -> Result<(), DeedError> {
         let now = self.now();
         let entry = books
             .entry_mut(old)
@@ -188,7 +189,9 @@ impl Service {
             evidence: None,
             evidence_before: None,
         };
-        books.decide(old, made).map_err(DeedError::Internal)?;
+        books
+            .decide_by(old, made, who)
+            .map_err(DeedError::Internal)?;
         Ok(())
     }
 
@@ -253,7 +256,8 @@ impl Service {
         asked.remember(entry);
         entry.touch();
         let reasons = vec![asked.reason.unwrap_or_else(|| "by hand".to_owned())];
-        self.decided(&mut books, id, deed, step, reasons).await
+        self.decided(&mut books, id, deed, step, reasons, &asked.who)
+            .await
     }
 
     /// Forgets a rollout and the secret of its users' pseudonyms. Its requests
@@ -279,6 +283,8 @@ impl Service {
             )));
         }
         books.delete(id);
+        let reasons = asked.reason.into_iter().collect();
+        books.audit(id, &asked.who, "delete", reasons, self.now(), None);
         self.publish(&mut books).await?;
         drop(books);
         self.models.forget(id);
@@ -310,6 +316,14 @@ impl Service {
     /// A store that cannot be read.
     pub async fn decision(&self, id: &str, sequence: u64) -> Result<Option<Sealed>, DeedError> {
         Ok(self.store.decision(id, sequence).await?)
+    }
+
+    /// Who did what, after this number, oldest first.
+    ///
+    /// # Errors
+    /// A store that cannot be read.
+    pub async fn audit(&self, after: u64, limit: u32) -> Result<Vec<Audited>, DeedError> {
+        Ok(self.store.audit(after, limit).await?)
     }
 
     /// A worker has seen a plan that this judge does not know: its database is
@@ -353,6 +367,7 @@ impl Service {
         deed: Deed,
         from_step: usize,
         reasons: Vec<String>,
+        who: &str,
     ) -> Result<Status, DeedError> {
         let made = Made {
             at_ms: self.now(),
@@ -364,7 +379,7 @@ impl Service {
             evidence: None,
             evidence_before: None,
         };
-        self.recorded(books, id, made).await
+        self.recorded(books, id, made, who).await
     }
 
     /// A person's deed is in the books, on disk and in force.
@@ -373,8 +388,11 @@ impl Service {
         books: &mut Books,
         id: &str,
         made: Made,
+        who: &str,
     ) -> Result<Status, DeedError> {
-        books.decide(id, made).map_err(DeedError::Internal)?;
+        books
+            .decide_by(id, made, who)
+            .map_err(DeedError::Internal)?;
         self.publish(books).await?;
         self.changed.notify_one();
         books

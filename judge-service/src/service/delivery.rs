@@ -38,6 +38,8 @@ pub struct Delivery {
     proxies: Mutex<Proxies>,
     /// Whether this judge cannot know what the plan is now.
     cut_off: watch::Sender<bool>,
+    /// This judge ends: nobody is to wait here any longer.
+    ending: watch::Sender<bool>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize)]
@@ -75,6 +77,7 @@ impl Delivery {
             state: Mutex::new(State::default()),
             proxies: Mutex::default(),
             cut_off: watch::Sender::new(false),
+            ending: watch::Sender::new(false),
         }
     }
 
@@ -92,6 +95,17 @@ impl Delivery {
     pub fn set_cut_off(&self, cut_off: bool) {
         self.cut_off
             .send_if_modified(|was| core::mem::replace(was, cut_off) != cut_off);
+    }
+
+    /// Whether this judge ends, for those who wait.
+    #[must_use]
+    pub fn ending(&self) -> watch::Receiver<bool> {
+        self.ending.subscribe()
+    }
+
+    /// Lets go of all who wait: they ask another judge, or this one when it is back.
+    pub fn end(&self) {
+        self.ending.send_replace(true);
     }
 
     #[must_use]

@@ -58,7 +58,7 @@ impl Service {
         let from_step = rollout.step;
         asked.remember(entry);
         let rollout = &mut entry.rollout;
-        let mut reasons = vec![asked.reason.unwrap_or_else(|| "by hand".to_owned())];
+        let mut reasons = vec![asked.reason.clone().unwrap_or_else(|| "by hand".to_owned())];
         let drops = vec![arm];
         if rollout.goes_on_without(&drops) {
             rollout.drop_arms(&drops, now);
@@ -77,6 +77,6 @@ impl Service {
             evidence: None,
             evidence_before: None,
         };
-        self.recorded(&mut books, id, made).await
+        self.recorded(&mut books, id, made, &asked.who).await
     }
 }

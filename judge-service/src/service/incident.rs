@@ -119,6 +119,7 @@ mod tests {
                     phase: Phase::Running,
                     traffic: vec![traffic("control", sums[0]), traffic("canary", sums[1])],
                     metrics: vec![],
+                    segments: vec![],
                 }
             })
             .collect()

@@ -3,6 +3,7 @@
 use super::{Published, Service};
 use crate::books::Books;
 use crate::domain::plan::Terms;
+use crate::metrics::Measures;
 use crate::store::StoreError;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -64,9 +65,21 @@ impl Service {
         if change.is_empty() {
             return Ok(());
         }
+        // Not the evidence, which may have megabytes.
+        let decisions = change.decisions.iter();
+        let decisions: Vec<_> = decisions
+            .map(|sealed| (sealed.decision.deed, sealed.decision.by))
+            .collect();
+        let began = Instant::now();
         let stored = self.store.commit(change).await;
+        Measures::took(&self.measures.commit, began.elapsed());
         match &stored {
-            Ok(()) => self.trouble.is_over(),
+            Ok(()) => {
+                self.trouble.is_over();
+                for (deed, by) in decisions {
+                    self.measures.decided(deed, by);
+                }
+            }
             Err(error) => {
                 self.trouble.failed();
                 if matches!(error, StoreError::Fenced) {

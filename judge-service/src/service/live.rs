@@ -80,6 +80,9 @@ pub struct Point {
     pub phase: Phase,
     pub traffic: Vec<PointTraffic>,
     pub metrics: Vec<PointMetric>,
+    /// Of each segment and arm the metric with the most evidence of harm.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub segments: Vec<PointSegment>,
 }
 
 /// Sums since the rollout began.
@@ -100,6 +103,15 @@ pub struct PointMetric {
     pub upper: Option<f64>,
     pub harm_log_e: Option<f64>,
     pub harm_threshold: Option<f64>,
+}
+
+#[derive(Debug, Clone, JsonSchema, Serialize)]
+pub struct PointSegment {
+    pub segment: String,
+    pub arm: String,
+    pub metric: Metric,
+    pub harm_log_e: f64,
+    pub harm_threshold: f64,
 }
 
 impl Live {
@@ -141,6 +153,7 @@ impl Live {
                         harm_threshold: metric.harm_threshold,
                     })
                     .collect(),
+                segments: worst_of_segments(verdict),
             });
         }
         live.evaluation = Some(verdict.clone());
@@ -217,6 +230,35 @@ impl Live {
     pub fn forget(&mut self, rollout: &str) {
         self.rollouts.remove(rollout);
     }
+}
+
+/// All of them over half an hour would be ten times as much, and the last verdict has them.
+fn worst_of_segments(verdict: &Verdict) -> Vec<PointSegment> {
+    let mut worst: Vec<PointSegment> = Vec::new();
+    for metric in &verdict.metrics {
+        let (Some(segment), Some(harm_log_e), Some(harm_threshold)) =
+            (&metric.segment, metric.harm_log_e, metric.harm_threshold)
+        else {
+            continue;
+        };
+        let found = PointSegment {
+            segment: segment.clone(),
+            arm: metric.arm.clone(),
+            metric: metric.metric,
+            harm_log_e,
+            harm_threshold,
+        };
+        // Thresholds differ: what counts is how far it has come.
+        let far = |point: &PointSegment| point.harm_log_e / point.harm_threshold;
+        let same =
+            |point: &&mut PointSegment| point.segment == found.segment && point.arm == found.arm;
+        match worst.iter_mut().find(same) {
+            Some(point) if far(point) < far(&found) => *point = found,
+            Some(_) => {}
+            None => worst.push(found),
+        }
+    }
+    worst
 }
 
 impl Counters {

@@ -7,6 +7,7 @@ mod deeds;
 mod delivery;
 mod dropping;
 mod feedback;
+mod gates;
 mod heard;
 mod incident;
 mod ingest;
@@ -22,6 +23,7 @@ mod room;
 mod scale_down;
 pub mod status;
 mod watching;
+mod webhooks;
 
 pub use answers::status::AnswersStatus;
 pub use answers::{SampleRefusal, Taken};
@@ -35,11 +37,14 @@ pub use live::{Counters, Example, Point};
 pub use proxies::{OBJECT, Proxies, ProxyState};
 pub use room::Place;
 pub use watching::{Picture, Seen, Watcher};
+pub use webhooks::{Event, Format, Webhook, WebhookState};
 
-use crate::books::Books;
+use crate::books::{Books, Size};
 use crate::domain::Millis;
 use crate::domain::plan::Terms;
+use crate::metrics::Measures;
 use crate::store::{Shared, Store, StoreError};
+use crate::web::Web;
 use ingest::Ingest;
 use keep::Trouble;
 use live::Live;
@@ -53,12 +58,19 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch};
 use watching::Watching;
 
+/// A commit takes milliseconds: a store that needs longer is not ready.
+const READY_WITHIN: Duration = Duration::from_secs(2);
+
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Model descriptions that specs name lie below this folder.
     pub models: PathBuf,
     /// What holds for all rollouts; the report interval is the shortest.
     pub terms: Terms,
+    /// Where guardrails' queries are asked, such as `http://prometheus:9090`.
+    pub prometheus: Option<String>,
+    /// Who is told of decisions.
+    pub webhooks: Vec<Arc<Webhook>>,
     /// The longest time between two looks at a rollout.
     pub evaluation_interval: Duration,
 }
@@ -83,7 +95,11 @@ pub struct Service {
     sender: answers::pairing::Sender,
     feedback_ids: Mutex<feedback::Ids>,
     readiness: Readiness,
+    gates: gates::Watch,
+    web: Web,
+    hooks: webhooks::Hooks,
     watching: Watching,
+    measures: Measures,
     /// Something was counted or done: time for a look.
     changed: Notify,
     /// A rollout was created, whose versions may not be ready.
@@ -148,7 +164,11 @@ impl Service {
             sender: answers::pairing::Sender::new(),
             feedback_ids: Mutex::default(),
             readiness: Readiness::new(),
+            gates: gates::Watch::default(),
+            web: Web::new(),
+            hooks: webhooks::Hooks::default(),
             watching: Watching::new(),
+            measures: Measures::default(),
             changed: Notify::new(),
             created: Notify::new(),
             overruled: Notify::new(),
@@ -157,6 +177,11 @@ impl Service {
         service.publish(&mut *service.books.lock().await).await?;
         service.runs("ingestion", Arc::clone(&service).take_reports(reports));
         service.runs("the control loop", Arc::clone(&service).control());
+        for hook in &service.settings.webhooks {
+            let telling = Arc::clone(&service).tell_of_decisions(Arc::clone(hook));
+            service.runs("webhooks", telling);
+        }
+        service.runs("gates", Arc::clone(&service).watch_gates());
         service.runs("readiness", Arc::clone(&service).watch_readiness());
         if let Some(shared) = &service.shared {
             let letters = Arc::clone(&service).read_letters(Arc::clone(shared));
@@ -189,6 +214,46 @@ impl Service {
     #[must_use]
     pub fn delivery(&self) -> &Delivery {
         &self.delivery
+    }
+
+    /// Whether reports are taken and kept, and plans given out.
+    ///
+    /// # Errors
+    /// Why not, in words for who asks.
+    pub async fn ready(&self) -> Result<(), &'static str> {
+        if *self.delivery.ending().borrow() {
+            return Err("this judge ends");
+        }
+        match tokio::time::timeout(READY_WITHIN, self.books()).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err("the store fails, and what is counted cannot be kept"),
+            Err(_) => Err("the store does not answer"),
+        }
+    }
+
+    #[must_use]
+    pub fn measures(&self) -> &Measures {
+        &self.measures
+    }
+
+    /// How much is remembered.
+    ///
+    /// # Errors
+    /// A store that fails.
+    pub async fn size(&self) -> Result<Size, StoreError> {
+        Ok(self.books().await?.size())
+    }
+
+    /// Bytes of reports that wait to be counted.
+    #[must_use]
+    pub fn waiting_bytes(&self) -> usize {
+        self.room.taken()
+    }
+
+    /// Commits that failed.
+    #[must_use]
+    pub fn store_failures(&self) -> u64 {
+        self.trouble.failures()
     }
 
     /// What is only shown, and not worth a failure: another holder's panic is

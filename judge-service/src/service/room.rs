@@ -39,6 +39,11 @@ impl Room {
         Ok(Place { _pieces: pieces })
     }
 
+    /// Bytes that wait.
+    pub fn taken(&self) -> usize {
+        ROOM - (self.free.available_permits() * PIECE).min(ROOM)
+    }
+
     /// Whether samples are to be shed: they can be done without, and reports cannot.
     pub fn is_scarce(&self) -> bool {
         self.free.available_permits() < ROOM / PIECE / 2

@@ -185,6 +185,7 @@ impl Service {
             .chain(unwritten)
             .filter(|_| rollout.phase.is_live())
             .chain(notices::notices(entry, &delivery, now))
+            .chain(self.hooks.notices())
             .collect();
         Status {
             id: rollout.spec.id.clone(),

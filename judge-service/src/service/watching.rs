@@ -66,6 +66,12 @@ impl Service {
         Some(Watcher { _place: place })
     }
 
+    /// How many watch.
+    #[must_use]
+    pub fn watchers(&self) -> usize {
+        WATCHERS.saturating_sub(self.watching.places.available_permits())
+    }
+
     /// The picture after the one that was shown: waits until it is time for it. `None` when
     /// the judge stops.
     ///
@@ -75,7 +81,9 @@ impl Service {
         let mut plan = self.delivery.subscribe();
         plan.mark_unchanged();
         let mut stopped = self.stopped.subscribe();
+        let mut ending = self.delivery.ending();
         tokio::select! {
+            _ = ending.wait_for(|ending| *ending) => return None,
             _ = stopped.wait_for(|stopped| *stopped) => return None,
             () = tokio::time::sleep(EVERY) => {}
             // What was decided is in force with a new plan.

@@ -1,6 +1,7 @@
 //! What the books give the store to keep.
 
 use crate::domain::Rollout;
+use crate::domain::audit::Audited;
 use crate::domain::decision::Sealed;
 use serinus_core::plan::Revision;
 
@@ -17,6 +18,8 @@ pub struct Change {
     pub units: Vec<UnitsChange>,
     pub sessions: Option<SessionsChange>,
     pub decisions: Vec<Sealed>,
+    /// Who did all that.
+    pub audit: Vec<Audited>,
     /// Positions of letters whose content this change has.
     pub letters_read: Vec<i64>,
 }
@@ -69,6 +72,7 @@ impl Change {
             && self.units.is_empty()
             && self.sessions.is_none()
             && self.decisions.is_empty()
+            && self.audit.is_empty()
             && self.letters_read.is_empty()
     }
 }

@@ -15,6 +15,7 @@ pub use postgres::Postgres;
 pub use shared::{LEASE, Letter, LetterKind, Outlook, Shared};
 pub use sqlite::Sqlite;
 
+use crate::domain::audit::{Audited, Head};
 use crate::domain::decision::Sealed;
 use crate::domain::sessions::Heard;
 use crate::domain::units::Units;
@@ -30,6 +31,8 @@ pub enum StoreError {
     Migration(#[from] sqlx::migrate::MigrateError),
     #[error("the database cannot be locked: {0}")]
     Lock(String),
+    #[error("this machine gives no randomness: {0}")]
+    Randomness(String),
     #[error("{what} in the database is damaged: {problem}")]
     Damaged { what: String, problem: String },
     /// This judge is not, or no longer, the one that judges.
@@ -51,6 +54,8 @@ pub struct Loaded {
     /// Worker sessions with the last report that was counted, oldest first; later entries
     /// replace earlier ones of the same session.
     pub sessions: Vec<Heard>,
+    /// Where the record of all deeds ends.
+    pub audited: Option<Head>,
 }
 
 #[derive(Debug)]
@@ -79,4 +84,7 @@ pub trait Store: Send + Sync {
     async fn decisions(&self, rollout: &str) -> Result<Vec<Sealed>, StoreError>;
 
     async fn decision(&self, rollout: &str, sequence: u64) -> Result<Option<Sealed>, StoreError>;
+
+    /// The record of all deeds after this number, oldest first.
+    async fn audit(&self, after: u64, limit: u32) -> Result<Vec<Audited>, StoreError>;
 }

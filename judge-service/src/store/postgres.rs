@@ -8,6 +8,7 @@ use super::convert::{
     add_sessions, add_sums, add_units, document, migrations, rollout, signed, unsigned,
 };
 use super::{Change, Loaded, LoadedRollout, PostgresUrl, Store, StoreError};
+use crate::domain::audit::{Audited, Head};
 use crate::domain::decision::Sealed;
 use async_trait::async_trait;
 use connections::{Connections, PATIENCE};
@@ -19,7 +20,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-const MIGRATIONS: [(&str, &str); 2] = [
+const MIGRATIONS: [(&str, &str); 4] = [
     (
         "judge",
         include_str!("../../migrations/postgres/1_judge.sql"),
@@ -27,6 +28,14 @@ const MIGRATIONS: [(&str, &str); 2] = [
     (
         "lists of sessions",
         include_str!("../../migrations/postgres/2_lists_of_sessions.sql"),
+    ),
+    (
+        "peers",
+        include_str!("../../migrations/postgres/3_peers.sql"),
+    ),
+    (
+        "audit",
+        include_str!("../../migrations/postgres/4_audit.sql"),
     ),
 ];
 
@@ -162,6 +171,24 @@ impl Store for Postgres {
         };
         self.connections.within(PATIENCE, reading).await
     }
+
+    async fn audit(&self, after: u64, limit: u32) -> Result<Vec<Audited>, StoreError> {
+        let reading = async {
+            let mut lent = self.connections.lend().await?;
+            let rows = sqlx::query(
+                "SELECT document FROM audit WHERE sequence > $1 ORDER BY sequence LIMIT $2",
+            )
+            .bind(signed(after))
+            .bind(i64::from(limit))
+            .fetch_all(&mut *lent)
+            .await?;
+            lent.give_back();
+            rows.iter()
+                .map(|row| document("a record of what was done", row.try_get("document")?))
+                .collect()
+        };
+        self.connections.within(PATIENCE, reading).await
+    }
 }
 
 /// Each table once, in whatever order is the rollouts' own.
@@ -215,6 +242,15 @@ async fn load(connection: &mut PgConnection) -> Result<Loaded, StoreError> {
         .await?;
     for row in rows {
         add_sessions(&mut loaded, row.try_get("list")?)?;
+    }
+    let row = sqlx::query("SELECT sequence, hash FROM audit ORDER BY sequence DESC LIMIT 1")
+        .fetch_optional(&mut *connection)
+        .await?;
+    if let Some(row) = row {
+        loaded.audited = Some(Head {
+            sequence: unsigned(row.try_get("sequence")?),
+            hash: row.try_get("hash")?,
+        });
     }
     Ok(loaded)
 }

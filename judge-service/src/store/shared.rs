@@ -50,6 +50,10 @@ pub trait Shared: Store {
     /// Lets another judge take over at once; commits after this are fenced.
     async fn give_up(&self) -> Result<(), StoreError>;
 
+    /// What the judges of this database know and nobody else does: whoever asks first makes
+    /// it.
+    async fn secret(&self) -> Result<Vec<u8>, StoreError>;
+
     async fn outlook(&self) -> Result<Outlook, StoreError>;
 
     /// The plan that is out, with its bytes as workers get them.

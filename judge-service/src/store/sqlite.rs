@@ -6,6 +6,7 @@ use super::convert::{
     add_sessions, add_sums, add_units, document, json, migrations, rollout, signed, unsigned,
 };
 use super::{Change, Loaded, LoadedRollout, Store, StoreError};
+use crate::domain::audit::{Audited, Head};
 use crate::domain::decision::Sealed;
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
@@ -18,7 +19,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-const MIGRATIONS: [(&str, &str); 3] = [
+const MIGRATIONS: [(&str, &str); 4] = [
     ("judge", include_str!("../../migrations/sqlite/1_judge.sql")),
     (
         "lists of units",
@@ -28,6 +29,7 @@ const MIGRATIONS: [(&str, &str); 3] = [
         "lists of sessions",
         include_str!("../../migrations/sqlite/3_lists_of_sessions.sql"),
     ),
+    ("audit", include_str!("../../migrations/sqlite/4_audit.sql")),
 ];
 
 pub struct Sqlite {
@@ -110,6 +112,15 @@ impl Store for Sqlite {
         for row in rows {
             add_sessions(&mut loaded, row.try_get("list")?)?;
         }
+        let row = sqlx::query("SELECT sequence, hash FROM audit ORDER BY sequence DESC LIMIT 1")
+            .fetch_optional(&self.pool)
+            .await?;
+        if let Some(row) = row {
+            loaded.audited = Some(Head {
+                sequence: unsigned(row.try_get("sequence")?),
+                hash: row.try_get("hash")?,
+            });
+        }
         Ok(loaded)
     }
 
@@ -162,6 +173,18 @@ impl Store for Sqlite {
                 )
             })
             .transpose()
+    }
+
+    async fn audit(&self, after: u64, limit: u32) -> Result<Vec<Audited>, StoreError> {
+        let rows =
+            sqlx::query("SELECT document FROM audit WHERE sequence > ? ORDER BY sequence LIMIT ?")
+                .bind(signed(after))
+                .bind(limit)
+                .fetch_all(&self.pool)
+                .await?;
+        rows.iter()
+            .map(|row| document("a record of what was done", row.try_get("document")?))
+            .collect()
     }
 }
 
@@ -299,6 +322,14 @@ async fn write(
         .bind(json("a decision", &sealed)?)
         .execute(&mut **transaction)
         .await?;
+    }
+    for audited in &change.audit {
+        sqlx::query("INSERT INTO audit (sequence, hash, document) VALUES (?, ?, ?)")
+            .bind(signed(audited.record.sequence))
+            .bind(&audited.hash)
+            .bind(json("a record of what was done", audited)?)
+            .execute(&mut **transaction)
+            .await?;
     }
     Ok(())
 }

@@ -143,6 +143,7 @@ impl Shared {
     }
 }
 
+/// Or whatever else ends a stream.
 async fn is_cut_off(cut_off: &mut watch::Receiver<bool>) {
     if cut_off.wait_for(|cut_off| *cut_off).await.is_err() {
         std::future::pending().await
@@ -156,6 +157,7 @@ struct Talk<V: Variant> {
     requests: Streaming<V::Request>,
     plan: watch::Receiver<Arc<Published>>,
     cut_off: watch::Receiver<bool>,
+    ending: watch::Receiver<bool>,
     responses: VecDeque<V::Response>,
 }
 
@@ -167,6 +169,7 @@ impl<V: Variant> Talk<V> {
             requests,
             plan: shared.delivery.subscribe(),
             cut_off: shared.delivery.cut_off(),
+            ending: shared.delivery.ending(),
             responses: VecDeque::new(),
         }
     }
@@ -200,6 +203,9 @@ impl<V: Variant> Talk<V> {
                 // Envoy goes to another judge, or comes back when this one knows again.
                 () = is_cut_off(&mut self.cut_off) => {
                     Err(Status::unavailable("this judge does not reach its database"))
+                }
+                () = is_cut_off(&mut self.ending) => {
+                    Err(Status::unavailable("this judge ends"))
                 }
                 changed = self.plan.changed() => {
                     changed.ok()?;

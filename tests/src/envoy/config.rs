@@ -37,6 +37,32 @@ pub fn ecds_bootstrap(upstreams: Upstreams, edits: &[Edit]) -> Result<String> {
     replace_each("envoy/ecds.yaml", &all)
 }
 
+/// A bootstrap configuration with another cluster `judge`, which is the last: as the file
+/// says to do it, with what is replaced in it.
+///
+/// # Errors
+/// When one of the texts does not stand there once.
+pub fn with_judge(bootstrap: &str, file: &str, edits: &[(String, String)]) -> Result<String> {
+    let cluster = replace_each(file, edits)?;
+    let first = "    - name: judge\n";
+    let (before, _) = bootstrap
+        .split_once(first)
+        .ok_or("the bootstrap configuration has no cluster `judge`")?;
+    Ok(format!("{before}{cluster}"))
+}
+
+/// `envoy/judge-secret.yaml` with this token.
+///
+/// # Errors
+/// When it is not as it was.
+pub fn judge_secret(token: &str) -> Result<String> {
+    let placeholder = "serinus_put-the-token-here".to_owned();
+    replace_each(
+        "envoy/judge-secret.yaml",
+        &[(placeholder, token.to_owned())],
+    )
+}
+
 /// `envoy/serinus.yaml` for this module.
 pub fn filter(wasm: &Path, disabled: bool) -> Result<String> {
     replace_each(

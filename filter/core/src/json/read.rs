@@ -330,6 +330,9 @@ impl<'de> Deserializer<'de> for Key<'_> {
     }
 
     number_keys! {
+        deserialize_i16 visit_i16
+        deserialize_i32 visit_i32
+        deserialize_i64 visit_i64
         deserialize_u16 visit_u16
         deserialize_u32 visit_u32
         deserialize_u64 visit_u64
@@ -353,7 +356,7 @@ impl<'de> Deserializer<'de> for Key<'_> {
     }
 
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u128 f32 f64 char str string bytes byte_buf option
+        bool i8 i128 u8 u128 f32 f64 char str string bytes byte_buf option
         unit unit_struct seq tuple tuple_struct map struct identifier ignored_any
     }
 }

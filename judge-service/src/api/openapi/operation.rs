@@ -1,6 +1,7 @@
 //! What one method of one path does, as it is described.
 
 use super::{Schemas, inline};
+use crate::access::{Needs, Role};
 use crate::api::problem::Problem;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
@@ -15,11 +16,13 @@ pub struct Operation {
     body: Option<Body>,
     answers: Vec<Answer>,
     problems: Vec<u16>,
+    needs: Needs,
 }
 
 struct Body {
     schema: Make,
     required: bool,
+    example: Option<Value>,
 }
 
 struct Answer {
@@ -32,24 +35,27 @@ struct Answer {
 enum Content {
     Nothing,
     Json(Make),
-    Text(&'static str),
+    /// Of a kind that no schema describes.
+    Other(&'static str),
 }
 
+/// What is looked at is for viewers, if nothing else is said.
 pub fn get(id: &'static str, summary: &'static str) -> Operation {
-    Operation::new("get", id, summary)
+    Operation::new("get", id, summary, Needs::Viewer)
 }
 
-/// Whatever changes something is refused to pages of other sites.
+/// What changes something is for operators, if nothing else is said, and is refused to
+/// pages of other sites.
 pub fn post(id: &'static str, summary: &'static str) -> Operation {
-    Operation::new("post", id, summary).refuses(&[400, 403, 408, 413])
+    Operation::new("post", id, summary, Needs::Operator).refuses(&[400, 403, 408, 413])
 }
 
 pub fn delete(id: &'static str, summary: &'static str) -> Operation {
-    Operation::new("delete", id, summary).refuses(&[400, 403, 408, 413])
+    Operation::new("delete", id, summary, Needs::Operator).refuses(&[400, 403, 408, 413])
 }
 
 impl Operation {
-    fn new(method: &'static str, id: &'static str, summary: &'static str) -> Self {
+    fn new(method: &'static str, id: &'static str, summary: &'static str, needs: Needs) -> Self {
         Self {
             method,
             id,
@@ -59,11 +65,21 @@ impl Operation {
             answers: Vec::new(),
             // A judge that does not reach its database, or is not the one that judges.
             problems: vec![503],
+            needs,
         }
     }
 
     pub fn method(&self) -> &'static str {
         self.method
+    }
+
+    pub fn asks_for(&self) -> Needs {
+        self.needs
+    }
+
+    pub fn needs(mut self, needs: Needs) -> Self {
+        self.needs = needs;
+        self
     }
 
     pub fn query(self, name: &'static str, says: &'static str, schema: Value) -> Self {
@@ -93,7 +109,16 @@ impl Operation {
         self.body = Some(Body {
             schema: SchemaGenerator::subschema_for::<T>,
             required,
+            example: None,
         });
+        self
+    }
+
+    /// A body that the judge takes.
+    pub fn such_as(mut self, example: Value) -> Self {
+        if let Some(body) = &mut self.body {
+            body.example = Some(example);
+        }
         self
     }
 
@@ -137,8 +162,8 @@ impl Operation {
         self.answer(status, says, Content::Nothing)
     }
 
-    pub fn gives_text(self, status: u16, kind: &'static str, says: &'static str) -> Self {
-        self.answer(status, says, Content::Text(kind))
+    pub fn gives_other(self, status: u16, kind: &'static str, says: &'static str) -> Self {
+        self.answer(status, says, Content::Other(kind))
     }
 
     fn answer(mut self, status: u16, says: &'static str, content: Content) -> Self {
@@ -172,6 +197,12 @@ impl Operation {
             let status = answer.status.to_string();
             responses.insert(status, answer.describe(schemas));
         }
+        if self.needs != Needs::Nothing {
+            self.problems.extend([401, 403]);
+        }
+        if self.needs == Needs::Operator && self.method != "get" {
+            self.problems.push(429);
+        }
         self.problems.sort_unstable();
         self.problems.dedup();
         for status in self.problems {
@@ -190,12 +221,18 @@ impl Operation {
         put("operationId", self.id.into());
         put("summary", self.summary.into());
         put("responses", responses.into());
+        put("security", security(self.needs));
         if !parameters.is_empty() {
             put("parameters", parameters.into());
         }
         if let Some(body) = self.body {
             let schema = (body.schema)(&mut schemas.asked);
-            let content = json!({"application/json": {"schema": inline(schema)}});
+            let mut content = Map::new();
+            content.insert("schema".to_owned(), inline(schema));
+            if let Some(example) = body.example {
+                content.insert("example".to_owned(), example);
+            }
+            let content = json!({"application/json": content});
             put(
                 "requestBody",
                 json!({"required": body.required, "content": content}),
@@ -216,8 +253,8 @@ impl Answer {
                 let schema = inline(schema(&mut schemas.answered));
                 put("content", json!({"application/json": {"schema": schema}}));
             }
-            Content::Text(kind) => {
-                put("content", json!({kind: {"schema": {"type": "string"}}}));
+            Content::Other(kind) => {
+                put("content", json!({kind: {}}));
             }
         }
         let headers = self.headers.into_iter().map(|(name, says)| {
@@ -230,6 +267,19 @@ impl Answer {
         }
         described.into()
     }
+}
+
+/// Each of these is enough. Beside a way to say who one is, OpenAPI has room for the roles
+/// that are needed.
+fn security(needs: Needs) -> Value {
+    let ways = needs.roles().iter().flat_map(|role| {
+        let other = match role {
+            Role::Proxy => "certificate",
+            Role::Viewer | Role::Operator => "cookie",
+        };
+        ["token", other].map(|way| json!({way: [role]}))
+    });
+    ways.collect()
 }
 
 /// Names between braces.

@@ -93,6 +93,9 @@ pub struct Situation {
     pub gold: Option<(u64, [Arm; 2])>,
     pub not_ready: Option<&'static str>,
     pub workers: Workers,
+    /// A gate's name, and why it is closed.
+    pub closed: Option<(&'static str, &'static str)>,
+    pub breached: Option<(&'static str, &'static str)>,
     pub clusters: Option<[&'static str; 2]>,
     /// What was sampled and told, of the whole and by arm.
     pub answers: fn(&mut [ArmSums]),
@@ -114,6 +117,8 @@ impl Default for Situation {
             gold: None,
             not_ready: None,
             workers: Workers::default(),
+            closed: None,
+            breached: None,
             clusters: None,
             answers: |_| {},
         }
@@ -141,6 +146,12 @@ fn thresholds() -> Thresholds {
             },
         ],
     }
+}
+
+fn gates(one: Option<(&str, &str)>) -> BTreeMap<String, String> {
+    let own = one.into_iter();
+    own.map(|(name, why)| (name.to_owned(), why.to_owned()))
+        .collect()
 }
 
 /// What `users` of an arm did.
@@ -238,6 +249,8 @@ impl Situation {
                 .into_iter()
                 .collect(),
             workers: self.workers.clone(),
+            closed: gates(self.closed),
+            breached: gates(self.breached),
             rollout: rollout.clone(),
         };
         let gold = self.gold.as_ref();

@@ -549,3 +549,20 @@ fn what_models_answer_and_what_became_of_it() {
         ("canary's answer is wrong more often, and pairs are only to be shown", |s| { in_pairs(s); s.spec["guardrails"] = json!({}); s.answers = |arms| paired(arms, 60, 10) }, Promote, "error rate is surely"),
     ]);
 }
+
+#[test]
+#[rustfmt::skip]
+fn gates_have_a_voice_against_and_none_for() {
+    check(&[
+        ("somebody says no", |s| s.closed = Some(("board", "answered 403")), Hold, "gate board is closed: answered 403"),
+        ("somebody says no to a bad version", |s| { s.closed = Some(("board", "answered 403")); s.canary(|arm| arm.errors(0.05)) }, RollBack, "with an error"),
+        ("somebody still says no at the deadline, and the step was to go on", |s| {
+            s.closed = Some(("board", "answered 403"));
+            s.spec = json!({"deadline": {"seconds": 100, "then": "proceed"}});
+        }, Hold, "deadline"),
+        ("somebody still says no at the deadline", |s| { s.closed = Some(("board", "answered 403")); s.spec = json!({"deadline": {"seconds": 100}}) }, Pause, "deadline"),
+        ("a number is out of its bounds for too long", |s| s.breached = Some(("cpu", "is 2")), RollBack, "gate cpu takes it back: is 2"),
+        ("a number is out of its bounds while it is paused", |s| { s.breached = Some(("cpu", "is 2")); s.phase = Some(Phase::Paused) }, RollBack, "gate cpu"),
+        ("a number is out of its bounds and it is over", |s| { s.breached = Some(("cpu", "is 2")); s.phase = Some(Phase::Aborted) }, Hold, "the rollout is aborted"),
+    ]);
+}

@@ -12,6 +12,7 @@ pub mod status;
 
 use super::Service;
 use super::models::Kit;
+use crate::metrics::Measures;
 use batch::Work;
 use serinus_core::sample::{self, SampleBatch};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -78,11 +79,16 @@ pub(super) fn spawn(service: &Arc<Service>, work: Receiver<Work>) {
 fn run(service: &Weak<Service>, work: &Receiver<Work>) {
     while let Ok(first) = work.recv() {
         let more = core::iter::from_fn(|| work.try_recv().ok());
-        let samples = core::iter::once(first).chain(more).take(BATCH).collect();
+        let samples: Vec<_> = core::iter::once(first).chain(more).take(BATCH).collect();
         let Some(service) = service.upgrade() else {
             return;
         };
-        for found in batch::compare(&service, samples) {
+        let count = u32::try_from(samples.len()).unwrap_or(u32::MAX).max(1);
+        let began = Instant::now();
+        let compared = batch::compare(&service, samples);
+        // Each as its part of the batch.
+        Measures::took(&service.measures().inference, began.elapsed() / count);
+        for found in compared {
             // As many as this thread makes: its own queue sheds when it is full.
             if service.ingest.send(super::Ingest::Found(found)).is_err() {
                 return;

@@ -94,6 +94,23 @@ impl Shared for Postgres {
         self.connections.within(PATIENCE, giving).await
     }
 
+    async fn secret(&self) -> Result<Vec<u8>, StoreError> {
+        let asking = async {
+            let mut lent = self.connections.lend().await?;
+            // Two judges may ask at once: one of them makes it.
+            sqlx::query("INSERT INTO peers (one, secret) VALUES (1, $1) ON CONFLICT DO NOTHING")
+                .bind(random()?)
+                .execute(&mut *lent)
+                .await?;
+            let row = sqlx::query("SELECT secret FROM peers")
+                .fetch_one(&mut *lent)
+                .await?;
+            lent.give_back();
+            Ok(row.try_get("secret")?)
+        };
+        self.connections.within(PATIENCE, asking).await
+    }
+
     async fn outlook(&self) -> Result<Outlook, StoreError> {
         let looking = async {
             let mut lent = self.connections.lend().await?;
@@ -207,6 +224,12 @@ impl Postgres {
         while heard.next_buffered().is_some() {}
         Ok(())
     }
+}
+
+fn random() -> Result<Vec<u8>, StoreError> {
+    let mut bytes = vec![0; 32];
+    getrandom::fill(&mut bytes).map_err(|error| StoreError::Randomness(error.to_string()))?;
+    Ok(bytes)
 }
 
 fn number(kind: LetterKind) -> i16 {

@@ -103,6 +103,14 @@ pub async fn write(connection: &mut PgConnection, change: Change) -> Result<(), 
         .execute(&mut *connection)
         .await?;
     }
+    for audited in &change.audit {
+        sqlx::query("INSERT INTO audit (sequence, hash, document) VALUES ($1, $2, $3)")
+            .bind(signed(audited.record.sequence))
+            .bind(&audited.hash)
+            .bind(json("a record of what was done", audited)?)
+            .execute(&mut *connection)
+            .await?;
+    }
     if !change.letters_read.is_empty() {
         sqlx::query("DELETE FROM letters WHERE position = ANY($1)")
             .bind(&change.letters_read)

@@ -1,0 +1,91 @@
+//! `serinus token`: what lets somebody in.
+
+use crate::failure::Failure;
+use crate::output::print;
+use serinus_judge::access::{Role, Token};
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+#[derive(clap::Args)]
+pub struct TokenCommand {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Make a token: it is shown once, and its line for the judge's file of tokens
+    New(New),
+}
+
+#[derive(clap::Args)]
+struct New {
+    /// What it may do: viewer (look), operator (look and decide) or proxy (get plans, send
+    /// reports)
+    #[arg(long)]
+    role: Role,
+    /// Whose it is: the name stands in the record of what is done with it
+    #[arg(long, value_parser = name)]
+    name: String,
+    /// Add the line to this file, which is made when missing, and print only the token
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
+}
+
+fn name(text: &str) -> Result<String, String> {
+    let visible = |c: char| !c.is_whitespace() && !c.is_control() && c != '#';
+    if text.is_empty() || text.len() > 64 || !text.chars().all(visible) {
+        return Err("a name has 1 to 64 visible characters, without blanks and #".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+impl TokenCommand {
+    pub fn run(&self) -> Result<(), Failure> {
+        let Command::New(new) = &self.command;
+        let token = Token::random()?;
+        let line = format!("{} {} {}\n", new.role, new.name, token.hash());
+        match &new.to {
+            Some(path) => {
+                add(path, &line).map_err(|error| {
+                    Failure::Failed(format!("failed to write {}: {error}", path.display()))
+                })?;
+                print(&format!("{}\n", token.reveal()))
+            }
+            None => print(&format!(
+                "token (shown once): {}\nline for the file of --tokens: {line}",
+                token.reveal()
+            )),
+        }
+    }
+}
+
+/// For its owner alone, if it is new.
+fn add(path: &Path, line: &str) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    let mut file = options.append(true).create(true).mode(0o600).open(path)?;
+    file.write_all(line.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serinus_judge::access::Tokens;
+
+    #[test]
+    fn what_is_added_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokens");
+        let token = Token::random().unwrap();
+        for (role, name) in [(Role::Viewer, "bob"), (Role::Operator, "alice")] {
+            add(&path, &format!("{role} {name} {}\n", token.hash())).unwrap();
+        }
+        assert_eq!(Tokens::open(&path).unwrap().count(), 2);
+        assert!(name("a b").is_err());
+        assert!(name("").is_err());
+        assert!(name("a#").is_err());
+        assert_eq!(name("ci@example"), Ok("ci@example".to_owned()));
+    }
+}

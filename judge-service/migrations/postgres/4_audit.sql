@@ -1,0 +1,6 @@
+-- Who did what to which rollout, and why: it outlives the rollouts.
+CREATE TABLE audit (
+    sequence BIGINT PRIMARY KEY,
+    hash TEXT NOT NULL,
+    document TEXT NOT NULL
+);

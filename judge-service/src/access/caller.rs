@@ -1,0 +1,25 @@
+//! Who asks.
+
+use super::Role;
+use serde::{Deserialize, Serialize};
+
+/// Who asks: the name that a token has in its file, or that a certificate has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Caller {
+    pub name: String,
+    pub role: Role,
+}
+
+impl Caller {
+    /// What everybody is called at a judge that asks for no token.
+    pub const ANONYMOUS: &'static str = "anonymous";
+
+    /// Everybody, at a judge that asks for no token: may do all.
+    #[must_use]
+    pub fn anonymous() -> Self {
+        Self {
+            name: Self::ANONYMOUS.to_owned(),
+            role: Role::Operator,
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! Gates: what others say before a step may end. They hold, and a query may take back; none
+//! of them promotes. One that does not answer is closed: nothing is promoted on what is not
+//! known.
+
+mod prometheus;
+mod window;
+
+use super::Service;
+use crate::domain::spec::{AskGate, AtBreach, Gates, QueryGate};
+use crate::domain::{Millis, Rollout};
+use crate::web::Web;
+use axum::http::{Method, Request, header};
+use bytes::Bytes;
+use http_body_util::Full;
+use serde_json::json;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How often it is looked for what is due.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+const ASK_EVERY_MS: Millis = 10_000;
+
+/// What is shown of another one's refusal.
+const SHOWN: usize = 200;
+
+/// What gates say of a rollout now, by their names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Word {
+    /// Why no next step may begin.
+    pub closed: BTreeMap<String, String>,
+    /// Why the rollout is to be taken back.
+    pub breached: BTreeMap<String, String>,
+}
+
+#[derive(Default)]
+pub(super) struct Watch {
+    /// By rollout and gate.
+    found: Mutex<HashMap<(String, String), Found>>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Found {
+    /// Of the gate as it was asked: another rollout of the same id begins anew.
+    created_ms: Millis,
+    step: usize,
+    asked_ms: Millis,
+    /// Nothing is wrong with one that is open.
+    problem: Option<String>,
+    /// Checks in a row with a number out of its bounds.
+    breaches: u32,
+}
+
+/// What a check came to.
+enum Checked {
+    Open,
+    /// Why not.
+    Closed(String),
+    /// A number that is out of its bounds.
+    Breach(String),
+}
+
+// === impl Watch ===
+
+impl Watch {
+    /// What gates say, as far as they were asked; one that was not is closed.
+    #[must_use]
+    pub fn word(&self, rollout: &Rollout, now: Millis) -> Word {
+        let Gates {
+            ask,
+            windows,
+            queries,
+        } = &rollout.spec.gates;
+        let mut word = Word::default();
+        if !windows.is_empty()
+            && let Err(why) = window::open(windows, now)
+        {
+            word.closed.insert("windows".to_owned(), why);
+        }
+        let found = self.found();
+        let of = |gate: &str| {
+            let key = (rollout.spec.id.clone(), gate.to_owned());
+            let found = found.get(&key);
+            found.filter(|found| found.created_ms == rollout.created_ms)
+        };
+        let unasked = || "it was not asked yet".to_owned();
+        for gate in ask {
+            // Its word was for one step.
+            let found = of(&gate.name).filter(|found| found.step == rollout.step);
+            let problem = found.map_or_else(|| Some(unasked()), |found| found.problem.clone());
+            if let Some(problem) = problem {
+                word.closed.insert(gate.name.clone(), problem);
+            }
+        }
+        for gate in queries {
+            let found = of(&gate.name);
+            let problem = found.map_or_else(|| Some(unasked()), |found| found.problem.clone());
+            let Some(problem) = problem else {
+                continue;
+            };
+            let breaches = found.map_or(0, |found| found.breaches);
+            if gate.then == AtBreach::RollBack && breaches >= gate.checks {
+                let why = format!("{problem}, at {breaches} checks in a row");
+                word.breached.insert(gate.name.clone(), why);
+            }
+            word.closed.insert(gate.name.clone(), problem);
+        }
+        word
+    }
+
+    /// Notes an answer; whether it is another one than before.
+    fn note(&self, rollout: &Rollout, gate: &str, now: Millis, checked: Checked) -> bool {
+        let key = (rollout.spec.id.clone(), gate.to_owned());
+        let mut all = self.found();
+        let before = all.get(&key);
+        let before = before.filter(|before| before.created_ms == rollout.created_ms);
+        let breaches = before.map_or(0, |before| before.breaches);
+        let (problem, breaches) = match checked {
+            Checked::Open => (None, 0),
+            // A check without a number neither adds to a row nor ends it.
+            Checked::Closed(why) => (Some(why), breaches),
+            Checked::Breach(why) => (Some(why), breaches.saturating_add(1)),
+        };
+        let found = Found {
+            created_ms: rollout.created_ms,
+            step: rollout.step,
+            asked_ms: now,
+            problem,
+            breaches,
+        };
+        let changed = before.is_none_or(|before| {
+            (&before.problem, before.breaches, before.step)
+                != (&found.problem, found.breaches, found.step)
+        });
+        all.insert(key, found);
+        changed
+    }
+
+    fn is_due(&self, rollout: &Rollout, gate: &str, every: Millis, now: Millis) -> bool {
+        let key = (rollout.spec.id.clone(), gate.to_owned());
+        let found = self.found();
+        found.get(&key).is_none_or(|found| {
+            found.created_ms != rollout.created_ms
+                || found.step != rollout.step
+                || now.saturating_sub(found.asked_ms) >= every
+        })
+    }
+
+    fn keep_only(&self, rollouts: &[Rollout]) {
+        self.found().retain(|(id, _), found| {
+            let mut known = rollouts.iter();
+            known.any(|own| own.spec.id == *id && own.created_ms == found.created_ms)
+        });
+    }
+
+    fn found(&self) -> MutexGuard<'_, HashMap<(String, String), Found>> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Service {
+    /// Asks what is due, gates side by side: one that hangs delays no other.
+    pub(super) async fn watch_gates(self: Arc<Self>) {
+        let mut tick = tokio::time::interval(LOOK_EVERY);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            let Ok(books) = self.books().await else {
+                continue;
+            };
+            let gated: Vec<Rollout> = books
+                .entries()
+                .iter()
+                .map(|entry| &entry.rollout)
+                .filter(|rollout| {
+                    !rollout.phase.is_over() && rollout.spec.gates != Gates::default()
+                })
+                .cloned()
+                .collect();
+            drop(books);
+            self.gates.keep_only(&gated);
+            let mut asked = tokio::task::JoinSet::new();
+            for rollout in gated {
+                let rollout = Arc::new(rollout);
+                for gate in &rollout.spec.gates.ask {
+                    if self
+                        .gates
+                        .is_due(&rollout, &gate.name, ASK_EVERY_MS, self.now())
+                    {
+                        let (service, gate) = (Arc::clone(&self), gate.clone());
+                        let rollout = Arc::clone(&rollout);
+                        asked.spawn(async move {
+                            let checked = ask(&service.web, &rollout, &gate).await;
+                            service
+                                .gates
+                                .note(&rollout, &gate.name, service.now(), checked)
+                        });
+                    }
+                }
+                for gate in &rollout.spec.gates.queries {
+                    // Checked to be a day at most.
+                    let every = (gate.every_seconds * 1_000.0) as Millis;
+                    if self.gates.is_due(&rollout, &gate.name, every, self.now()) {
+                        let (service, gate) = (Arc::clone(&self), gate.clone());
+                        let rollout = Arc::clone(&rollout);
+                        asked.spawn(async move {
+                            let checked = service.query(&gate).await;
+                            service
+                                .gates
+                                .note(&rollout, &gate.name, service.now(), checked)
+                        });
+                    }
+                }
+            }
+            if asked.join_all().await.into_iter().any(|changed| changed) {
+                self.changed.notify_one();
+            }
+        }
+    }
+
+    async fn query(&self, gate: &QueryGate) -> Checked {
+        let Some(address) = &self.settings.prometheus else {
+            return Checked::Closed(
+                "the judge was not told of a Prometheus (serinus serve --prometheus)".to_owned(),
+            );
+        };
+        match prometheus::number(&self.web, address, &gate.query).await {
+            Err(problem) => Checked::Closed(problem),
+            Ok(number) => {
+                let low = gate.at_least.filter(|least| number < *least);
+                let high = gate.at_most.filter(|most| number > *most);
+                match (low, high) {
+                    (Some(least), _) => {
+                        Checked::Breach(format!("is {number}; at least {least} is right"))
+                    }
+                    (_, Some(most)) => {
+                        Checked::Breach(format!("is {number}; at most {most} is right"))
+                    }
+                    _ => Checked::Open,
+                }
+            }
+        }
+    }
+}
+
+async fn ask(web: &Web, rollout: &Rollout, gate: &AskGate) -> Checked {
+    let body = json!({
+        "rollout": rollout.spec.id,
+        "phase": rollout.phase.name(),
+        "step": rollout.step,
+        "steps": rollout.spec.steps.len(),
+        "arms": rollout.spec.arms,
+    });
+    let request = Request::builder()
+        .method(Method::POST)
+        .uri(&gate.url)
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Full::new(Bytes::from(body.to_string())));
+    let request = match request {
+        Ok(request) => request,
+        Err(error) => return Checked::Closed(format!("{} is no URL: {error}", gate.url)),
+    };
+    let within = Duration::from_millis(gate.timeout_ms.into());
+    match web.ask(request, within).await {
+        Ok((status, _)) if status.is_success() => Checked::Open,
+        Ok((status, body)) => {
+            let said: String = String::from_utf8_lossy(&body).chars().take(SHOWN).collect();
+            let said = said.trim();
+            let colon = if said.is_empty() { "" } else { ": " };
+            Checked::Closed(format!("{} answered {status}{colon}{said}", gate.url))
+        }
+        Err(problem) => Checked::Closed(format!("{}: {problem}", gate.url)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::check::tests::{spec, spec_json};
+
+    fn rollout() -> Rollout {
+        let mut document = spec_json();
+        document["gates"] = json!({
+            "ask": [{"name": "board", "url": "http://x"}],
+            "queries": [{"name": "cpu", "query": "q", "at_most": 1, "then": "roll_back", "checks": 2}],
+        });
+        Rollout::start(spec(&document).unwrap(), BTreeMap::new(), 1, 7).unwrap()
+    }
+
+    #[test]
+    fn who_was_not_asked_holds() {
+        let word = Watch::default().word(&rollout(), 0);
+        assert_eq!(word.closed.keys().collect::<Vec<_>>(), ["board", "cpu"]);
+        assert!(word.breached.is_empty());
+    }
+
+    #[test]
+    fn a_number_out_of_bounds_takes_back_after_its_checks() {
+        let (watch, rollout) = (Watch::default(), rollout());
+        let breach = || Checked::Breach("is 2; at most 1 is right".to_owned());
+        assert!(watch.note(&rollout, "cpu", 1, breach()));
+        assert!(watch.word(&rollout, 2).breached.is_empty());
+        // Nothing known: it holds, and the row goes on.
+        watch.note(&rollout, "cpu", 3, Checked::Closed("away".to_owned()));
+        assert!(watch.word(&rollout, 4).breached.is_empty());
+        watch.note(&rollout, "cpu", 5, breach());
+        let word = watch.word(&rollout, 6);
+        assert!(
+            word.breached["cpu"].contains("at 2 checks in a row"),
+            "{word:?}"
+        );
+        watch.note(&rollout, "cpu", 7, Checked::Open);
+        assert_eq!(
+            watch.word(&rollout, 8).closed.keys().collect::<Vec<_>>(),
+            ["board"]
+        );
+    }
+
+    #[test]
+    fn a_gates_word_is_for_one_step_and_one_rollout() {
+        let (watch, mut rollout) = (Watch::default(), rollout());
+        watch.note(&rollout, "board", 1, Checked::Open);
+        assert!(!watch.word(&rollout, 2).closed.contains_key("board"));
+        rollout.step = 1;
+        assert!(watch.word(&rollout, 2).closed.contains_key("board"));
+        assert!(watch.is_due(&rollout, "board", ASK_EVERY_MS, 2));
+        rollout.step = 0;
+        assert!(!watch.is_due(&rollout, "board", ASK_EVERY_MS, 2));
+        rollout.created_ms = 8;
+        assert!(watch.word(&rollout, 2).closed.contains_key("board"));
+        watch.keep_only(&[rollout]);
+        assert!(watch.found().is_empty());
+    }
+}

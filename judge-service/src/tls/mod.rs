@@ -1,0 +1,12 @@
+//! TLS by rustls: what the judge shows to others, and whom it and the command line trust.
+//! One provider of cryptography, ring.
+
+mod certificate;
+mod client;
+mod error;
+mod pem;
+mod server;
+
+pub use client::{Connector, connector};
+pub use error::TlsError;
+pub use server::{ServerTls, client_name};

@@ -1,0 +1,105 @@
+//! SIGTERM: what is under way is finished, and who waits is let go.
+
+use crate::world::{LIMIT, alone};
+use reqwest::{Client, Method};
+use serde_json::{Value, json};
+use serinus_tests::judge::Judge;
+use serinus_tests::judge::status::Phase;
+use serinus_tests::postgres::Postgres;
+use serinus_tests::wait;
+use std::time::{Duration, Instant};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_is_let_go_and_what_was_sent_is_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut judge = Judge::new(folder.path()).unwrap();
+    judge.start().await.unwrap();
+    judge.create(&alone("r")).await.unwrap();
+    let plan = judge.call(Method::GET, "/v1/plan", None).await.unwrap();
+    let revision = &plan.body["revision"];
+    let known = format!("{}.{}", revision["generation"], revision["counter"]);
+    let http = Client::new();
+    let poll = format!("{}/v1/plan?revision={known}&wait=30", judge.address());
+    let poll = tokio::spawn(http.get(poll).send());
+    let events = format!("{}/v1/events", judge.address());
+    let mut events = http.get(events).send().await.unwrap();
+    assert!(events.chunk().await.unwrap().is_some());
+    // The poll waits as soon as the judge has seen it.
+    let session = "ab".repeat(16);
+    let seen = format!(
+        "{}/v1/plan?revision={known}&wait=30&session={session}",
+        judge.address()
+    );
+    let seen = tokio::spawn(http.get(seen).send());
+    wait::until("the judge to hold the polls", LIMIT, async || {
+        let workers = judge.call(Method::GET, "/v1/workers", None).await?;
+        let known = workers.body.as_array().is_some_and(|all| !all.is_empty());
+        Ok(known.then_some(()))
+    })
+    .await
+    .unwrap();
+
+    let began = Instant::now();
+    judge.process().unwrap().terminate().await.unwrap();
+    for poll in [poll, seen] {
+        assert_eq!(poll.await.unwrap().unwrap().status(), 204);
+    }
+    // The stream ends as a stream that is over does, and not as one that broke.
+    while events.chunk().await.unwrap().is_some() {}
+    let code = judge.ended().await.unwrap();
+    assert_eq!(code, Some(0));
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
+
+    judge.start().await.unwrap();
+    assert_eq!(judge.status("r").await.unwrap().phase, Phase::Running);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_judge_judges_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Postgres::shared().await.unwrap().database().await.unwrap();
+    let mut judges = Vec::new();
+    for number in 0..2 {
+        let own = folder.path().join(format!("judge-{number}"));
+        std::fs::create_dir(&own).unwrap();
+        let mut judge = Judge::new(&own).unwrap();
+        judge.store(&database.url());
+        judge.start().await.unwrap();
+        judges.push(judge);
+    }
+    let role = async |judge: &Judge| {
+        let ready = judge.call(Method::GET, "/health/ready", None).await?;
+        Ok::<Value, serinus_tests::failure::Failure>(ready.body["role"].clone())
+    };
+    let leader = wait::until("a judge to judge", LIMIT, async || {
+        for (number, judge) in judges.iter().enumerate() {
+            if role(judge).await? == "leader" {
+                return Ok(Some(number));
+            }
+        }
+        Ok(None)
+    })
+    .await
+    .unwrap();
+    let other = 1 - leader;
+    let began = Instant::now();
+    let process = judges[leader].process().unwrap();
+    process.terminate().await.unwrap();
+    wait::until("the other one to judge", LIMIT, async || {
+        Ok((role(&judges[other]).await? == "leader").then_some(()))
+    })
+    .await
+    .unwrap();
+    // A lease that nobody gives up stands for three seconds.
+    let took = began.elapsed();
+    assert!(took < Duration::from_millis(2_500), "{took:?}");
+    assert_eq!(judges[leader].ended().await.unwrap(), Some(0));
+    judges[other].create(&alone("r")).await.unwrap();
+    let reason = json!({"reason": "to end"}).to_string();
+    let aborted = judges[other].call(Method::POST, "/v1/rollouts/r/abort", Some(&reason));
+    assert_eq!(aborted.await.unwrap().status, 200);
+}
