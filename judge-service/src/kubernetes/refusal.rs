@@ -3,7 +3,6 @@
 use super::writer::ObjectName;
 use axum::http::StatusCode;
 use serde::Deserialize;
-use std::fmt;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
@@ -107,12 +106,6 @@ impl Refusal {
                 format!("the Kubernetes API refused WasmPlugin {object} ({code}): {said}")
             }
         }
-    }
-}
-
-impl fmt::Display for Owner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.field, self.message)
     }
 }
 
