@@ -115,7 +115,7 @@ async fn a_judge_that_cannot_be_trusted_is_not_told_anything() {
     )
     .await;
     let by_address = format!("https://127.0.0.1:{}", secured.judge.port());
-    refused(&by_address, Some(&secured.ca()), "NotValidForName").await;
+    refused(&by_address, Some(&secured.ca()), "not valid for name").await;
     refused(
         &url,
         Some(Path::new("/nowhere")),
