@@ -87,7 +87,7 @@ fn nobody_trusted(provider: Arc<rustls::crypto::CryptoProvider>) -> ClientConfig
 }
 
 /// With what it comes from: "client error (Connect)" alone says little.
-fn whole(error: &dyn std::error::Error) -> String {
+pub(crate) fn whole(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(inner) = source {

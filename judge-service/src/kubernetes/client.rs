@@ -4,6 +4,7 @@ use super::FIELD_MANAGER;
 use super::account::{Account, Credentials};
 use super::refusal::Refusal;
 use super::writer::ObjectName;
+use crate::web::whole;
 use axum::http::{Method, Request, StatusCode, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
@@ -162,18 +163,4 @@ fn http(authority: Option<&[u8]>) -> Result<Http, String> {
         .enable_http1()
         .build();
     Ok(HyperClient::builder(TokioExecutor::new()).build(connector))
-}
-
-/// With what it comes from: "client error (Connect)" alone says little.
-fn whole(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        let said = inner.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        source = inner.source();
-    }
-    text
 }
