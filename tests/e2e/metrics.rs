@@ -37,14 +37,27 @@ fn metrics(query: &str) -> impl Iterator<Item = &str> {
     words.filter(|word| word.starts_with("serinus_"))
 }
 
-async fn traffic(lab: &Lab) {
-    for number in 0..200 {
-        // The canary fails, and its breaker opens.
-        let _ = ask(lab, &[(USER_HEADER, &user_key(number))]).await;
+/// Users who were asked about while both arms were well.
+const WELL: u64 = 200;
+
+/// Two hundred users while all is well, and some nobodies: the baseline, by a fallback.
+async fn well(lab: &Lab) {
+    for number in 0..WELL {
+        ask(lab, &[(USER_HEADER, &user_key(number))]).await.unwrap();
     }
     for _ in 0..5 {
-        // Nobody in particular: the baseline, by a fallback.
         ask(lab, &[]).await.unwrap();
+    }
+}
+
+/// The canary fails, its breaker opens, and the judge takes it back, whenever it does.
+async fn failing(lab: &Lab) {
+    lab.canary
+        .set_faults(&json!({"error_rate": 1.0}))
+        .await
+        .unwrap();
+    for number in 0..WELL {
+        let _ = ask(lab, &[(USER_HEADER, &user_key(number))]).await;
     }
 }
 
@@ -57,10 +70,6 @@ async fn the_dashboard_asks_for_what_judge_and_proxies_give() {
     spec["breaker"] = json!({"minimum_requests": 5, "error_share": 0.5, "window_ms": 60_000});
     lab.judge.create(&spec).await.unwrap();
     settled(&lab).await.unwrap();
-    lab.canary
-        .set_faults(&json!({"error_rate": 1.0}))
-        .await
-        .unwrap();
 
     // Another judge, with TLS and tokens: what is scraped needs a viewer's.
     let folder = tempfile::tempdir().unwrap();
@@ -118,7 +127,23 @@ async fn the_dashboard_asks_for_what_judge_and_proxies_give() {
     })
     .await
     .unwrap();
-    traffic(&lab).await;
+    well(&lab).await;
+
+    // What the proxies counted and what the judge counted come to the same.
+    wait::until("both to say the same", LIMIT, async || {
+        let sum = async |metric: &str| {
+            let query = format!("sum({metric}{{rollout=\"watched\"}})");
+            let found = prometheus.query(&query).await?;
+            Ok::<_, serinus_tests::failure::Failure>(found.first().map_or(0.0, |found| found.value))
+        };
+        let proxies = sum("serinus_exposures_total").await?;
+        let judge = sum("serinus_judge_rollout_exposures_total").await?;
+        Ok((proxies > WELL as f64 - 0.5 && (proxies - judge).abs() < 0.5).then_some(()))
+    })
+    .await
+    .unwrap();
+
+    failing(&lab).await;
 
     let queries = queries();
     let wanted: BTreeSet<&str> = queries.iter().flat_map(|query| metrics(query)).collect();
@@ -134,18 +159,4 @@ async fn the_dashboard_asks_for_what_judge_and_proxies_give() {
     for query in &queries {
         prometheus.query(query).await.unwrap();
     }
-
-    // What the proxies counted and what the judge counted come to the same.
-    wait::until("both to say the same", LIMIT, async || {
-        let sum = async |metric: &str| {
-            let query = format!("sum({metric}{{rollout=\"watched\"}})");
-            let found = prometheus.query(&query).await?;
-            Ok::<_, serinus_tests::failure::Failure>(found.first().map_or(0.0, |found| found.value))
-        };
-        let proxies = sum("serinus_exposures_total").await?;
-        let judge = sum("serinus_judge_rollout_exposures_total").await?;
-        Ok((proxies > 100.0 && (proxies - judge).abs() < 0.5).then_some(()))
-    })
-    .await
-    .unwrap();
 }
