@@ -2,11 +2,13 @@
 CARGO ?= cargo
 # With the packages of judge-service/inference/tests/oracles/requirements.txt.
 PYTHON ?= python3
+# With PyTorch, as Debian's python3-torch gives it to Debian's own Python.
+TORCH_PYTHON ?= /usr/bin/python3
 # The filter is built for wasm by filter/build-wasm; natively it is only linted.
 # The benchmark's ext_proc peer is built by it alone, optimised.
 NATIVE := --workspace --exclude serinus-filter --exclude serinus-bench-ext-proc
 
-.PHONY: help chromium schemathesis screenshot oracles bench-filter bench-inference bench-judge bench-rollback postgres sim demo demo-keep fuzz soak soak-durability soak-ecds test test-mlserver build wasm envoy lint format train contracts clean
+.PHONY: help chromium schemathesis screenshot oracles oracles-torch bench-filter bench-inference bench-judge bench-rollback postgres sim demo demo-keep fuzz soak soak-durability soak-ecds test test-mlserver build wasm envoy lint format train contracts clean
 
 help:
 	@echo 'make demo       three releases of a real model in real Envoy, about a minute after the build'
@@ -25,6 +27,7 @@ help:
 	@echo 'make bench-rollback   from a bad answer to the last request of its version, beside peers, half an hour (target/bench)'
 	@echo 'make soak-ecds  a thousand plans by ECDS into real Envoy, some minutes (target/bench)'
 	@echo 'make oracles    models, inputs and outputs of other libraries again (needs tests/oracles/requirements.txt of judge-service/inference)'
+	@echo 'make oracles-torch  the same of networks that PyTorch exports (needs PyTorch)'
 	@echo 'make contracts  write openapi.json and plan.schema.json as the code says'
 	@echo 'make screenshot the picture of the page in README.md again, from the demo'
 	@echo 'make train      train the demo models again (needs scikit-learn)'
@@ -124,6 +127,9 @@ format:
 
 oracles:
 	$(PYTHON) judge-service/inference/tests/oracles/oracles.py
+
+oracles-torch:
+	$(TORCH_PYTHON) judge-service/inference/tests/oracles/torch_exports.py
 
 contracts:
 	SERINUS_WRITE=1 $(CARGO) test --locked $(NATIVE) --lib openapi

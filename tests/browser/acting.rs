@@ -160,9 +160,8 @@ async fn a_pause_to_look_first_says_what_each_button_means() {
     // The judge comes to such a pause by evidence alone, so its words are given here.
     let said: Vec<String> = browser
         .js("return (async () => { const { buttons } = await import('/page/act.js'); const { headline } = await import('/page/words.js');
-             const rollout = { id: 'r', phase: 'paused', step: 0, steps: [{ weights: { canary: 10 }, look_first: true }, { weights: { canary: 25 } }],
-               arms: [{ name: 'control', version: 'v1' }, { name: 'canary', version: 'v2', weight: 10 }],
-               last: { action: 'pause', by: 'judge', reasons: ['ready for the next step, and a person is to look first'] } };
+             const rollout = { id: 'r', phase: 'paused', awaits_approval: true, step: 0, steps: [{ weights: { canary: 10 } }, { weights: { canary: 25 } }],
+               arms: [{ name: 'control', version: 'v1' }, { name: 'canary', version: 'v2', weight: 10 }] };
              return [headline(rollout), ...buttons(rollout, false).map(b => b.textContent)] })()")
         .await;
     assert_eq!(

@@ -94,7 +94,11 @@ async fn models_are_compared_before_anybody_has_the_new_version() {
     let nobody = lab.judge.status("look").await.unwrap();
     let canary = nobody.traffic.iter().find(|arm| arm.arm == CANARY).unwrap();
     assert_eq!(canary.exposures, 0);
-    lab.judge.act("look", "promote", "looked").await.unwrap();
+    lab.judge.act("look", "approve", "looked").await.unwrap();
+    assert_eq!(lab.judge.status("look").await.unwrap().step, 1);
+    let twice = lab.judge.act("look", "approve", "again").await.unwrap_err();
+    let twice = twice.to_string();
+    assert!(twice.contains("does not ask for an approval"), "{twice}");
     assert_eq!(lab.judge.status("look").await.unwrap().step, 1);
 }
 

@@ -13,10 +13,11 @@ use backend::Backend;
 use proxy::Proxy;
 use reqwest::Method;
 use serde_json::{Value, json};
-use serinus_tests::envoy::Envoy;
+use serinus_tests::envoy::{self, Envoy};
 use serinus_tests::failure::Result;
 use serinus_tests::lab::{CANARY, CONTROL};
 use serinus_tests::load::Arm;
+use serinus_tests::tokens::Tokens;
 use serinus_tests::{artefacts, wait};
 use std::path::Path;
 use std::process::Stdio;
@@ -343,6 +344,21 @@ async fn what_cannot_be_written_is_named() {
             "--judge-cluster:",
         ),
         (
+            [&usual[..], &both, &["--judge-token", "secret.yaml"]].concat(),
+            2,
+            "a path from the root",
+        ),
+        (
+            [
+                &usual[..],
+                &both,
+                &["--judge-token", "/secret.yaml", "--as", "wasm-plugin"],
+            ]
+            .concat(),
+            2,
+            "--judge-token: a token is put into the cluster",
+        ),
+        (
             [&usual[..], &both, &["--subset-label", "a b"]].concat(),
             2,
             "--subset-label:",
@@ -413,6 +429,49 @@ async fn a_gateway_with_the_envoy_filter_routes_as_the_judge_says() {
     })
     .await
     .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_shows_a_judge_its_token_and_nobody_else() {
+    let _turn = turn().await;
+    let folder = tempfile::tempdir().unwrap();
+    let tokens = Tokens::new(folder.path()).unwrap();
+    let mut desk = Desk::with(&[("--tokens", &tokens.path())]).await;
+    desk.judge.token(Some(&tokens.operator));
+    desk.judge.create(&spec()).await.unwrap();
+    let secret = desk.file(
+        "judge-secret.yaml",
+        &envoy::judge_secret(&tokens.proxy).unwrap(),
+    );
+    let rollout = desk.file("rollout.json", &spec().to_string());
+    let judge = desk.judge.address().replace("http://", "");
+    let sha256 = sha256(&artefacts::wasm().unwrap());
+    let words = [
+        "manifest",
+        "istio",
+        "-f",
+        &rollout,
+        "--only",
+        "filter",
+        "--module",
+        MODULE,
+        "--sha256",
+        &sha256,
+        "--judge-address",
+        &judge,
+        "--judge-token",
+        &secret,
+    ];
+    let objects = objects(&desk, &words).await;
+    let backends = [Backend::start("v1").await, Backend::start("v2").await];
+    let mut proxy = Proxy::new("GATEWAY", &[], &backends);
+    proxy.apply(of_kind(&objects, "EnvoyFilter"));
+    let bootstrap = proxy.write(folder.path(), MODULE);
+    let envoy = Envoy::with(folder.path(), &bootstrap, 2).await.unwrap();
+    settled(&desk, 3).await.unwrap();
+    let shown = envoy.config_dump().await.unwrap();
+    assert!(shown.contains("credential_injector"));
+    assert!(!shown.contains(&tokens.proxy));
 }
 
 #[tokio::test(flavor = "multi_thread")]

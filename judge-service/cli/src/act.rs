@@ -1,4 +1,4 @@
-//! What a person does to a rollout: `serinus promote`, `pause`, `resume`, `abort`,
+//! What a person does to a rollout: `serinus promote`, `approve`, `pause`, `resume`, `abort`,
 //! `finish`, `drop` and `delete`.
 
 use crate::failure::Failure;

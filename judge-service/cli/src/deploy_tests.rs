@@ -43,8 +43,33 @@ fn the_judge_starts_with_what_the_deployment_gives_it() {
     let words = std::iter::once("serinus".to_owned()).chain(arguments);
     let command = Cli::try_parse_from(words).unwrap().command;
     assert!(matches!(command, Command::Serve(_)));
-    // The image runs it as this user, from nowhere that it could write to.
+    // Nobody is let in without a token, and the judge may read the file of them.
+    let arguments = container["args"].as_array().unwrap();
+    assert!(!arguments.contains(&json!("--allow-remote")));
     let pod = &of_kind(&all, "Deployment")["spec"]["template"]["spec"];
+    let mounts = container["volumeMounts"].as_array().unwrap();
+    let mount = mounts
+        .iter()
+        .find(|mount| mount["name"] == "tokens")
+        .unwrap();
+    let file = format!("--tokens={}/tokens", mount["mountPath"].as_str().unwrap());
+    assert!(arguments.contains(&json!(file)));
+    let volumes = pod["volumes"].as_array().unwrap();
+    let secret = &volumes.iter().find(|one| one["name"] == "tokens").unwrap()["secret"];
+    let made = format!(
+        "create secret generic {} --from-file=tokens",
+        secret["secretName"].as_str().unwrap()
+    );
+    assert!(KUSTOMIZATION.contains(&made), "{made}");
+    assert!(
+        JUDGE.contains("defaultMode: 0440"),
+        "others must not read it"
+    );
+    assert_eq!(
+        pod["securityContext"]["fsGroup"],
+        pod["securityContext"]["runAsGroup"]
+    );
+    // The image runs it as this user, from nowhere that it could write to.
     let user = pod["securityContext"]["runAsUser"].to_string();
     assert!(
         DOCKERFILE.contains(&format!("USER {user}:{user}\n")),

@@ -73,6 +73,8 @@ enum Command {
     Watch(watch::Watch),
     /// Go on to the next step now
     Promote(act::Act),
+    /// Say yes to the next step of a rollout that asks a person to look first
+    Approve(act::Act),
     /// Stay at this step; only a rollback is still automatic
     Pause(act::Act),
     /// Let the judge go on with a paused rollout
@@ -140,6 +142,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Get(get) => get.run(),
         Command::Watch(watch) => watch.run(),
         Command::Promote(act) => act.run("promote"),
+        Command::Approve(act) => act.run("approve"),
         Command::Pause(act) => act.run("pause"),
         Command::Resume(act) => act.run("resume"),
         Command::Abort(act) => act.run("abort"),

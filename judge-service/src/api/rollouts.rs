@@ -196,6 +196,14 @@ pub async fn promote(
     act(service, id, words, Deed::Promote).await
 }
 
+pub async fn approve(
+    service: Service_,
+    id: Path<String>,
+    words: Words,
+) -> Result<Response, Problem> {
+    act(service, id, words, Deed::Approve).await
+}
+
 pub async fn pause(service: Service_, id: Path<String>, words: Words) -> Result<Response, Problem> {
     act(service, id, words, Deed::Pause).await
 }

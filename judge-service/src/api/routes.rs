@@ -131,7 +131,7 @@ fn remove() -> Operation {
         .refuses(&[404, 409])
 }
 
-fn deeds() -> [Route; 8] {
+fn deeds() -> [Route; 9] {
     let deed = |id, summary| {
         post(id, summary)
             .if_match()
@@ -148,6 +148,14 @@ fn deeds() -> [Route; 8] {
             [deed(
                 "promoteRollout",
                 "Go on to the next step, without waiting for evidence",
+            )],
+        ),
+        route(
+            "/v1/rollouts/{id}/approve",
+            routing::post(rollouts::approve),
+            [deed(
+                "approveRollout",
+                "Say yes to the next step of a rollout that asks for it (`awaits_approval`)",
             )],
         ),
         route(

@@ -1,6 +1,7 @@
 //! Whether a spec makes sense, with errors that name the field.
 
 mod answers;
+mod arms;
 mod gates;
 mod guardrails;
 
@@ -42,40 +43,7 @@ pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
     if let Some(sampling) = &spec.sampling {
         within("sampling.share", sampling.share, 0.0, 1.0)?;
     }
-    if spec.arms.len() < 2 {
-        return Err(FieldError::new(
-            "arms",
-            "are fewer than 2; a control and a canary are needed",
-        ));
-    }
-    for (index, arm) in spec.arms.iter().enumerate() {
-        check_name(&format!("arms[{index}].name"), &arm.name)?;
-        if spec
-            .arms
-            .iter()
-            .take(index)
-            .any(|other| other.name == arm.name)
-        {
-            return Err(FieldError::new(
-                format!("arms[{index}].name"),
-                format!("`{}` names two arms", arm.name),
-            ));
-        }
-    }
-    for (index, arm) in spec.arms.iter().enumerate() {
-        let plain = |url: &String| {
-            url.strip_prefix("http://")
-                .is_some_and(|rest| !rest.is_empty())
-        };
-        if let Some(url) = arm.ready.as_ref().filter(|url| !plain(url)) {
-            return Err(FieldError::new(
-                format!("arms[{index}].ready"),
-                format!(
-                    "is `{url}`; a URL such as `http://fraud-v2:8080/v2/health/ready` is right"
-                ),
-            ));
-        }
-    }
+    arms::check(spec)?;
     for (field, arm) in [
         ("baseline", spec.baseline()),
         ("compare_to", spec.control()),
@@ -394,6 +362,21 @@ pub(crate) mod tests {
             ("/arms", json!([{"name": "a"}]), "arms"),
             ("/arms/1/name", json!("control"), "arms[1].name"),
             ("/arms/1/modl", json!("x"), "arms[1].modl"),
+            (
+                "/arms/1/registry_uri",
+                json!("fraud/8"),
+                "arms[1].registry_uri",
+            ),
+            (
+                "/arms/1/registry_uri",
+                json!("models:/fraud 8"),
+                "arms[1].registry_uri",
+            ),
+            (
+                "/arms/1/registry_uri",
+                json!(format!("models:/{}", "x".repeat(2_048))),
+                "arms[1].registry_uri",
+            ),
             ("/baseline", json!("old"), "baseline"),
             (
                 "/steps",

@@ -45,6 +45,8 @@ pub enum Deed {
     /// From waiting to the first step.
     Start,
     Promote,
+    /// A person said yes to what the judge had its evidence for: the next step began.
+    Approve,
     RollBack,
     /// An arm was taken off: its users are on the baseline.
     Drop,
@@ -67,6 +69,7 @@ impl Deed {
             Self::Create => "create",
             Self::Start => "start",
             Self::Promote => "promote",
+            Self::Approve => "approve",
             Self::RollBack => "roll_back",
             Self::Drop => "drop",
             Self::Pause => "pause",

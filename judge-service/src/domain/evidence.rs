@@ -65,6 +65,9 @@ pub struct Verdict {
     /// The arms that an [`Action::Drop`] takes off.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drops: Vec<String>,
+    /// With an [`Action::Pause`]: the next step could begin, and a person is to say so.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub asks_for_approval: bool,
     /// Sentences for people, the decisive one first.
     pub reasons: Vec<String>,
     pub metrics: Vec<MetricEvidence>,

@@ -22,6 +22,9 @@ pub struct Rollout {
     pub created_ms: Millis,
     pub phase: Phase,
     pub phase_since_ms: Millis,
+    /// Paused, since a person is to say yes to the next step.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub awaits_approval: bool,
     /// Index into the spec's steps.
     pub step: usize,
     pub step_since_ms: Millis,
@@ -242,6 +245,7 @@ impl Rollout {
             created_ms: now,
             phase: Phase::Running,
             phase_since_ms: now,
+            awaits_approval: false,
             step: 0,
             step_since_ms: now,
             dropped: BTreeMap::new(),
@@ -454,6 +458,7 @@ impl Rollout {
     pub fn set_phase(&mut self, phase: Phase, now: Millis) {
         self.phase = phase;
         self.phase_since_ms = now;
+        self.awaits_approval = false;
     }
 
     pub(super) fn allocation(&self) -> Allocation {

@@ -157,6 +157,10 @@ pub struct Arm {
     pub name: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    /// Where a registry has this version, such as `models:/fraud/8`: shown, and told to
+    /// webhooks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registry_uri: Option<String>,
     /// Path of the model's description, below the judge's models folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,

@@ -16,7 +16,7 @@ const them = (rollout) => words.list(onTrial(rollout).map(words.versionOf)) || "
 // make sense only for what the person saw: the judge refuses them once it has decided
 // otherwise. A way back is never refused for that.
 const promote = (r) => ({
-  action: "promote", looked: true,
+  action: words.asksToLook(r) ? "approve" : "promote", looked: true,
   name: r.phase === "waiting" ? "Start now" : words.asksToLook(r) ? `Approve ${next(r)}` : `Promote to ${next(r)}`,
   means: r.phase === "waiting" ? `${r.id} starts now, though not every version says that it is ready.`
     : words.asksToLook(r) ? `The evidence for ${next(r)} is in, and ${r.id} was to wait for a person: it goes on from ${here(r)}.`

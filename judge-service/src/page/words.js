@@ -78,7 +78,7 @@ export const metricName = (id) => METRICS[id]?.[0] ?? String(id).replaceAll("_",
 export const metricHelp = (id) => METRICS[id]?.[1] ?? "";
 
 const ACTIONS = {
-  create: "Created", promote: "Moved on", roll_back: "Taken back", drop: "Dropped", pause: "Paused",
+  create: "Created", promote: "Moved on", approve: "Approved", roll_back: "Taken back", drop: "Dropped", pause: "Paused",
   resume: "Resumed", abort: "Aborted", finish: "Finished", start: "Started", supersede: "Superseded",
 };
 export const actionName = (action) => ACTIONS[action] ?? String(action).replaceAll("_", " ");
@@ -120,8 +120,7 @@ export const armTitle = (arm) => (arm?.version && arm.version !== arm.name ? `${
 export const versionOf = (arm) => arm?.version ?? arm?.name ?? "the new version";
 
 /** Paused by the judge, which has its evidence and was told to let a person look first. */
-export const asksToLook = (rollout) => rollout.phase === "paused" && rollout.steps?.[rollout.step]?.look_first === true
-  && rollout.last?.by === "judge" && rollout.last.action === "pause" && rollout.last.reasons?.[0]?.startsWith("ready for the next step");
+export const asksToLook = (rollout) => rollout.awaits_approval === true;
 
 /** "10%" for one treatment, "b 20%, c 20%" for more. */
 export function stepWeights(step) {

@@ -15,6 +15,7 @@ struct Decided {
     reasons: Vec<String>,
     /// The arms that are taken off.
     drops: Vec<String>,
+    asks_for_approval: bool,
 }
 
 impl Decided {
@@ -23,6 +24,7 @@ impl Decided {
             action,
             reasons,
             drops: Vec::new(),
+            asks_for_approval: false,
         }
     }
 
@@ -62,6 +64,7 @@ pub fn judge(bundle: &Bundle) -> Verdict {
         at_ms: bundle.now_ms,
         action: decided.action,
         drops: decided.drops,
+        asks_for_approval: decided.asks_for_approval,
         reasons: decided.reasons,
         metrics,
         srm,
@@ -205,10 +208,11 @@ fn decide(
         return Decided::because(Action::Hold, done);
     }
     if rollout.current_step().is_some_and(|step| step.look_first) {
-        return ask(
-            "ready for the next step, and a person is to look first",
-            passed,
-        );
+        let why = "ready for the next step, and a person is to look first";
+        return Decided {
+            asks_for_approval: true,
+            ..ask(why, passed)
+        };
     }
     go_on(rollout, passed)
 }

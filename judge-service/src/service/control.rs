@@ -209,7 +209,10 @@ fn act(rollout: &mut Rollout, verdict: &Verdict, now: u64) -> Option<Deed> {
         Action::Promote => rollout.enter_step(rollout.step + 1, now).ok()?,
         Action::RollBack => rollout.take_back(Phase::RolledBack, now),
         Action::Drop => rollout.drop_arms(&verdict.drops, now),
-        Action::Pause => rollout.set_phase(Phase::Paused, now),
+        Action::Pause => {
+            rollout.set_phase(Phase::Paused, now);
+            rollout.awaits_approval = verdict.asks_for_approval;
+        }
         Action::Finish => rollout.finish(now).ok()?,
     }
     Deed::of(verdict.action)

@@ -1,4 +1,4 @@
-//! What people do to rollouts.
+//! Rollouts come and go: what may start, what takes another's place, what is forgotten.
 
 use super::models::Kit;
 use super::status::Status;
@@ -196,71 +196,6 @@ impl Service {
         Ok(())
     }
 
-    /// # Errors
-    /// No such rollout, or one whose phase does not allow it.
-    pub async fn act(
-        self: &Arc<Self>,
-        id: &str,
-        deed: Deed,
-        asked: Asked,
-    ) -> Result<Status, DeedError> {
-        let (service, id) = (Arc::clone(self), id.to_owned());
-        to_its_end(async move { service.act_now(&id, deed, asked).await }).await
-    }
-
-    async fn act_now(&self, id: &str, deed: Deed, asked: Asked) -> Result<Status, DeedError> {
-        let mut books = self.books().await?;
-        let now = self.now();
-        let entry = books
-            .entry_mut(id)
-            .ok_or_else(|| DeedError::Unknown(id.to_owned()))?;
-        if asked.was_done(entry)? {
-            return Ok(self.status_of(entry));
-        }
-        asked.holds(entry)?;
-        let rollout = &mut entry.rollout;
-        let (phase, step) = (rollout.phase, rollout.step);
-        let conflict = |wanted: &str| {
-            DeedError::Conflict(format!(
-                "the rollout is {}; only a rollout that is {wanted} allows this",
-                phase.name().replace('_', " ")
-            ))
-        };
-        match (deed, phase) {
-            (Deed::Promote, Phase::Waiting) => rollout.enter_step(step, now)?,
-            (Deed::Promote, Phase::Running | Phase::Paused) => {
-                if rollout.is_last_step() {
-                    return Err(DeedError::Conflict(
-                        "it is at its last step already".to_owned(),
-                    ));
-                }
-                rollout.enter_step(step + 1, now)?;
-            }
-            (Deed::Pause, Phase::Running) => rollout.set_phase(Phase::Paused, now),
-            (Deed::Resume, Phase::Paused) => rollout.set_phase(Phase::Running, now),
-            (Deed::Abort, phase) if !phase.is_over() => rollout.take_back(Phase::Aborted, now),
-            (Deed::Finish, Phase::Promoted) => rollout.finish(now)?,
-            (Deed::StopSampling | Deed::StartSampling, phase) if !phase.is_over() => {
-                rollout.sampling_off = deed == Deed::StopSampling;
-                if rollout.sampling_off {
-                    self.live().forget_bodies(id);
-                }
-            }
-            (Deed::Finish, _) => return Err(conflict("promoted")),
-            (Deed::Pause, _) => return Err(conflict("running")),
-            (Deed::Resume, _) => return Err(conflict("paused")),
-            (Deed::Abort | Deed::StopSampling | Deed::StartSampling, _) => {
-                return Err(conflict("waiting, running, paused or promoted"));
-            }
-            _ => return Err(conflict("waiting, running or paused")),
-        }
-        asked.remember(entry);
-        entry.touch();
-        let reasons = vec![asked.reason.unwrap_or_else(|| "by hand".to_owned())];
-        self.decided(&mut books, id, deed, step, reasons, &asked.who)
-            .await
-    }
-
     /// Forgets a rollout and the secret of its users' pseudonyms. Its requests
     /// then go by Envoy's default route.
     ///
@@ -361,7 +296,7 @@ impl Service {
         Ok(())
     }
 
-    async fn decided(
+    pub(super) async fn decided(
         &self,
         books: &mut Books,
         id: &str,

@@ -1,5 +1,6 @@
 //! Joins books, store, policy, inference and delivery. Knows no HTTP.
 
+mod acting;
 mod answers;
 mod asked;
 mod control;

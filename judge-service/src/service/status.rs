@@ -23,6 +23,8 @@ pub struct Status {
     pub decisions: u64,
     pub phase: Phase,
     pub phase_since_ms: Millis,
+    /// Paused, since a person is to say yes to the next step: `approve` does.
+    pub awaits_approval: bool,
     pub created_ms: Millis,
     pub step: usize,
     pub steps: Vec<Step>,
@@ -47,6 +49,7 @@ pub struct Status {
 pub struct ArmStatus {
     pub name: String,
     pub version: Option<String>,
+    pub registry_uri: Option<String>,
     /// Percent of users now.
     pub weight: f64,
     /// Since when it is off, while the others go on.
@@ -160,6 +163,7 @@ impl Service {
             .map(|(index, arm)| ArmStatus {
                 name: arm.name.clone(),
                 version: arm.version.clone(),
+                registry_uri: arm.registry_uri.clone(),
                 weight: weight(index),
                 dropped_ms: rollout.dropped.get(&arm.name).copied(),
                 model: arm.model.clone(),
@@ -193,6 +197,7 @@ impl Service {
             decisions: entry.decisions(),
             phase: rollout.phase,
             phase_since_ms: rollout.phase_since_ms,
+            awaits_approval: rollout.awaits_approval,
             created_ms: rollout.created_ms,
             step: rollout.step,
             steps: rollout.spec.steps.clone(),

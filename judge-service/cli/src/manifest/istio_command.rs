@@ -8,6 +8,7 @@ use super::istio::{
 };
 use crate::failure::Failure;
 use serinus_core::plan::compiled::check_name;
+use std::str::FromStr;
 
 #[derive(clap::Args)]
 pub struct IstioCommand {
@@ -51,6 +52,10 @@ pub struct IstioCommand {
     /// outbound|8090||serinus-judge.serinus.svc.cluster.local
     #[arg(long, value_name = "NAME")]
     judge_cluster: Option<String>,
+    /// Where proxies have the judge's token, as a file that envoy/judge-secret.yaml shows
+    /// [default: the judge asks them for none]
+    #[arg(long, value_name = "PATH")]
+    judge_token: Option<TokenFile>,
     /// Where an arm is served, as a Service and its port; one for each
     #[arg(long = "address", value_name = "ARM=HOST:PORT")]
     addresses: Vec<ArmAddress>,
@@ -124,9 +129,26 @@ impl IstioCommand {
             module: &module,
             judge: &self.judge_address,
             judge_cluster: self.judge_cluster.as_deref(),
+            judge_token: self.judge_token.as_ref().map(|file| file.0.as_str()),
             shadow: self.shadow_address.as_ref(),
         }
         .text(subject)
+    }
+}
+
+/// An absolute path that is written into YAML as it is.
+#[derive(Debug, Clone)]
+struct TokenFile(String);
+
+impl FromStr for TokenFile {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let fits = |byte: u8| byte.is_ascii_graphic() && !b"\"\\".contains(&byte);
+        if text.starts_with('/') && text.bytes().all(fits) {
+            return Ok(Self(text.to_owned()));
+        }
+        Err("a path from the root such as /etc/serinus/judge-secret.yaml is right".to_owned())
     }
 }
 

@@ -1,7 +1,7 @@
 """ONNX graphs as PyTorch's exporter writes them, with onnxruntime as the oracle.
 
 Built with onnx's own helpers: the same operators and attributes as an export of
-the module that each function names, without a download of PyTorch.
+the module that each function names, in corners that torch_exports.py does not reach.
 """
 
 import numpy

@@ -22,6 +22,11 @@ fn check(cases: &[Case]) {
             "{sentence}: no reason says `{reason}`: {:#?}",
             verdict.reasons
         );
+        assert_eq!(
+            verdict.asks_for_approval,
+            verdict.reasons[0].contains("a person is to look first"),
+            "{sentence}"
+        );
     }
     // Each table says how it grows.
     let sentences: std::collections::BTreeSet<&str> = cases.iter().map(|case| case.0).collect();

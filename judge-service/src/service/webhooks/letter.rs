@@ -74,7 +74,8 @@ impl Letter {
         let mut events = vec![event(decision.deed)];
         let is_last = decision.to_step + 1 == rollout.spec.steps.len();
         let won = matches!(rollout.phase, Phase::Promoted | Phase::Finished);
-        if decision.deed == Deed::Promote && is_last && won {
+        let goes_on = matches!(decision.deed, Deed::Promote | Deed::Approve);
+        if goes_on && is_last && won {
             events.push(Event::Promoted);
         }
         let id = &rollout.spec.id;
@@ -147,7 +148,8 @@ fn event(deed: Deed) -> Event {
     match deed {
         Deed::Create => Event::Create,
         Deed::Start => Event::Start,
-        Deed::Promote => Event::Promote,
+        // Whoever waits for the next step to begin is told, whoever said so.
+        Deed::Promote | Deed::Approve => Event::Promote,
         Deed::RollBack => Event::RollBack,
         Deed::Drop => Event::Drop,
         Deed::Pause => Event::Pause,

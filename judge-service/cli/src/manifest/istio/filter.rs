@@ -17,6 +17,8 @@ pub struct Filter<'a> {
     pub judge: &'a Address,
     /// One that the proxies have already, instead of a new one to that address.
     pub judge_cluster: Option<&'a str>,
+    /// A file of the proxies' with the token that the judge asks for.
+    pub judge_token: Option<&'a str>,
     pub shadow: Option<&'a Address>,
 }
 
@@ -25,6 +27,7 @@ impl Filter<'_> {
     /// A rollout that needs what this form cannot give.
     pub fn text(&self, subject: &Subject<'_>) -> Result<String, Failure> {
         self.check_shadow(subject.spec)?;
+        self.check_token()?;
         match self.form {
             Form::EnvoyFilter => Ok(self.envoy_filter(subject)),
             Form::WasmPlugin => {
@@ -56,6 +59,20 @@ impl Filter<'_> {
             ))),
             _ => Ok(()),
         }
+    }
+
+    /// Only into a cluster of our own can a token be put.
+    fn check_token(&self) -> Result<(), Failure> {
+        let cluster = match (self.judge_token, self.judge_cluster, self.form) {
+            (None, ..) | (Some(_), None, Form::EnvoyFilter) => return Ok(()),
+            (Some(_), Some(_), _) => "--judge-cluster names one of the proxies' own",
+            (Some(_), None, Form::WasmPlugin) => {
+                "with --as wasm-plugin proxies reach the judge by Istio's own"
+            }
+        };
+        Err(Failure::Usage(format!(
+            "--judge-token: a token is put into the cluster that is written here, and {cluster}; --as envoy-filter without --judge-cluster is right"
+        )))
     }
 
     /// The cluster by which proxies reach the judge.
@@ -170,7 +187,7 @@ spec:
           # When no judge answers the checks, each is tried all the same.
           common_lb_config:
             healthy_panic_threshold: {{ value: 1 }}
-          load_assignment:
+{token}          load_assignment:
             cluster_name: {OWN_CLUSTER}
             endpoints:
               - lb_endpoints:
@@ -180,6 +197,7 @@ spec:
 "#,
             mesh = format_args!("outbound|{}||{}", self.judge.port(), self.judge.host()),
             address = self.judge,
+            token = self.judge_token.map(injector).unwrap_or_default(),
         )
     }
 
@@ -418,4 +436,34 @@ fn reads_bodies(spec: &RolloutSpec) -> bool {
     let unit = |source: &UnitSource| matches!(source, UnitSource::Body(_));
     let segments = spec.segments.iter();
     spec.unit.iter().any(unit) || segments.flat_map(|segment| &segment.when).any(of_body)
+}
+
+/// Puts the token of a file into every call to the judge.
+fn injector(file: &str) -> String {
+    format!(
+        r#"          # The judge's token stands in a file of the proxy's, which Envoy reads again when
+          # another is renamed over it, and shows nowhere.
+          typed_extension_protocol_options:
+            envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+              "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+              explicit_http_config:
+                http_protocol_options: {{}}
+              http_filters:
+                - name: envoy.filters.http.credential_injector
+                  typed_config:
+                    "@type": type.googleapis.com/envoy.extensions.filters.http.credential_injector.v3.CredentialInjector
+                    overwrite: true
+                    credential:
+                      name: envoy.http.injected_credentials.generic
+                      typed_config:
+                        "@type": type.googleapis.com/envoy.extensions.http.injected_credentials.generic.v3.Generic
+                        credential:
+                          name: judge-token
+                          sds_config:
+                            path_config_source: {{ path: "{file}" }}
+                - name: envoy.filters.http.upstream_codec
+                  typed_config:
+                    "@type": type.googleapis.com/envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec
+"#
+    )
 }

@@ -1,0 +1,72 @@
+//! Whether arms make sense by themselves.
+
+use crate::domain::spec::{Arm, RolloutSpec};
+use serinus_core::json::FieldError;
+use serinus_core::plan::compiled::check_name;
+
+const LONGEST_URI: usize = 2_048;
+
+pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
+    if spec.arms.len() < 2 {
+        return Err(FieldError::new(
+            "arms",
+            "are fewer than 2; a control and a canary are needed",
+        ));
+    }
+    for (index, arm) in spec.arms.iter().enumerate() {
+        let in_arm = |name: &str| format!("arms[{index}].{name}");
+        check_name(&in_arm("name"), &arm.name)?;
+        let mut before = spec.arms.iter().take(index);
+        if before.any(|other| other.name == arm.name) {
+            return Err(FieldError::new(
+                in_arm("name"),
+                format!("`{}` names two arms", arm.name),
+            ));
+        }
+    }
+    for (index, arm) in spec.arms.iter().enumerate() {
+        addresses(arm).map_err(|error| {
+            FieldError::new(format!("arms[{index}].{}", error.field), error.problem)
+        })?;
+    }
+    Ok(())
+}
+
+fn addresses(arm: &Arm) -> Result<(), FieldError> {
+    if let Some(uri) = arm.registry_uri.as_ref().filter(|uri| !is_uri(uri)) {
+        return Err(FieldError::new(
+            "registry_uri",
+            format!(
+                "is `{}`; a URI with its scheme, such as `models:/fraud/8`, of {LONGEST_URI} bytes at most is right",
+                uri.chars().take(80).collect::<String>()
+            ),
+        ));
+    }
+    if let Some(url) = arm.ready.as_ref().filter(|url| !is_plain_url(url)) {
+        return Err(FieldError::new(
+            "ready",
+            format!("is `{url}`; a URL such as `http://fraud-v2:8080/v2/health/ready` is right"),
+        ));
+    }
+    Ok(())
+}
+
+fn is_plain_url(url: &str) -> bool {
+    url.strip_prefix("http://")
+        .is_some_and(|rest| !rest.is_empty())
+}
+
+/// A scheme, a colon and something without spaces, as RFC 3986 has it.
+fn is_uri(uri: &str) -> bool {
+    let Some((scheme, rest)) = uri.split_once(':') else {
+        return false;
+    };
+    let first = scheme.starts_with(|c: char| c.is_ascii_alphabetic());
+    let others = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+    let visible = |c: char| !c.is_whitespace() && !c.is_control();
+    first
+        && scheme.chars().all(others)
+        && !rest.is_empty()
+        && rest.chars().all(visible)
+        && uri.len() <= LONGEST_URI
+}
