@@ -15,6 +15,8 @@ mod acting;
 mod browser;
 mod contrast;
 mod crowd;
+mod gates;
+mod login;
 mod looks;
 mod picture;
 mod stories;

@@ -24,7 +24,7 @@ macro_rules! module {
 }
 
 /// Path, content type and content of each file.
-const FILES: [(&str, &str, &str); 22] = [
+const FILES: [(&str, &str, &str); 23] = [
     ("/", HTML, include_str!("../page/index.html")),
     ("/page.css", CSS, include_str!("../page/page.css")),
     ("/page.js", SCRIPT, include_str!("../page/page.js")),
@@ -35,6 +35,7 @@ const FILES: [(&str, &str, &str); 22] = [
     module!("delivery"),
     module!("dom"),
     module!("examples"),
+    module!("gates"),
     module!("glance"),
     module!("judge"),
     module!("login"),

@@ -6,6 +6,7 @@ import { decisions } from "./page/decisions.js";
 import { delivery } from "./page/delivery.js";
 import { fill } from "./page/dom.js";
 import { examples } from "./page/examples.js";
+import { gates } from "./page/gates.js";
 import * as glance from "./page/glance.js";
 import { ask, at, clock, listen, Problem } from "./page/judge.js";
 import * as login from "./page/login.js";
@@ -234,6 +235,8 @@ function renderRollout(rollout, silent) {
   safely("traffic", () => traffic(rollout, series, made, now()));
   safely("delivery", () => delivery(rollout, workers, proxies, now()));
   safely("metrics", () => metrics(rollout, series, made, now()));
+  $("gates-panel").hidden = !rollout.gates?.length;
+  safely("gates", () => gates(rollout));
   $("segments-panel").hidden = !rollout.segments?.length;
   safely("segments", () => segments(rollout, series, made, now()));
   safely("examples", () => examples(rollout, found));

@@ -12,6 +12,8 @@ use crate::web::Web;
 use axum::http::{Method, Request, header};
 use bytes::Bytes;
 use http_body_util::Full;
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::json;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,6 +23,9 @@ use std::time::Duration;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 const ASK_EVERY_MS: Millis = 10_000;
+
+/// The name of all windows together.
+const WINDOWS: &str = "windows";
 
 /// What is shown of another one's refusal.
 const SHOWN: usize = 200;
@@ -32,6 +37,24 @@ pub struct Word {
     pub closed: BTreeMap<String, String>,
     /// Why the rollout is to be taken back.
     pub breached: BTreeMap<String, String>,
+}
+
+/// One gate, for people.
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize)]
+pub struct GateState {
+    pub name: String,
+    pub kind: GateKind,
+    pub open: bool,
+    /// Why it is closed.
+    pub why: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GateKind {
+    Ask,
+    Windows,
+    Query,
 }
 
 #[derive(Default)]
@@ -76,7 +99,7 @@ impl Watch {
         if !windows.is_empty()
             && let Err(why) = window::open(windows, now)
         {
-            word.closed.insert("windows".to_owned(), why);
+            word.closed.insert(WINDOWS.to_owned(), why);
         }
         let found = self.found();
         let of = |gate: &str| {
@@ -107,6 +130,32 @@ impl Watch {
             word.closed.insert(gate.name.clone(), problem);
         }
         word
+    }
+
+    /// Each gate of a rollout that is not over, as [`Self::word`] has them together.
+    #[must_use]
+    pub fn states(&self, rollout: &Rollout, now: Millis) -> Vec<GateState> {
+        if rollout.phase.is_over() {
+            return Vec::new();
+        }
+        let mut word = self.word(rollout, now);
+        let gates = &rollout.spec.gates;
+        let windows = (!gates.windows.is_empty()).then_some((WINDOWS, GateKind::Windows));
+        let ask = gates.ask.iter().map(|gate| (&*gate.name, GateKind::Ask));
+        let queries = gates.queries.iter();
+        let queries = queries.map(|gate| (&*gate.name, GateKind::Query));
+        let all = windows.into_iter().chain(ask).chain(queries);
+        all.map(|(name, kind)| {
+            let closed = word.closed.remove(name);
+            let why = word.breached.remove(name).or(closed);
+            GateState {
+                name: name.to_owned(),
+                kind,
+                open: why.is_none(),
+                why,
+            }
+        })
+        .collect()
     }
 
     /// Notes an answer; whether it is another one than before.
@@ -293,6 +342,20 @@ mod tests {
         let word = Watch::default().word(&rollout(), 0);
         assert_eq!(word.closed.keys().collect::<Vec<_>>(), ["board", "cpu"]);
         assert!(word.breached.is_empty());
+    }
+
+    #[test]
+    fn each_gate_is_shown_until_it_is_over() {
+        let (watch, mut rollout) = (Watch::default(), rollout());
+        watch.note(&rollout, "board", 1, Checked::Open);
+        let shown = |rollout: &Rollout| -> Vec<(String, bool)> {
+            let states = watch.states(rollout, 2).into_iter();
+            states.map(|gate| (gate.name, gate.open)).collect()
+        };
+        let known = [("board".to_owned(), true), ("cpu".to_owned(), false)];
+        assert_eq!(shown(&rollout), known);
+        rollout.set_phase(crate::domain::Phase::Aborted, 3);
+        assert!(shown(&rollout).is_empty());
     }
 
     #[test]

@@ -32,6 +32,7 @@ pub use asked::Asked;
 pub use deeds::{DeedError, Draft};
 pub use delivery::{Delivery, Published, WorkerState};
 pub use feedback::{Feedback, FeedbackProblem, Received};
+pub use gates::{GateKind, GateState};
 pub use heard::{Heard, Poll};
 pub use ingest::{IngestError, wall_clock};
 pub use live::{Counters, Example, Point};

@@ -4,7 +4,7 @@ use super::delivery::Convergence;
 use super::live::{Counters, Example, Point};
 use super::notices;
 use super::scale_down::{self, ScaleDown};
-use super::{DeedError, Service};
+use super::{DeedError, GateState, Service};
 use crate::books::Entry;
 use crate::domain::spec::{RolloutSpec, Step};
 use crate::domain::sums::{ArmSums, Firsts, dense};
@@ -39,6 +39,8 @@ pub struct Status {
     /// Requests that were routed without being randomised, by cause.
     pub fallbacks: BTreeMap<String, u64>,
     pub evaluation: Option<Verdict>,
+    /// What must be so besides the evidence.
+    pub gates: Vec<GateState>,
     /// What a person should know and no verdict rests on.
     pub notices: Vec<String>,
     pub delivery: Convergence,
@@ -211,6 +213,7 @@ impl Service {
             segments: segments(entry),
             fallbacks: fallbacks(entry),
             evaluation,
+            gates: self.gates.states(rollout, now),
             notices,
             delivery,
             spec: rollout.spec.clone(),
