@@ -38,7 +38,7 @@ fn metrics(query: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Users who were asked about while both arms were well.
-const WELL: u64 = 200;
+const WELL: u32 = 200;
 
 /// Two hundred users while all is well, and some nobodies: the baseline, by a fallback.
 async fn well(lab: &Lab) {
@@ -138,7 +138,7 @@ async fn the_dashboard_asks_for_what_judge_and_proxies_give() {
         };
         let proxies = sum("serinus_exposures_total").await?;
         let judge = sum("serinus_judge_rollout_exposures_total").await?;
-        Ok((proxies > WELL as f64 - 0.5 && (proxies - judge).abs() < 0.5).then_some(()))
+        Ok((proxies > f64::from(WELL) - 0.5 && (proxies - judge).abs() < 0.5).then_some(()))
     })
     .await
     .unwrap();
