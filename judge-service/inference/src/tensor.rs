@@ -316,6 +316,10 @@ impl Tensor {
     }
 }
 
+/// Rows of one request that are looked at: a few bytes of it, well packed, may stand for
+/// millions.
+const MAX_ROWS: usize = 1_024;
+
 /// Joins the inputs of a model to rows: each input has the same number of them.
 pub(super) fn joined(
     tensors: &Tensors,
@@ -328,6 +332,12 @@ pub(super) fn joined(
         let parts = tensor
             .input_rows(&input.shape, tensors.takes_missing)
             .map_err(failed)?;
+        if parts.len() > MAX_ROWS {
+            return Err(failed((
+                Cause::TooLarge,
+                format!("has {} rows; at most {MAX_ROWS} are read", parts.len()),
+            )));
+        }
         if index == 0 {
             rows = parts.into_iter().map(<[f64]>::to_vec).collect();
             continue;

@@ -147,10 +147,7 @@ impl From<SampleRefusal> for Problem {
             SampleRefusal::Busy => {
                 return Self::new(StatusCode::TOO_MANY_REQUESTS, error.to_string()).retry(1);
             }
-            SampleRefusal::UnknownRollout { .. } => StatusCode::NOT_FOUND,
-            SampleRefusal::Version(_)
-            | SampleRefusal::Session
-            | SampleRefusal::UnknownArm { .. } => StatusCode::BAD_REQUEST,
+            SampleRefusal::Version(_) | SampleRefusal::Session => StatusCode::BAD_REQUEST,
         };
         Self::new(status, error.to_string())
     }

@@ -15,6 +15,8 @@ use serinus_core::plan::compiled::check_name;
 
 const MAX_SALT: usize = 256;
 const MAX_STEPS: usize = 100;
+/// A worker keeps a mebibyte of samples.
+const MAX_SAMPLED_BYTES: u32 = 1024 * 1024;
 
 /// # Errors
 /// The first field that does not make sense. What only the compiled plan can
@@ -42,6 +44,9 @@ pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
     }
     if let Some(sampling) = &spec.sampling {
         within("sampling.share", sampling.share, 0.0, 1.0)?;
+        within("sampling.per_second", sampling.per_second, 1, 10_000)?;
+        let bytes = sampling.max_body_bytes;
+        within("sampling.max_body_bytes", bytes, 1, MAX_SAMPLED_BYTES)?;
     }
     arms::check(spec)?;
     for (field, arm) in [
@@ -357,6 +362,12 @@ pub(crate) mod tests {
             ("/id", json!(".."), "id"),
             ("/salt", json!("x".repeat(257)), "salt"),
             ("/sampling", json!({"share": 2}), "sampling.share"),
+            (
+                "/sampling",
+                json!({"max_body_bytes": 2_000_000}),
+                "sampling.max_body_bytes",
+            ),
+            ("/sampling", json!({"per_second": 0}), "sampling.per_second"),
             ("/minimum", json!({"exposures": 0}), "minimum.exposures"),
             ("/colour", json!(1), "colour"),
             ("/arms", json!([{"name": "a"}]), "arms"),

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 /// Raised when a bundle of before would be judged otherwise. 3: a harmed arm is dropped
 /// while others are on trial, and slots are summed in another order, which shows in the
 /// last bits.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// Everything that [`crate::policy::judge`] looks at: the same bundle gives the
 /// same verdict, on any machine.

@@ -455,6 +455,12 @@ impl Rollout {
         Ok(())
     }
 
+    /// Whether sampled requests and answers are looked at.
+    #[must_use]
+    pub fn takes_samples(&self) -> bool {
+        !self.sampling_off && !self.phase.is_over()
+    }
+
     pub fn set_phase(&mut self, phase: Phase, now: Millis) {
         self.phase = phase;
         self.phase_since_ms = now;

@@ -3,7 +3,7 @@
 mod answers;
 mod stored;
 
-pub use answers::{Answers, OTHER, Pairs, Values};
+pub use answers::{Answers, OTHER, Pairs, Values, class_of};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -41,7 +41,8 @@ pub fn evidence(
         return Some(shown);
     };
     let margin = guardrail.margin;
-    let log_e = absolute::lower_log_e(margin, found.users, found.bad);
+    let against = absolute::lower_log_e(margin, found.users, found.bad);
+    let log_e = informing::of_step(comparison, against);
     let threshold = restart::threshold(rollback_alpha);
     let harmed = log_e >= threshold;
     let within =

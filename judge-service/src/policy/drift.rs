@@ -50,7 +50,13 @@ pub fn evidence(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<Metr
             in_arm: users[0],
         })
     });
-    let log_e = srm::log_e_two_arms(srm::CONCENTRATION, counts);
+    let log_e = informing::of_step(comparison, srm::log_e_two_arms(srm::CONCENTRATION, counts));
+    // An arm of which fewer answers are sampled has fewer of every class.
+    let coverage = informing::coverage(comparison, |view, arm| {
+        let answers = view.sums.arms.get(arm).map(|arm| &arm.answers);
+        let classes = answers.into_iter().flat_map(classes_of);
+        classes.map(|(_, users)| users).sum()
+    });
     let distance = 0.5
         * whole
             .values()
@@ -66,8 +72,16 @@ pub fn evidence(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<Metr
     });
     let psi = psi::psi(&control, &arm).unwrap_or_default();
     let threshold = restart::threshold(rollback_alpha);
+    let unequal = if coverage.is_unequal() {
+        format!(
+            "; answers are sampled in another ratio than users were split (odds against chance {}), so this is not judged",
+            words::odds(coverage.log_e)
+        )
+    } else {
+        String::new()
+    };
     let words = format!(
-        "{} of {}'s answers would have to change to be distributed as {}'s (PSI {psi:.3}, of {} and {} sampled {}); odds against chance {}",
+        "{} of {}'s answers would have to change to be distributed as {}'s (PSI {psi:.3}, of {} and {} sampled {}); odds against chance {}{unequal}",
         words::percent(distance),
         comparison.arm_name(),
         comparison.control_name(),
@@ -86,7 +100,7 @@ pub fn evidence(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<Metr
         return Some(shown);
     };
     let tolerated = guardrail.tolerated;
-    let harmed = log_e >= threshold && distance > tolerated;
+    let harmed = log_e >= threshold && distance > tolerated && !coverage.is_unequal();
     Some(MetricEvidence {
         margin: Some(tolerated),
         margin_words: format!("at most {} of answers", words::percent(tolerated)),

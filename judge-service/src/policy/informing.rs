@@ -1,8 +1,12 @@
 //! What metrics have in common that are shown, and decide only where a spec says so.
 
-use super::view::Comparison;
+use super::SRM_ALPHA;
+use super::view::{Comparison, EpochView};
 use crate::domain::sums::Answers;
 use crate::domain::{Bundle, Metric, MetricEvidence};
+use serinus_stats::ratio::LabelCounts;
+use serinus_stats::restart::{self, Process};
+use serinus_stats::srm;
 
 /// What was found about the arm's answers at this step, on requests of whichever arm: for
 /// what is found without users on it, which a step may give none.
@@ -39,5 +43,46 @@ pub fn shown(metric: Metric, comparison: &Comparison<'_>, words: String) -> Metr
         harmed: false,
         within_margin: None,
         words,
+    }
+}
+
+/// ln of the evidence of something that is counted anew at each step, as a threshold for
+/// the whole rollout is compared with it: each step has an equal part of alpha. 0 where
+/// nothing speaks against the arm.
+pub fn of_step(comparison: &Comparison<'_>, log_e: f64) -> f64 {
+    let steps = comparison.rollout.spec.steps.len().max(1);
+    let process = Process {
+        weight: 1.0 / steps as f64,
+        log_e,
+    };
+    restart::strongest([process]).max(0.0)
+}
+
+/// ln of the evidence that who is counted at all depends on the arm: then what is counted
+/// of them cannot be compared. `users` of an arm are counted in an epoch.
+pub fn coverage<'a>(
+    comparison: &Comparison<'a>,
+    users: impl Fn(&EpochView<'a>, usize) -> u64,
+) -> Coverage {
+    let counts = comparison.epochs.iter().map(|view| {
+        let in_arm = users(view, comparison.arm);
+        LabelCounts {
+            share: comparison.share(view.weights),
+            with_event: in_arm + users(view, comparison.control),
+            in_arm,
+        }
+    });
+    Coverage {
+        log_e: srm::log_e_two_arms(srm::CONCENTRATION, counts),
+    }
+}
+
+pub struct Coverage {
+    pub log_e: f64,
+}
+
+impl Coverage {
+    pub fn is_unequal(&self) -> bool {
+        self.log_e >= restart::threshold(SRM_ALPHA)
     }
 }

@@ -3,11 +3,9 @@
 use super::harm::{Harm, Pending};
 use super::labels::Event;
 use super::view::Comparison;
-use super::{SRM_ALPHA, informing, words};
+use super::{informing, words};
 use crate::domain::sums::{Firsts, Outcomes};
 use crate::domain::{Metric, MetricEvidence};
-use serinus_stats::ratio::LabelCounts;
-use serinus_stats::{restart, srm};
 
 /// `None` when nothing was told, and nothing has to be.
 pub fn evidence(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<MetricEvidence> {
@@ -35,11 +33,17 @@ pub fn evidence(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<Metr
         difference: gap,
         ..informing::shown(Metric::Outcomes, comparison, words)
     };
-    let coverage = coverage(comparison);
-    let unequal = coverage >= restart::threshold(SRM_ALPHA);
+    let start = comparison.step_start();
+    let coverage = informing::coverage(comparison, |view, arm| {
+        let sums = view.sums.arms.get(arm);
+        sums.map_or(0, |sums| {
+            Firsts::outcomes_since(&sums.answers.told, start).users
+        })
+    });
+    let unequal = coverage.is_unequal();
     let unequal_words = format!(
         "outcomes are told of {name} and {other} in another ratio than their {units} (odds against chance {}), so they cannot be compared: {}",
-        words::odds(coverage),
+        words::odds(coverage.log_e),
         shown.words
     );
     let Some(guardrail) = guardrail else {
@@ -93,24 +97,4 @@ fn told(comparison: &Comparison<'_>, arm: usize) -> Outcomes {
             users: sum.users + next.users,
             bad: sum.bad + next.bad,
         })
-}
-
-/// ln of the evidence that who has an outcome depends on the arm.
-fn coverage(comparison: &Comparison<'_>) -> f64 {
-    let start = comparison.step_start();
-    let counts = comparison.epochs.iter().map(|view| {
-        let users = |arm: usize| {
-            let sums = view.sums.arms.get(arm);
-            sums.map_or(0, |sums| {
-                Firsts::outcomes_since(&sums.answers.told, start).users
-            })
-        };
-        let in_arm = users(comparison.arm);
-        LabelCounts {
-            share: comparison.share(view.weights),
-            with_event: in_arm + users(comparison.control),
-            in_arm,
-        }
-    });
-    srm::log_e_two_arms(srm::CONCENTRATION, counts)
 }

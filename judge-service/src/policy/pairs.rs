@@ -38,7 +38,8 @@ pub fn evidence(
         return Some(shown);
     };
     let grid = RatioGrid::rollback(guardrail.tolerated_ratio);
-    let log_e = paired::log_e(&grid, found.only_arm_wrong, found.only_control_wrong);
+    let against = paired::log_e(&grid, found.only_arm_wrong, found.only_control_wrong);
+    let log_e = informing::of_step(comparison, against);
     let threshold = restart::threshold(rollback_alpha);
     let harmed = log_e >= threshold;
     Some(MetricEvidence {

@@ -32,8 +32,13 @@ impl Service {
         asked.holds(entry)?;
         let from_step = entry.rollout.step;
         done(&mut entry.rollout, deed, now)?;
-        if deed == Deed::StopSampling {
-            self.live().forget_bodies(id);
+        match deed {
+            Deed::StopSampling => {
+                self.models.close(id, true);
+                self.live().forget_bodies(id);
+            }
+            Deed::StartSampling => self.models.close(id, false),
+            _ => {}
         }
         asked.remember(entry);
         entry.touch();

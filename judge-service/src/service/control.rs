@@ -66,6 +66,7 @@ impl Service {
             .map(|entry| entry.rollout.spec.id.clone())
             .collect();
         looks.retain(|id, _| ids.contains(id));
+        self.live().expire(self.now());
         let now = self.now();
         let workers = self.delivery.heard_of(now);
         books.measure_delivery(|plan| {
@@ -139,7 +140,6 @@ impl Service {
         let rollout = &entry.rollout;
         let mut live = self.live();
         live.evaluated(id, &verdict, rollout.step, rollout.phase, traffic(entry));
-        live.expire(id, now, rollout.spec.privacy.keep_ms());
         drop(live);
         if verdict.action == Action::Hold {
             looks.insert(id.to_owned(), Evidence { bundle, verdict });

@@ -1,6 +1,7 @@
 //! Outcomes that are told later: whether an answer was right, or what it was worth. The arm
 //! that a user had is computed again, by the plan of the time.
 
+mod ids;
 mod item;
 
 pub use item::{Feedback, FeedbackProblem, Received};
@@ -11,33 +12,47 @@ use crate::assignment::{Assigner, Headers};
 use crate::books::{Books, Entry, Told, Whose};
 use crate::domain::plan::{self, Keyed};
 use crate::domain::{Millis, Rollout};
+use ids::Key;
 use item::Meaning;
 use serinus_core::json::FieldError;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub(super) use ids::Ids;
 
 /// Clocks of whoever tells may be ahead by so much.
 const AHEAD: Millis = 60_000;
 
-/// Ids that are remembered, to tell what is told again. What is older counts no second
-/// time either, since a user has one outcome in an epoch.
-const IDS: usize = 65_536;
-
-/// The last ids.
-#[derive(Debug, Default)]
-pub(super) struct Ids {
-    known: HashSet<String>,
-    order: VecDeque<String>,
-}
+/// How long the books are held before others have their turn.
+const HELD: Duration = Duration::from_millis(10);
 
 /// What became of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Counted,
+    /// Its value was; its label waits for a prediction.
+    ValueAlone,
     Repeated,
     Late,
     Early,
     NotInTest,
     WithoutPrediction,
+}
+
+/// The probability that a model gave to what it predicted, and whether that was right.
+struct Calibrated {
+    rollout: String,
+    arm: String,
+    confidence: f64,
+    right: bool,
+}
+
+/// What is counted in memory, and known once it is on disk.
+#[derive(Default)]
+struct Pending {
+    keys: Vec<Key>,
+    calibrated: Vec<Calibrated>,
 }
 
 /// Plans of epochs, made when they are first needed.
@@ -62,43 +77,59 @@ impl Service {
         &self,
         told: Vec<Result<Feedback, FieldError>>,
     ) -> Result<Received, DeedError> {
-        let mut books = self.books().await?;
-        let (received, ids) = self.take_all(&mut books, told);
-        // What could not be stored is told again, under the same ids.
-        self.commit(&mut books).await?;
-        drop(books);
-        let mut known = self.ids();
-        ids.into_iter().for_each(|id| known.remember(id));
-        drop(known);
+        let mut received = Received::default();
+        let mut told = told.into_iter().enumerate();
+        while told.len() > 0 {
+            let mut books = self.books().await?;
+            let pending = self.take_some(&mut books, &mut told, &mut received);
+            let committed = self.commit(&mut books).await;
+            // Under the books, so that nobody who tells the same again comes between.
+            self.settle(pending, committed.is_ok());
+            committed?;
+        }
         self.changed.notify_one();
         Ok(received)
     }
 
-    /// Counts them in memory; the ids of those that made sense.
-    fn take_all(
+    /// Counts in memory what can be counted before others have their turn.
+    fn take_some(
         &self,
         books: &mut Books,
-        told: Vec<Result<Feedback, FieldError>>,
-    ) -> (Received, Vec<String>) {
-        let mut received = Received::default();
+        told: &mut impl Iterator<Item = (usize, Result<Feedback, FieldError>)>,
+        received: &mut Received,
+    ) -> Pending {
+        let began = Instant::now();
         let mut assigners = Assigners::default();
-        let mut ids = Vec::new();
-        for (index, item) in told.into_iter().enumerate() {
-            let id = item.as_ref().ok().and_then(|item| item.id.clone());
-            let again = id
-                .as_ref()
-                .is_some_and(|id| self.ids().known.contains(id) || ids.contains(id));
+        let mut pending = Pending::default();
+        while began.elapsed() < HELD
+            && let Some((index, item)) = told.next()
+        {
             let fate = match item {
-                Ok(_) if again => Ok(Fate::Repeated),
-                Ok(item) => self.take_feedback(books, &mut assigners, item),
+                Ok(item) => self.take_feedback(books, &mut assigners, item, &mut pending),
                 Err(error) => Err(error),
             };
-            if fate.is_ok() {
-                ids.extend(id);
-            }
             received.add(index, fate);
         }
-        (received, ids)
+        pending
+    }
+
+    /// What could not be stored is told again, under the same ids.
+    fn settle(&self, pending: Pending, committed: bool) {
+        let mut ids = self.ids();
+        for key in pending.keys {
+            if !committed {
+                ids.forget(&key);
+            }
+        }
+        drop(ids);
+        if !committed {
+            return;
+        }
+        let mut live = self.live();
+        for known in pending.calibrated {
+            live.answers(&known.rollout)
+                .calibrate(&known.arm, known.confidence, known.right);
+        }
     }
 
     fn take_feedback(
@@ -106,6 +137,7 @@ impl Service {
         books: &mut Books,
         assigners: &mut Assigners,
         told: Feedback,
+        pending: &mut Pending,
     ) -> Result<Fate, FieldError> {
         let meaning = told.meaning()?;
         let now = self.now();
@@ -123,13 +155,14 @@ impl Service {
                 format!("there is no rollout `{rollout}`"),
             ));
         };
-        if entry.rollout.spec.each_request() {
-            return Err(FieldError::new(
-                "rollout",
-                format!(
-                    "`{rollout}` draws an arm for each request, so nobody can say which arm a unit had"
-                ),
-            ));
+        can_be_told(&entry.rollout)?;
+        let key = told.id.as_ref().map(|id| Key {
+            rollout: rollout.clone(),
+            created_ms: entry.rollout.created_ms,
+            id: id.clone(),
+        });
+        if key.as_ref().is_some_and(|key| self.ids().knows(key)) {
+            return Ok(Fate::Repeated);
         }
         if entry.rollout.phase.is_over() {
             return Ok(Fate::Late);
@@ -157,9 +190,7 @@ impl Service {
             arm,
             unit,
         };
-        let mut live = self.live();
-        let answers = live.answers(rollout);
-        let served = answers.served(unit);
+        let last = self.live().last_answer(rollout, (unit, arm, epoch));
         let mut counted = false;
         if let Some(value) = meaning.value {
             counted |= entry.told(whose, Told::Value(value));
@@ -167,21 +198,29 @@ impl Service {
         let right = match meaning.answer {
             Meaning::None => None,
             Meaning::Right(right) => Some(right),
-            Meaning::Label(label) => match served.and_then(|served| served.label) {
+            Meaning::Label(label) => match last.and_then(|last| last.label) {
                 Some(predicted) => Some(predicted == label),
-                None if meaning.value.is_none() => return Ok(Fate::WithoutPrediction),
-                None => None,
+                None if counted => return Ok(Fate::ValueAlone),
+                None => return Ok(Fate::WithoutPrediction),
             },
         };
         if let Some(right) = right {
             let first = entry.told(whose, Told::Answer { right });
             counted |= first;
-            let confidence = told
-                .score
-                .or_else(|| served.and_then(|served| served.confidence));
+            let confidence = told.score.or_else(|| last.and_then(|last| last.confidence));
             if let Some(confidence) = confidence.filter(|_| first) {
-                answers.calibrate(&name, confidence, right);
+                pending.calibrated.push(Calibrated {
+                    rollout: rollout.clone(),
+                    arm: name,
+                    confidence,
+                    right,
+                });
             }
+        }
+        // Whatever else becomes of one, it may come again with what it lacked.
+        if let Some(key) = key {
+            self.ids().remember(key.clone());
+            pending.keys.push(key);
         }
         Ok(if counted {
             Fate::Counted
@@ -194,6 +233,29 @@ impl Service {
         let ids = self.feedback_ids.lock();
         ids.unwrap_or_else(std::sync::PoisonError::into_inner)
     }
+}
+
+/// # Errors
+/// A rollout of whose users nobody can say afterwards which arm they had.
+fn can_be_told(rollout: &Rollout) -> Result<(), FieldError> {
+    let id = &rollout.spec.id;
+    if rollout.spec.each_request() {
+        return Err(FieldError::new(
+            "rollout",
+            format!("`{id}` draws an arm for each request, so nobody can say which arm a unit had"),
+        ));
+    }
+    let segments = rollout.spec.segments.iter();
+    let mut conditions = segments.flat_map(|segment| &segment.when);
+    if conditions.any(|condition| condition.body.is_some()) {
+        return Err(FieldError::new(
+            "rollout",
+            format!(
+                "`{id}` has segments by a value in the body, which is not told, so nobody can say which arm a unit had"
+            ),
+        ));
+    }
+    Ok(())
 }
 
 // === impl Assigners ===
@@ -231,27 +293,16 @@ impl Assigners {
     }
 }
 
-// === impl Ids ===
-
-impl Ids {
-    fn remember(&mut self, id: String) {
-        if self.known.insert(id.clone()) {
-            self.order.push_back(id);
-        }
-        while self.order.len() > IDS {
-            if let Some(oldest) = self.order.pop_front() {
-                self.known.remove(&oldest);
-            }
-        }
-    }
-}
-
 // === impl Received ===
 
 impl Received {
     fn add(&mut self, index: usize, fate: Result<Fate, FieldError>) {
         match fate {
             Ok(Fate::Counted) => self.counted += 1,
+            Ok(Fate::ValueAlone) => {
+                self.counted += 1;
+                self.without_prediction += 1;
+            }
             Ok(Fate::Repeated) => self.repeated += 1,
             Ok(Fate::Late) => self.late += 1,
             Ok(Fate::Early) => self.early += 1,

@@ -1,7 +1,8 @@
 //! What is shown while the judge runs and need not survive it: the last
 //! evaluations, series for plots, disagreements, counters.
 
-use super::answers::shown::Answers;
+use super::answers::memory::{LastAnswer, Memory};
+use super::answers::shown::{Answers, Seen};
 use super::models::Kit;
 use super::{IngestError, incident};
 use crate::books::{Counted, Refusal};
@@ -9,6 +10,7 @@ use crate::domain::{Metric, Millis, Phase, Verdict};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serinus_core::histogram;
+use serinus_core::identity::UnitHash;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
@@ -31,6 +33,9 @@ struct LiveRollout {
     series: VecDeque<Point>,
     examples: VecDeque<Example>,
     answers: Answers,
+    memory: Memory,
+    /// How long what is of a request may be kept.
+    keep_ms: Millis,
 }
 
 /// Since the judge started.
@@ -177,11 +182,12 @@ impl Live {
 
     /// Keeps an example, as far and as long as the rollout lets be kept.
     pub fn example(&mut self, rollout: &str, mut example: Example, kit: &Kit) {
-        if kit.keep_bytes == 0 {
+        if kit.keep_bytes == 0 || kit.is_closed() {
             return;
         }
         example.input.truncate(EXAMPLE_NUMBERS);
         let live = self.rollouts.entry(rollout.to_owned()).or_default();
+        live.keep_ms = kit.keep_ms;
         let now = example.at_ms;
         let examples = &mut live.examples;
         examples.push_front(example);
@@ -202,9 +208,46 @@ impl Live {
         &mut self.rollouts.entry(rollout.to_owned()).or_default().answers
     }
 
-    /// Takes out of the examples what is older than may be kept.
-    pub fn expire(&mut self, rollout: &str, now: Millis, keep_ms: Millis) {
-        if let Some(live) = self.rollouts.get_mut(rollout) {
+    /// The same, for what is found about a sample: nothing is kept of one whose rollout
+    /// was deleted meanwhile, or copies nothing any more.
+    pub fn answers_of(&mut self, rollout: &str, kit: &Kit) -> Option<&mut Answers> {
+        self.open(rollout, kit).map(|live| &mut live.answers)
+    }
+
+    /// Keeps what was found about a sample, and what its user was answered.
+    pub fn compared(&mut self, rollout: &str, seen: Seen<'_>, kit: &Kit, now: Millis) {
+        let Some(live) = self.open(rollout, kit) else {
+            return;
+        };
+        if let Some(last) = seen.last {
+            live.memory.remember(seen.unit, last);
+        }
+        live.answers.compared(seen, kit, now);
+    }
+
+    /// What a user was last seen to be answered by an arm in an epoch.
+    pub fn last_answer(
+        &self,
+        rollout: &str,
+        (unit, arm, epoch): (UnitHash, usize, u64),
+    ) -> Option<LastAnswer> {
+        self.rollouts.get(rollout)?.memory.of(unit, arm, epoch)
+    }
+
+    fn open(&mut self, rollout: &str, kit: &Kit) -> Option<&mut LiveRollout> {
+        if kit.is_closed() {
+            return None;
+        }
+        let live = self.rollouts.entry(rollout.to_owned()).or_default();
+        live.keep_ms = kit.keep_ms;
+        Some(live)
+    }
+
+    /// Takes out what is of a request and older than may be kept, also where a rollout is
+    /// over.
+    pub fn expire(&mut self, now: Millis) {
+        for live in self.rollouts.values_mut() {
+            let keep_ms = live.keep_ms;
             live.examples
                 .retain(|example| now.saturating_sub(example.at_ms) <= keep_ms);
             live.answers.expire(now, keep_ms);
@@ -216,6 +259,7 @@ impl Live {
         if let Some(live) = self.rollouts.get_mut(rollout) {
             live.examples.clear();
             live.answers.forget_bodies();
+            live.memory = Memory::default();
         }
     }
 

@@ -12,6 +12,7 @@ use serinus_core::identity::UnitHash;
 use serinus_core::json::FieldError;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 pub struct Models {
@@ -34,6 +35,10 @@ pub struct Kit {
     pub keep_ms: Millis,
     pub keep_bytes: u64,
     pub again: Option<Again>,
+    /// By arm: the first one whose model has the same inputs.
+    alike: Vec<usize>,
+    /// Nothing is kept of samples any more.
+    closed: AtomicBool,
 }
 
 /// One arm's model, and its server's way to say inputs and answers.
@@ -74,6 +79,52 @@ impl Kit {
     pub fn arm(&self, index: usize) -> Option<&Reader> {
         self.arms.get(index)?.as_ref()
     }
+
+    /// The first arm whose model has the inputs of this one's: what one reads of a request
+    /// the other may be asked.
+    #[must_use]
+    pub fn inputs_like(&self, arm: usize) -> usize {
+        self.alike.get(arm).copied().unwrap_or(arm)
+    }
+
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    #[cfg(test)]
+    pub fn without_models() -> Self {
+        Self {
+            arms: Vec::new(),
+            names: Vec::new(),
+            control: 0,
+            tolerance: Tolerance::default(),
+            difference: Tolerance::default(),
+            redaction: Redaction::default(),
+            keep_ms: 0,
+            keep_bytes: 0,
+            again: None,
+            alike: Vec::new(),
+            closed: AtomicBool::new(false),
+        }
+    }
+}
+
+fn alike(arms: &[Option<Reader>]) -> Vec<usize> {
+    let shape = |reader: &Reader| -> Vec<(String, Vec<usize>)> {
+        let inputs = reader.model.inputs().iter();
+        inputs
+            .map(|input| (input.name.clone(), input.shape.clone()))
+            .collect()
+    };
+    let own: Vec<_> = arms.iter().map(|arm| arm.as_ref().map(shape)).collect();
+    let first = |(index, shape): (usize, &Option<_>)| {
+        let same = own
+            .iter()
+            .position(|other| other.is_some() && other == shape);
+        same.unwrap_or(index)
+    };
+    own.iter().enumerate().map(first).collect()
 }
 
 // === impl Models ===
@@ -112,8 +163,11 @@ impl Models {
                 })
         });
         let names: Vec<String> = spec.arms.iter().map(|arm| arm.name.clone()).collect();
+        let arms = arms.collect::<Result<Vec<_>, _>>()?;
         Ok(Kit {
-            arms: arms.collect::<Result<_, _>>()?,
+            alike: alike(&arms),
+            closed: AtomicBool::new(false),
+            arms,
             control: spec
                 .arms
                 .iter()
@@ -209,7 +263,15 @@ impl Models {
         }
     }
 
+    /// Samples that are under way leave nothing behind any more, or do again.
+    pub fn close(&self, rollout: &str, closed: bool) {
+        if let Some(kit) = self.get(rollout) {
+            kit.closed.store(closed, Ordering::Release);
+        }
+    }
+
     pub fn forget(&self, rollout: &str) {
+        self.close(rollout, true);
         self.loaded
             .write()
             .unwrap_or_else(PoisonError::into_inner)

@@ -14,19 +14,26 @@ const PIECE: usize = 64;
 
 #[derive(Debug)]
 pub(super) struct Room {
+    bytes: usize,
     free: Arc<Semaphore>,
 }
 
-/// The place of one report; it is free again when this is dropped.
+/// The place of one report, or of a sample; it is free again when this is dropped.
 #[derive(Debug)]
 pub struct Place {
     _pieces: OwnedSemaphorePermit,
 }
 
 impl Room {
+    /// For reports.
     pub fn new() -> Self {
+        Self::of(ROOM)
+    }
+
+    pub fn of(bytes: usize) -> Self {
         Self {
-            free: Arc::new(Semaphore::new(ROOM / PIECE)),
+            bytes,
+            free: Arc::new(Semaphore::new(bytes / PIECE)),
         }
     }
 
@@ -41,12 +48,12 @@ impl Room {
 
     /// Bytes that wait.
     pub fn taken(&self) -> usize {
-        ROOM - (self.free.available_permits() * PIECE).min(ROOM)
+        self.bytes - (self.free.available_permits() * PIECE).min(self.bytes)
     }
 
     /// Whether samples are to be shed: they can be done without, and reports cannot.
     pub fn is_scarce(&self) -> bool {
-        self.free.available_permits() < ROOM / PIECE / 2
+        self.free.available_permits() < self.bytes / PIECE / 2
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::super::requests::NEVER;
 use super::{Entry, sums_mut};
-use crate::domain::sums::{ArmSums, Outcomes};
+use crate::domain::sums::{ArmSums, Outcomes, class_of};
 use crate::domain::units::{UnitRecord, mark};
 use serinus_core::identity::UnitHash;
 
@@ -73,6 +73,9 @@ impl Entry {
                 }
             }
         }
+        let class = found
+            .label
+            .map(|label| class_of(label, sums.iter().map(|arm| &arm.answers)));
         let Some(arm) = sums.get_mut(whose.arm) else {
             return;
         };
@@ -84,8 +87,8 @@ impl Entry {
             *arm.firsts.mismatches.entry(before).or_default() += 1;
         }
         if first {
-            if let Some(label) = found.label {
-                arm.answers.count_label(label);
+            if let Some(class) = class {
+                arm.answers.count_label(class);
             }
             if let Some(score) = found.score {
                 arm.answers.count_score(score);

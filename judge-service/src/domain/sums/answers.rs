@@ -4,12 +4,14 @@
 use super::Outcomes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Different labels that are counted apart in one epoch; the rest is [`OTHER`].
-const MAX_LABELS: usize = 64;
+/// Different labels of all arms that are counted apart in one epoch and segment; the rest
+/// is [`OTHER`].
+pub const MAX_LABELS: usize = 64;
 
-/// All labels that came after the first 64.
+/// All labels that came after the first 64, whichever arm they came from: an arm that
+/// answers the same as another has the same classes.
 pub const OTHER: i64 = i64::MIN;
 
 /// Of one arm, in one epoch and segment.
@@ -66,17 +68,30 @@ impl Answers {
         *self == Self::default()
     }
 
-    /// One more user with this label.
-    pub fn count_label(&mut self, label: i64) {
-        let known = self.labels.len() < MAX_LABELS || self.labels.contains_key(&label);
-        *self
-            .labels
-            .entry(if known { label } else { OTHER })
-            .or_default() += 1;
+    /// One more user with this class of label, as [`class_of`] says.
+    pub fn count_label(&mut self, class: i64) {
+        *self.labels.entry(class).or_default() += 1;
     }
 
     pub fn count_score(&mut self, bin: i64) {
         *self.scores.entry(bin).or_default() += 1;
+    }
+}
+
+/// A label, or [`OTHER`] where as many others are counted apart already. `arms` are all of
+/// one epoch and segment: what a label is counted as must not depend on who answered it.
+#[must_use]
+pub fn class_of<'a>(label: i64, arms: impl Iterator<Item = &'a Answers> + Clone) -> i64 {
+    let mut known = arms.clone();
+    if known.any(|answers| answers.labels.contains_key(&label)) {
+        return label;
+    }
+    let labels = arms.flat_map(|answers| answers.labels.keys());
+    let apart: BTreeSet<i64> = labels.copied().filter(|&label| label != OTHER).collect();
+    if apart.len() < MAX_LABELS {
+        label
+    } else {
+        OTHER
     }
 }
 
@@ -104,13 +119,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_are_bounded_and_none_is_lost() {
-        let mut answers = Answers::default();
-        for label in 0..1_000 {
-            answers.count_label(label % 500);
+    fn labels_are_bounded_and_classes_are_the_same_in_all_arms() {
+        let mut arms = [Answers::default(), Answers::default()];
+        // Each arm begins with labels of its own, and comes to answer all.
+        for turn in 0..1_000 {
+            for (arm, first) in [(0, 0), (1, 250)] {
+                let class = class_of((first + turn) % 500, arms.iter());
+                arms[arm].count_label(class);
+            }
         }
-        assert_eq!(answers.labels.len(), MAX_LABELS + 1);
-        assert_eq!(answers.labels.values().sum::<u64>(), 1_000);
-        assert_eq!(answers.labels[&0], 2);
+        for answers in &arms {
+            assert_eq!(answers.labels.values().sum::<u64>(), 1_000);
+        }
+        let classes = |arm: usize| arms[arm].labels.keys().collect::<Vec<_>>();
+        assert_eq!(classes(0), classes(1));
+        assert_eq!(classes(0).len(), MAX_LABELS + 1);
+        assert_eq!(arms[0].labels[&0], 2);
     }
 }

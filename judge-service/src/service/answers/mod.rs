@@ -4,26 +4,29 @@
 mod batch;
 mod calibration;
 mod found;
-mod memory;
+pub mod memory;
 pub mod pairing;
+mod predict;
+mod queue;
+mod read;
 pub mod redaction;
 pub mod shown;
 pub mod status;
+mod work;
 
 use super::Service;
 use super::models::Kit;
 use crate::metrics::Measures;
-use batch::Work;
-use serinus_core::sample::{self, SampleBatch};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use queue::Queued;
+use serinus_core::sample::{self, Sample, SampleBatch};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
+use work::Work;
 
 pub(super) use found::Found;
-
-/// Samples that wait for the models; what comes on top is shed and counted. Which
-/// arm a sample is of does not matter for that.
-const QUEUE: usize = 4_096;
+pub(super) use queue::{Queue, queue};
 
 /// Samples that are answered together at most: more at a time gain little, and would wait
 /// for each other.
@@ -37,14 +40,6 @@ pub enum SampleRefusal {
     Session,
     #[error("the judge is busy, and does without these samples")]
     Busy,
-    #[error("samples[{index}].rollout: there is no rollout `{rollout}`")]
-    UnknownRollout { index: usize, rollout: String },
-    #[error("samples[{index}].arm: rollout `{rollout}` has no arm `{arm}`")]
-    UnknownArm {
-        index: usize,
-        rollout: String,
-        arm: String,
-    },
 }
 
 /// What became of a batch.
@@ -55,18 +50,12 @@ pub struct Taken {
     pub shed: usize,
     /// The arm has no model to compare with.
     pub without_model: usize,
+    /// The rollout is gone or over, has no such arm, or copies nothing any more: workers
+    /// hear of that later.
+    pub unwanted: usize,
 }
 
-pub(super) struct Queue {
-    samples: SyncSender<Work>,
-}
-
-pub(super) fn queue() -> (Queue, Receiver<Work>) {
-    let (samples, work) = sync_channel(QUEUE);
-    (Queue { samples }, work)
-}
-
-pub(super) fn spawn(service: &Arc<Service>, work: Receiver<Work>) {
+pub(super) fn spawn(service: &Arc<Service>, work: Receiver<Queued>) {
     let service = Arc::downgrade(service);
     let spawned = std::thread::Builder::new()
         .name("reference".to_owned())
@@ -76,16 +65,24 @@ pub(super) fn spawn(service: &Arc<Service>, work: Receiver<Work>) {
     }
 }
 
-fn run(service: &Weak<Service>, work: &Receiver<Work>) {
+fn run(service: &Weak<Service>, work: &Receiver<Queued>) {
     while let Ok(first) = work.recv() {
         let more = core::iter::from_fn(|| work.try_recv().ok());
-        let samples: Vec<_> = core::iter::once(first).chain(more).take(BATCH).collect();
+        let queued: Vec<Queued> = core::iter::once(first).chain(more).take(BATCH).collect();
         let Some(service) = service.upgrade() else {
             return;
         };
-        let count = u32::try_from(samples.len()).unwrap_or(u32::MAX).max(1);
+        let count = u32::try_from(queued.len()).unwrap_or(u32::MAX).max(1);
         let began = Instant::now();
-        let compared = batch::compare(&service, samples);
+        let (samples, places): (Vec<_>, Vec<_>) = queued.into_iter().map(Queued::apart).unzip();
+        // A defect in a model's engine costs one batch, and not all that come after it.
+        let compared = catch_unwind(AssertUnwindSafe(|| batch::compare(&service, samples)));
+        drop(places);
+        let Ok(compared) = compared else {
+            tracing::error!("a batch of {count} samples was given up: inference failed in it");
+            service.live().counters.samples_unreadable += u64::from(count);
+            continue;
+        };
         // Each as its part of the batch.
         Measures::took(&service.measures().inference, began.elapsed() / count);
         for found in compared {
@@ -116,52 +113,48 @@ impl Service {
             return Err(self.shed(&batch));
         };
         let mut work = Vec::new();
-        let arrived = Instant::now();
         let mut taken = Taken::default();
-        for (index, sample) in batch.samples.into_iter().enumerate() {
-            let Some(entry) = books.entry(&sample.rollout) else {
-                return Err(SampleRefusal::UnknownRollout {
-                    index,
-                    rollout: sample.rollout,
-                });
-            };
-            let Some(arm) = entry.rollout.arm_index(&sample.arm) else {
-                return Err(SampleRefusal::UnknownArm {
-                    index,
-                    rollout: sample.rollout,
-                    arm: sample.arm,
-                });
-            };
-            let kit = self.models.get(&sample.rollout);
-            match kit.filter(|kit: &Arc<Kit>| kit.arm(arm).is_some()) {
-                Some(kit) => work.push(Work {
-                    sample,
-                    arm,
-                    kit,
-                    second: None,
-                    arrived,
-                }),
-                None => taken.without_model += 1,
+        for sample in batch.samples {
+            let entry = books.entry(&sample.rollout);
+            let wanting = entry.filter(|entry| entry.rollout.takes_samples());
+            let arm = wanting.and_then(|entry| entry.rollout.arm_index(&sample.arm));
+            match arm {
+                None => taken.unwanted += 1,
+                Some(arm) => work.push((sample, arm)),
             }
         }
         drop(books);
         self.delivery.serves(&batch.session, self.now());
-        for work in work {
-            self.pair(&work);
-            match self.samples.samples.try_send(work) {
-                Ok(()) => taken.taken += 1,
-                Err(error) => {
-                    let (std::sync::mpsc::TrySendError::Full(work)
-                    | std::sync::mpsc::TrySendError::Disconnected(work)) = error;
-                    taken.shed += 1;
-                    self.live()
-                        .answers(&work.sample.rollout)
-                        .shed(&work.sample.arm);
-                }
-            }
+        for (sample, arm) in work {
+            self.offer(sample, arm, &mut taken);
         }
         self.live().counters.samples_shed += taken.shed as u64;
         Ok(taken)
+    }
+
+    fn offer(self: &Arc<Self>, sample: Sample, arm: usize, taken: &mut Taken) {
+        let kit = self.models.get(&sample.rollout);
+        let Some(kit) = kit.filter(|kit: &Arc<Kit>| kit.arm(arm).is_some()) else {
+            taken.without_model += 1;
+            return;
+        };
+        let work = Work {
+            sample,
+            arm,
+            kit: Arc::clone(&kit),
+            second: None,
+            arrived: Instant::now(),
+        };
+        self.pair(&work);
+        let (rollout, name) = (work.sample.rollout.clone(), work.arm_name().to_owned());
+        if self.samples.send(work) {
+            taken.taken += 1;
+            return;
+        }
+        taken.shed += 1;
+        if let Some(answers) = self.live().answers_of(&rollout, &kit) {
+            answers.shed(&name);
+        }
     }
 
     fn shed(&self, batch: &SampleBatch) -> SampleRefusal {
@@ -169,8 +162,12 @@ impl Service {
         live.counters.samples_shed += batch.samples.len() as u64;
         for sample in &batch.samples {
             // Names are checked later than this: only what is known is counted by name.
-            if self.models.get(&sample.rollout).is_some() {
-                live.answers(&sample.rollout).shed(&sample.arm);
+            let kit = self.models.get(&sample.rollout);
+            let Some(kit) = kit.filter(|kit| kit.names.contains(&sample.arm)) else {
+                continue;
+            };
+            if let Some(answers) = live.answers_of(&sample.rollout, &kit) {
+                answers.shed(&sample.arm);
             }
         }
         SampleRefusal::Busy

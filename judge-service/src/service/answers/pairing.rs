@@ -1,7 +1,7 @@
 //! The second request: a sampled one is sent to another arm's server as well, and both
 //! answers go to be compared. Users wait for none of it, and neither do samples.
 
-use super::batch::{Second, Work};
+use super::work::{Second, Work};
 use crate::domain::Millis;
 use crate::domain::spec::Pairing;
 use crate::service::Service;
@@ -145,8 +145,9 @@ impl Service {
         };
         let no_pair = |problem: &str| {
             let mut live = self.live();
-            live.answers(&work.sample.rollout)
-                .paired(&work.sample.arm, Some(problem));
+            if let Some(answers) = live.answers_of(&work.sample.rollout, &work.kit) {
+                answers.paired(&work.sample.arm, Some(problem));
+            }
         };
         if !again.admits(self.now()) {
             return no_pair("rate");
@@ -171,15 +172,17 @@ impl Service {
                         headers,
                     });
                     // A queue that is full sheds pairs like samples.
-                    let queued = service.samples.samples.try_send(work.clone());
-                    queued.is_err().then_some("shed")
+                    let queued = service.samples.send(work.clone());
+                    (!queued).then_some("shed")
                 }
             };
-            if problem.is_some() {
-                let mut live = service.live();
-                live.answers(&work.sample.rollout)
-                    .paired(&work.sample.arm, problem);
+            let mut live = service.live();
+            if problem.is_some()
+                && let Some(answers) = live.answers_of(&work.sample.rollout, &work.kit)
+            {
+                answers.paired(&work.sample.arm, problem);
             }
+            drop(live);
             drop(place);
         });
     }

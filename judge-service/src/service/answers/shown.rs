@@ -2,7 +2,7 @@
 //! alone.
 
 use super::calibration::Calibration;
-use super::memory::{Memory, Served};
+use super::memory::LastAnswer;
 use crate::domain::Millis;
 use crate::inference::Apart;
 use crate::service::models::Kit;
@@ -20,13 +20,24 @@ const FARTHEST: usize = 16;
 /// Numbers of an input that are kept.
 const INPUT_NUMBERS: usize = 1_024;
 
+/// How many numbers of an input may be kept: those of an arm together are a part of what
+/// the rollout lets be kept.
+#[must_use]
+pub fn numbers_kept(kit: &Kit) -> usize {
+    let each = kit.keep_bytes / (FARTHEST * size_of::<f32>()) as u64;
+    usize::try_from(each).map_or(INPUT_NUMBERS, |each| each.min(INPUT_NUMBERS))
+}
+
 /// What is found about one sample.
-pub struct Seen {
-    pub arm: String,
+pub struct Seen<'a> {
+    pub arm: &'a str,
     pub unit: UnitHash,
-    pub served: Served,
+    /// `None` where the answer could not be read.
+    pub last: Option<LastAnswer>,
     /// Arms by index, and how far their models are from control's.
     pub apart: Vec<(usize, Apart)>,
+    /// What may be shown of its rows.
+    pub inputs: &'a [Vec<f32>],
 }
 
 /// Of one rollout.
@@ -38,8 +49,6 @@ pub struct Answers {
     pub models: BTreeMap<String, Models>,
     /// Of outcomes that were told, by arm.
     pub calibration: BTreeMap<String, Calibration>,
-    #[serde(skip)]
-    memory: Memory,
 }
 
 #[derive(Debug, Clone, Default, JsonSchema, Serialize)]
@@ -131,29 +140,23 @@ impl Answers {
             problem: String::new(),
             excerpt: None,
         });
+        // With the one before its excerpt goes: it would be older than it seems.
         *before = Unreadable {
             count: before.count + 1,
             at_ms,
             problem,
-            excerpt: excerpt.or_else(|| before.excerpt.take()),
+            excerpt,
         };
     }
 
-    /// `input` is called where the input is to be shown.
-    pub fn compared(&mut self, seen: Seen, kit: &Kit, at_ms: Millis, input: impl Fn() -> Vec<f32>) {
-        self.of(&seen.arm).compared += 1;
-        self.memory.remember(seen.unit, seen.served);
+    pub fn compared(&mut self, seen: Seen<'_>, kit: &Kit, at_ms: Millis) {
+        self.of(seen.arm).compared += 1;
         for (arm, apart) in seen.apart {
             if let Some(name) = kit.names.get(arm) {
                 let models = self.models.entry(name.clone()).or_default();
-                models.count(apart, at_ms, kit.keep_ms, &input);
+                models.count(apart, at_ms, kit.keep_ms, seen.inputs);
             }
         }
-    }
-
-    /// What a user was last seen to be answered.
-    pub fn served(&self, unit: UnitHash) -> Option<Served> {
-        self.memory.of(unit)
     }
 
     /// An outcome of an answer to which the model gave this probability.
@@ -168,13 +171,15 @@ impl Answers {
         for models in self.models.values_mut() {
             models.farthest.retain(|input| !is_old(input.at_ms));
         }
-        for unreadable in self
+        for (cause, unreadable) in self
             .samples
             .values_mut()
-            .flat_map(|samples| samples.unreadable.values_mut())
+            .flat_map(|samples| samples.unreadable.iter_mut())
         {
+            // The problem may quote the body.
             if is_old(unreadable.at_ms) {
                 unreadable.excerpt = None;
+                unreadable.problem.clone_from(cause);
             }
         }
     }
@@ -182,7 +187,6 @@ impl Answers {
     /// Takes out all that is of a request.
     pub fn forget_bodies(&mut self) {
         self.expire(Millis::MAX, 0);
-        self.memory = Memory::default();
     }
 
     fn of(&mut self, arm: &str) -> &mut Samples {
@@ -193,13 +197,7 @@ impl Answers {
 // === impl Models ===
 
 impl Models {
-    fn count(
-        &mut self,
-        apart: Apart,
-        at_ms: Millis,
-        keep_ms: Millis,
-        input: &impl Fn() -> Vec<f32>,
-    ) {
+    fn count(&mut self, apart: Apart, at_ms: Millis, keep_ms: Millis, inputs: &[Vec<f32>]) {
         self.inputs += 1;
         self.differing += u64::from(apart.differs);
         if let Some(shift) = apart.shift {
@@ -217,8 +215,7 @@ impl Models {
             .farthest
             .partition_point(|known| known.shift.abs() >= shift.abs());
         if apart.differs && place < FARTHEST {
-            let mut input = input();
-            input.truncate(INPUT_NUMBERS);
+            let input = inputs.get(apart.row).cloned().unwrap_or_default();
             self.farthest.insert(
                 place,
                 Farthest {
@@ -277,7 +274,7 @@ mod tests {
         let mut models = Models::default();
         for at_ms in 0..100u64 {
             let shift = if at_ms % 2 == 0 { -1.0 } else { 1.0 } * at_ms as f64;
-            models.count(apart(1, 2, shift), at_ms, 1_000, &|| vec![at_ms as f32]);
+            models.count(apart(1, 2, shift), at_ms, 1_000, &[vec![at_ms as f32]]);
         }
         assert_eq!(models.farthest.len(), FARTHEST);
         assert_eq!(models.farthest[0].input, [99.0]);
@@ -300,10 +297,9 @@ mod tests {
     #[test]
     fn what_is_alike_is_no_example() {
         let mut models = Models::default();
-        models.count(apart(1, 1, 0.3), 1, 10, &|| {
-            panic!("nothing is shown of it")
-        });
+        models.count(apart(1, 1, 0.3), 1, 10, &[vec![1.0]]);
         assert_eq!((models.inputs, models.differing), (1, 0));
+        assert!(models.farthest.is_empty());
         assert_eq!(models.mean_shift, Some(0.3));
     }
 }

@@ -9,11 +9,14 @@ use std::collections::BTreeMap;
 /// Problems that are told one by one; all are counted.
 const MAX_PROBLEMS: usize = 100;
 const MAX_ID: usize = 256;
+const MAX_VALUE: f64 = 1e100;
 
 /// What became of a user after an answer.
 #[derive(Debug, Clone, Default, PartialEq, JsonSchema, Deserialize)]
 pub struct Feedback {
-    /// Yours, of at most 256 bytes: what comes again under it is not counted again.
+    /// Yours, of at most 256 bytes: what was counted under it for this rollout is not
+    /// counted again. The judge remembers the last 65,536 while it runs; with `at_ms` what
+    /// comes again after that is known by its user and its time.
     #[serde(default)]
     pub id: Option<String>,
     pub rollout: String,
@@ -56,7 +59,8 @@ pub struct Received {
     pub early: u64,
     /// Their users' arms were not drawn: a rule, the holdout, another rollout's layer.
     pub not_in_test: u64,
-    /// A label of whose user no answer was sampled: send `prediction` too.
+    /// A label of whose user no answer was sampled: send `prediction` too. It may come
+    /// again under its id.
     pub without_prediction: u64,
     /// They do not make sense; the first hundred are in `problems`.
     pub refused: u64,
@@ -102,6 +106,15 @@ impl Feedback {
             if number.is_some_and(|number| !number.is_finite()) {
                 return Err(FieldError::new(field, "is no finite number"));
             }
+        }
+        // Their squares are added up, and a sum must stay a number.
+        if let Some(value) = self.value
+            && value.abs() > MAX_VALUE
+        {
+            return Err(FieldError::new(
+                "value",
+                format!("is {value}; a number of at most {MAX_VALUE} either way is right"),
+            ));
         }
         if let Some(score) = self.score
             && !(0.0..=1.0).contains(&score)
@@ -193,6 +206,7 @@ mod tests {
             (json!({"right": true, "prediction": 1}), "prediction"),
             (json!({"right": true, "score": 1.5}), "score"),
             (json!({"value": 1, "unit": ""}), "unit"),
+            (json!({"value": 1e101}), "value"),
             (json!({"value": 1, "id": "x".repeat(257)}), "id"),
         ] {
             assert_eq!(meaning(&wrong), Err(field.to_owned()), "{wrong}");

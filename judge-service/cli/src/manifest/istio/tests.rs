@@ -50,6 +50,7 @@ fn texts(
         module: &Module::new("file:///f.wasm".parse().unwrap(), None).unwrap(),
         judge: &"judge.serinus:8090".parse().unwrap(),
         judge_cluster: options.judge_cluster,
+        judge_token: None,
         shadow: shadow.as_ref(),
     };
     let addresses: &[&str] = match options.addresses {
