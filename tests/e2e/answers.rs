@@ -226,6 +226,135 @@ async fn outcomes_survive_a_restart_and_each_user_has_one() {
     assert_eq!(sum("values", "users"), 2.0);
 }
 
+/// The evidence about what canary's users were worth, once everything told is counted.
+async fn value_of(judge: &Judge, id: &str) -> Value {
+    let path = format!("/v1/rollouts/{id}");
+    wait::until("values to be judged", LIMIT, async || {
+        let status = judge.call(Method::GET, &path, None).await?.body;
+        let metrics = status["evaluation"]["metrics"].as_array().cloned();
+        let mut metrics = metrics.unwrap_or_default().into_iter();
+        let value = metrics.find(|metric| metric["metric"] == "value");
+        Ok(value.filter(|value| {
+            let words = value["words"].as_str().unwrap_or_default();
+            !words.contains("nothing yet")
+        }))
+    })
+    .await
+    .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_earns_less_is_taken_back() {
+    let judge = judge().await;
+    let users = keys(2_000);
+    for (id, loses) in [("same", 0.0), ("earns-less", 2.0)] {
+        let mut spec = alone(id);
+        spec["steps"] = json!([{"weights": {CANARY: 50}}, {"weights": {CANARY: 100}}]);
+        spec["guardrails"] = json!({"value": {"highest": 10, "tolerated_loss": 0.2}});
+        judge.create(&spec).await.unwrap();
+        let allocation = canary_after(&[50]);
+        let lines: Vec<String> = users
+            .iter()
+            .enumerate()
+            .map(|(index, key)| {
+                // Most buy nothing.
+                let bought = if index % 5 < 3 { 0.0 } else { 6.0 };
+                let lost = if arm_of(&allocation, key, id) == Arm::Canary {
+                    loses
+                } else {
+                    0.0
+                };
+                let value = f64::max(bought - lost, 0.0);
+                json!({"rollout": id, "unit": key, "value": value}).to_string()
+            })
+            .collect();
+        let received = tell(&judge, &lines.join("\n")).await;
+        assert_eq!(received["counted"], 2_000, "{received}");
+    }
+    let why = reached(&judge, "earns-less", Phase::RolledBack).await;
+    assert!(
+        reasons(&why).contains("0.2 less is tolerated"),
+        "{}",
+        reasons(&why)
+    );
+    let same = value_of(&judge, "same").await;
+    assert_eq!(same["harmed"], false, "{same}");
+    // A rollback is replayed to the same verdict, bet and all.
+    judge.replay("earns-less", 2).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_is_one_rollouts_and_used_up_only_by_what_counts() {
+    let judge = judge().await;
+    for id in ["one", "other"] {
+        judge.create(&alone(id)).await.unwrap();
+    }
+    let told = |rollout: &str, more: &str| {
+        format!(r#"{{"id": "order-1", "rollout": "{rollout}", "unit": "ada", {more}}}"#)
+    };
+    // Nobody knows what she was answered; with that, the same order counts.
+    let first = tell(&judge, &told("one", r#""label": 3"#)).await;
+    assert_eq!(first["without_prediction"], 1, "{first}");
+    let whole = r#""label": 3, "prediction": 4"#;
+    let lines = [
+        told("one", whole),
+        told("one", whole),
+        told("other", whole),
+        told("other", r#""label": 3, "prediction": 4, "value": 1"#),
+    ];
+    let received = tell(&judge, &lines.join("\n")).await;
+    assert_eq!(
+        (&received["counted"], &received["repeated"]),
+        (&json!(2), &json!(2)),
+        "{received}"
+    );
+    // A value counts without its label, which may still come.
+    let bob = |more: &str| {
+        told("one", more)
+            .replace("ada", "bob")
+            .replace("order-1", "order-2")
+    };
+    let half = tell(&judge, &bob(r#""label": 3, "value": 1"#)).await;
+    assert_eq!(
+        (&half["counted"], &half["without_prediction"]),
+        (&json!(1), &json!(1)),
+        "{half}"
+    );
+    let rest = tell(&judge, &bob(r#""label": 3, "prediction": 3"#)).await;
+    assert_eq!(rest["counted"], 1, "{rest}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_outcomes_keep_nobody_waiting() {
+    let judge = judge().await;
+    judge.create(&alone("many")).await.unwrap();
+    let lines: Vec<String> = (0..60_000)
+        .map(|index| {
+            format!(r#"{{"id": "order-{index}", "rollout": "many", "unit": "user-{index}", "right": true}}"#)
+        })
+        .collect();
+    let body = lines.join("\n");
+    let telling = tell(&judge, &body);
+    // Between its parts others have their turn: a judge that is ready is one that answers.
+    let asking = async {
+        let mut asked = 0;
+        loop {
+            let reply = judge
+                .call(Method::GET, "/health/ready", None)
+                .await
+                .unwrap();
+            assert_eq!(reply.status, 200, "{}", reply.body);
+            asked += 1;
+            tokio::task::yield_now().await;
+            if asked == 50 {
+                break;
+            }
+        }
+    };
+    let (received, ()) = tokio::join!(telling, asking);
+    assert_eq!(received["counted"], 60_000, "{received}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_told_says_why_and_spoils_nothing() {
     let judge = judge().await;
@@ -233,6 +362,9 @@ async fn what_cannot_be_told_says_why_and_spoils_nothing() {
     let mut drawn = alone("drawn");
     drawn["unit"] = json!(["each_request"]);
     judge.create(&drawn).await.unwrap();
+    let mut inside = alone("looks-inside");
+    inside["segments"] = json!([{"name": "gold", "when": [{"body": "/card", "in": ["gold"]}]}]);
+    judge.create(&inside).await.unwrap();
     let lines = [
         r#"{"rollout": "picky", "unit": "ada", "right": true}"#,
         r#"{"rollout": "picy", "unit": "ada", "right": true}"#,
@@ -243,6 +375,8 @@ async fn what_cannot_be_told_says_why_and_spoils_nothing() {
         r#"{"rollout": "drawn", "unit": "eve", "right": true}"#,
         r#"{"rollout": "picky", "unit": "bob", "label": 3}"#,
         "nonsense",
+        r#"{"rollout": "picky", "unit": "bob", "value": 1e200}"#,
+        r#"{"rollout": "looks-inside", "unit": "bob", "right": true}"#,
     ];
     let received = tell(&judge, &lines.join("\n")).await;
     assert_eq!(received["counted"], 1, "{received}");
@@ -269,6 +403,13 @@ async fn what_cannot_be_told_says_why_and_spoils_nothing() {
     ];
     assert_eq!(found[..5], wanted);
     assert_eq!(found[5].0, 8);
+    assert_eq!(found[6..], [(9, "value"), (10, "rollout")]);
+    // What it was told so far can still be read.
+    let chain = judge
+        .call(Method::GET, "/v1/rollouts/picky/chain", None)
+        .await
+        .unwrap();
+    assert_eq!(chain.status, 200);
     let empty = judge
         .call(Method::POST, "/v1/feedback", Some(" "))
         .await
@@ -337,6 +478,13 @@ async fn plain_json_is_read_by_pointers_compressed_and_without_what_is_private()
         sample("plain", &gzip(&request(64)), &gzip(answer), &encoded),
         sample("plain", request(9).as_bytes(), answer.as_bytes(), &plain),
         sample("plain", b"{\"customer\": \"Ada Lovelace\"", b"{}", &plain),
+        // 200 OK, and no answer: as wrong as any other.
+        sample(
+            "plain",
+            format!("{} ", request(64)).as_bytes(),
+            b"{\"error\": \"out of memory\"}",
+            &plain,
+        ),
     ];
     for sample in &mut samples {
         sample["epoch"] = epoch.clone();
@@ -352,13 +500,24 @@ async fn plain_json_is_read_by_pointers_compressed_and_without_what_is_private()
                 .sum()
         });
         let read = samples["compared"].as_u64().unwrap_or_default();
-        Ok((read + unreadable == 4).then_some(found))
+        Ok((read + unreadable == 6).then_some(found))
     })
     .await
     .unwrap();
     let samples = &found["samples"][CONTROL];
-    assert_eq!(samples["compared"], 2, "{found}");
+    assert_eq!(samples["compared"], 3, "{found}");
     assert_eq!(samples["unreadable"]["malformed"]["count"], 1, "{samples}");
+    assert_eq!(samples["unreadable"]["missing"]["count"], 1, "{samples}");
+    // The digit may be what the model says to a picture of one colour, or not: the last
+    // one is wrong in any case.
+    wait::until("the wrong answer to count", LIMIT, async || {
+        let status = judge.call(Method::GET, "/v1/rollouts/plain", None).await?;
+        let control = &status.body["traffic"][0];
+        let mismatched = control["mismatched_users"].as_u64().unwrap_or_default();
+        Ok((mismatched >= 1).then_some(()))
+    })
+    .await
+    .unwrap();
     assert!(!found.to_string().contains("Lovelace"), "{found}");
     let examples = judge
         .call(Method::GET, "/v1/rollouts/plain/examples", None)
@@ -418,6 +577,15 @@ async fn sampling_can_be_switched_off_while_a_rollout_runs() {
         .await
         .unwrap();
     settled(&lab).await.unwrap();
+    // What a worker still had is not looked at.
+    let late = sample("private", b"{}", b"{}", &json!([]));
+    let batch = json!({"version": 1, "session": "0b".repeat(16), "samples": [late]}).to_string();
+    let reply = lab
+        .judge
+        .call(Method::POST, "/v1/samples", Some(&batch))
+        .await;
+    assert_eq!(reply.unwrap().body["unwanted"], 1);
+    assert!(lab.judge.examples("private").await.unwrap().is_empty());
     let plan = lab.judge.call(Method::GET, "/v1/plan", None).await.unwrap();
     assert!(
         plan.body["rollouts"][0]["sampling"].is_null(),

@@ -121,6 +121,8 @@ pub enum Metric {
     Drift,
     /// What was told of the answers later.
     Outcomes,
+    /// What users were worth, as was told later.
+    Value,
     /// Requests that both arms answered.
     Pairs,
 }

@@ -11,7 +11,7 @@ pub use answers::{BodyProtocol, JsonPointers, Pairing, Privacy, Serves};
 pub use gates::{AskGate, AtBreach, Day, Gates, QueryGate, Window};
 pub use guardrails::{
     AgreementGuardrail, AnswerTolerance, DifferenceGuardrail, DriftGuardrail, ErrorGuardrail,
-    Guardrails, LatencyGuardrail, OutcomeGuardrail, PairGuardrail,
+    Guardrails, LatencyGuardrail, OutcomeGuardrail, PairGuardrail, ValueGuardrail,
 };
 
 use schemars::JsonSchema;

@@ -3,7 +3,7 @@
 mod answers;
 mod stored;
 
-pub use answers::{Answers, OTHER, Pairs, Values, class_of};
+pub use answers::{Answers, Bet, OTHER, Pairs, Values, class_of};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -228,6 +228,11 @@ pub(crate) mod tests {
                 users: 2,
                 sum: -0.1,
                 sum_of_squares: 1e300,
+            },
+            bet: Bet {
+                log_wealth: 0.5,
+                sum: -3.25,
+                sum_of_squares: 1e-9,
             },
         };
         sums

@@ -72,6 +72,7 @@ const METRICS = {
   difference: ["Difference", "inputs that the arm’s model answers otherwise than control’s"],
   drift: ["Drift", "how differently the answers served are distributed"],
   outcomes: ["Wrong outcomes", "answers that turned out wrong later"],
+  value: ["Value", "what users were worth, as was told later"],
   pairs: ["Pairs", "requests that both versions answered, and only the new one wrongly"],
 };
 export const metricName = (id) => METRICS[id]?.[0] ?? String(id).replaceAll("_", " ");

@@ -3,7 +3,8 @@
 use super::removal::{self, Removal};
 use super::view::{Comparison, View};
 use super::{
-    SRM_ALPHA, agreement, difference, drift, errors, lacking, latency, outcomes, pairs, watch,
+    SRM_ALPHA, agreement, difference, drift, errors, lacking, latency, outcomes, pairs, value,
+    watch,
 };
 use crate::domain::spec::AtDeadline;
 use crate::domain::{Action, Bundle, Metric, MetricEvidence, Phase, Rollout, SrmEvidence, Verdict};
@@ -92,6 +93,7 @@ fn rolling_back(bundle: &Bundle, comparison: &Comparison<'_>, part: f64) -> Vec<
         spec.guardrails.difference.is_some(),
         spec.guardrails.drift.is_some(),
         spec.guardrails.outcomes.is_some(),
+        spec.guardrails.value.is_some(),
         spec.guardrails.pairs.is_some(),
     ];
     let judged = judged.into_iter().filter(|&judged| judged).count() as f64;
@@ -107,6 +109,7 @@ fn rolling_back(bundle: &Bundle, comparison: &Comparison<'_>, part: f64) -> Vec<
     ));
     metrics.extend(drift::evidence(comparison, rollback));
     metrics.extend(outcomes::evidence(comparison, rollback));
+    metrics.extend(value::evidence(comparison, rollback));
     metrics.extend(pairs::evidence(bundle, comparison, rollback));
     metrics
 }

@@ -23,6 +23,7 @@ mod strata;
 #[cfg(test)]
 mod tests;
 pub mod thresholds;
+mod value;
 mod view;
 mod watch;
 pub(crate) mod words;

@@ -313,3 +313,48 @@ fn tolerance(spec: &AnswerTolerance) -> Tolerance {
         cosine: spec.cosine.map(|distance| distance as f32),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::check::tests::{spec, spec_json};
+    use serde_json::json;
+
+    const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
+    fn kit(models: &[&str]) -> Kit {
+        let mut document = spec_json();
+        let arms = models.iter().enumerate();
+        let arms: Vec<_> = arms
+            .map(|(arm, model)| json!({"name": format!("a{arm}"), "model": model}))
+            .collect();
+        document["arms"] = json!(arms);
+        document["steps"] = json!([{"weights": {"a1": 10}}]);
+        let models = Models::new(PathBuf::from(ROOT));
+        models.load(&spec(&document).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_model_is_asked_only_what_it_reads() {
+        let digits = ["tests/models/digits-v1.json", "tests/models/digits-v2.json"];
+        let oracles = "judge-service/inference/tests/oracles";
+        let mlp = format!("{oracles}/onnx-mlp.json");
+        let other = format!("{oracles}/xgb-binary.json");
+        let kit = kit(&[digits[0], digits[1], &mlp, &other]);
+        let alike: Vec<usize> = (0..4).map(|arm| kit.inputs_like(arm)).collect();
+        assert_eq!(alike, [0, 0, 2, 3]);
+    }
+
+    #[test]
+    fn what_is_closed_can_be_opened_again() {
+        let models = Models::new(PathBuf::from(ROOT));
+        models.keep("r", kit(&["tests/models/digits-v1.json"; 2]));
+        let kept = models.get("r").unwrap();
+        models.close("r", true);
+        assert!(kept.is_closed());
+        models.close("r", false);
+        assert!(!kept.is_closed());
+        models.forget("r");
+        assert!(kept.is_closed(), "what is under way leaves nothing");
+    }
+}

@@ -3,9 +3,11 @@
 
 use super::super::requests::NEVER;
 use super::{Entry, sums_mut};
-use crate::domain::sums::{ArmSums, Outcomes, class_of};
+use crate::domain::spec::ValueGuardrail;
+use crate::domain::sums::{ArmSums, Bet, Outcomes, class_of};
 use crate::domain::units::{UnitRecord, mark};
 use serinus_core::identity::UnitHash;
+use serinus_stats::value::ValueBet;
 
 /// Whose request something was found about.
 #[derive(Debug, Clone, Copy)]
@@ -161,7 +163,32 @@ impl Entry {
         if let Some(arm) = self.arms_mut(whose).get_mut(whose.arm) {
             arm.answers.values.count(value);
         }
+        self.bet(whose, value);
         true
+    }
+
+    /// Bets on what one more user was worth. A user of control is one more for the bet on
+    /// each other arm.
+    fn bet(&mut self, whose: Whose<'_>, value: f64) {
+        let Some(guardrail) = self.rollout.spec.guardrails.value.clone() else {
+            return;
+        };
+        let epochs = self.rollout.epochs.iter();
+        let epoch = epochs.rev().find(|own| own.epoch == whose.epoch);
+        let Some(weights) = epoch.and_then(|own| own.weights_of(whose.segment)) else {
+            return;
+        };
+        let weights = weights.to_vec();
+        let control = self.rollout.control_index();
+        for (arm, sums) in self.arms_mut(whose).iter_mut().enumerate() {
+            let concerns = whose.arm == arm || whose.arm == control;
+            if arm != control && concerns {
+                let in_arm = whose.arm == arm;
+                sums.answers
+                    .bet
+                    .observe(&guardrail, value, in_arm, share(&weights, arm, control));
+            }
+        }
     }
 
     /// Marks a user's record: `None` for an epoch or a segment that the rollout does not
@@ -199,6 +226,29 @@ impl Entry {
         let step = epochs.iter().find(|own| own.epoch == epoch);
         let start = step.and_then(|own| epochs.iter().find(|other| other.step == own.step));
         start.is_some_and(|start| before < start.epoch)
+    }
+}
+
+/// Of an arm's users and control's those that are the arm's.
+fn share(weights: &[u16], arm: usize, control: usize) -> f64 {
+    let weight = |arm: usize| f64::from(weights.get(arm).copied().unwrap_or_default());
+    weight(arm) / (weight(arm) + weight(control))
+}
+
+impl Bet {
+    fn observe(&mut self, guardrail: &ValueGuardrail, value: f64, in_arm: bool, share: f64) {
+        let ValueGuardrail {
+            lowest,
+            highest,
+            tolerated_loss,
+            ..
+        } = *guardrail;
+        let width = highest - lowest;
+        let mut bet = ValueBet::resumed([self.log_wealth, self.sum, self.sum_of_squares]);
+        // On what is missing to the highest: an arm that has more of that is worth less.
+        let missing = (highest - value) / width;
+        bet.observe_beyond(tolerated_loss / width, in_arm, missing, share);
+        [self.log_wealth, self.sum, self.sum_of_squares] = bet.parts();
     }
 }
 

@@ -1,7 +1,7 @@
 //! Whether what is tolerated makes sense.
 
 use super::within;
-use crate::domain::spec::{AnswerTolerance, Guardrails, RolloutSpec};
+use crate::domain::spec::{AnswerTolerance, Guardrails, RolloutSpec, ValueGuardrail};
 use serinus_core::json::FieldError;
 
 pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
@@ -82,6 +82,40 @@ pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
     answered(spec)
 }
 
+fn belongs_to_users(field: &str, spec: &RolloutSpec) -> Result<(), FieldError> {
+    if !spec.each_request() {
+        return Ok(());
+    }
+    Err(FieldError::new(
+        field,
+        "is told of users, whose arm can be computed again; with unit = [\"each_request\"] arms are drawn",
+    ))
+}
+
+fn value(guardrail: &ValueGuardrail) -> Result<(), FieldError> {
+    let ValueGuardrail {
+        lowest,
+        highest,
+        tolerated_loss,
+        ..
+    } = *guardrail;
+    for (field, number) in [("lowest", lowest), ("highest", highest)] {
+        within(&format!("guardrails.value.{field}"), number, -1e15, 1e15)?;
+    }
+    if highest <= lowest {
+        return Err(FieldError::new(
+            "guardrails.value.highest",
+            format!("is {highest}, which is not above lowest = {lowest}"),
+        ));
+    }
+    within(
+        "guardrails.value.tolerated_loss",
+        tolerated_loss,
+        0.0,
+        highest - lowest,
+    )
+}
+
 /// Guardrails on what models answer.
 fn answered(spec: &RolloutSpec) -> Result<(), FieldError> {
     let Guardrails {
@@ -89,6 +123,7 @@ fn answered(spec: &RolloutSpec) -> Result<(), FieldError> {
         difference,
         drift,
         outcomes,
+        value,
         pairs,
         ..
     } = &spec.guardrails;
@@ -124,12 +159,11 @@ fn answered(spec: &RolloutSpec) -> Result<(), FieldError> {
             100.0,
         )?;
         within("guardrails.outcomes.floor", outcomes.floor, 0.0, 0.5)?;
-        if spec.each_request() {
-            return Err(FieldError::new(
-                "guardrails.outcomes",
-                "belong to users, whose arm can be computed again; with unit = [\"each_request\"] arms are drawn",
-            ));
-        }
+        belongs_to_users("guardrails.outcomes", spec)?;
+    }
+    if let Some(value) = value {
+        self::value(value)?;
+        belongs_to_users("guardrails.value", spec)?;
     }
     if let Some(pairs) = pairs {
         needs_models("guardrails.pairs")?;

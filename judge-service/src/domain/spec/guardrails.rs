@@ -28,6 +28,10 @@ pub struct Guardrails {
     /// decide nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcomes: Option<OutcomeGuardrail>,
+    /// What users were worth (`value` in `POST /v1/feedback`). Without it that is shown and
+    /// decides nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<ValueGuardrail>,
     /// Pairs of answers to one request, where the rollout has `pairing` and both arms a
     /// model. Without it they are shown and decide nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -121,6 +125,22 @@ pub struct OutcomeGuardrail {
     #[serde(default = "default_floor")]
     pub floor: f64,
     /// No promotion before so many users of each arm have an outcome at this step.
+    #[serde(default)]
+    pub minimum_users: u64,
+}
+
+/// Of the mean of what users were worth; larger is better.
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
+pub struct ValueGuardrail {
+    /// What one user may be worth at least; less counts as this.
+    #[serde(default)]
+    pub lowest: f64,
+    /// And at most; more counts as this. The nearer the two are, the sooner a loss shows.
+    pub highest: f64,
+    /// How much less than control's users the arm's may be worth on average.
+    #[serde(default)]
+    pub tolerated_loss: f64,
+    /// No promotion before so many users of each arm have a value at this step.
     #[serde(default)]
     pub minimum_users: u64,
 }

@@ -40,6 +40,9 @@ pub struct Answers {
     pub wrong: BTreeMap<u64, u64>,
     #[serde(default, skip_serializing_if = "is_default")]
     pub values: Values,
+    /// Against control, where the rollout judges values.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub bet: Bet,
 }
 
 /// The first pair of each user.
@@ -57,6 +60,15 @@ pub struct Pairs {
 #[derive(Debug, Clone, Copy, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Values {
     pub users: u64,
+    pub sum: f64,
+    pub sum_of_squares: f64,
+}
+
+/// What a bet that the arm's users are worth less than control's has come to: the parts of
+/// a `serinus_stats::value::ValueBet`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
+pub struct Bet {
+    pub log_wealth: f64,
     pub sum: f64,
     pub sum_of_squares: f64,
 }

@@ -1,14 +1,15 @@
 //! Sums as they are stored: packed, since JSON of them would cost more than counting.
 //!
 //! The first byte is the version. Version 1 is the fields in order, each number packed,
-//! each list behind its length; 2 has each arm's answers behind its first events. JSON,
-//! which the first databases have, begins with `{`.
+//! each list behind its length; 2 has each arm's answers behind its first events, and 3 the
+//! bet on values behind those. JSON, which the first databases have, begins with `{`.
 
-use super::{Answers, ArmSums, EpochSums, Firsts, Outcomes, Pairs, Trip, Values};
+use super::{Answers, ArmSums, Bet, EpochSums, Firsts, Outcomes, Pairs, Trip, Values};
 use crate::domain::packed::{Packed, put, put_text};
 use std::collections::BTreeMap;
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
+const WITHOUT_BETS: u8 = 2;
 const WITHOUT_ANSWERS: u8 = 1;
 
 impl EpochSums {
@@ -54,7 +55,7 @@ impl EpochSums {
     /// Bytes that no version wrote, and why they are none.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
         match bytes.first() {
-            Some(&version @ (WITHOUT_ANSWERS | VERSION)) => {
+            Some(&version @ (WITHOUT_ANSWERS | WITHOUT_BETS | VERSION)) => {
                 let mut packed = Packed::new(bytes);
                 let sums = packed.byte().and_then(|_| epoch(&mut packed, version));
                 let sums = sums.and_then(|sums| packed.end().map(|()| sums));
@@ -136,6 +137,7 @@ fn put_answers(bytes: &mut Vec<u8>, answers: &Answers) {
         told,
         wrong,
         values,
+        bet,
     } = answers;
     for map in [labels, scores] {
         put(bytes, map.len() as u64);
@@ -157,8 +159,15 @@ fn put_answers(bytes: &mut Vec<u8>, answers: &Answers) {
     put_outcomes(bytes, told);
     put_map(bytes, wrong);
     put(bytes, values.users);
-    bytes.extend_from_slice(&values.sum.to_le_bytes());
-    bytes.extend_from_slice(&values.sum_of_squares.to_le_bytes());
+    for number in [
+        values.sum,
+        values.sum_of_squares,
+        bet.log_wealth,
+        bet.sum,
+        bet.sum_of_squares,
+    ] {
+        bytes.extend_from_slice(&number.to_le_bytes());
+    }
 }
 
 /// Zeros at the end are left out: thresholds that are not in use have nothing else.
@@ -236,12 +245,12 @@ fn arm(packed: &mut Packed<'_>, version: u8) -> Read<ArmSums> {
         },
         answers: match version {
             WITHOUT_ANSWERS => Answers::default(),
-            _ => answers(packed)?,
+            _ => answers(packed, version)?,
         },
     })
 }
 
-fn answers(packed: &mut Packed<'_>) -> Read<Answers> {
+fn answers(packed: &mut Packed<'_>, version: u8) -> Read<Answers> {
     match packed.byte()? {
         0 => return Ok(Answers::default()),
         1 => {}
@@ -266,6 +275,14 @@ fn answers(packed: &mut Packed<'_>) -> Read<Answers> {
             users: packed.number()?,
             sum: f64::from_le_bytes(packed.bytes()?),
             sum_of_squares: f64::from_le_bytes(packed.bytes()?),
+        },
+        bet: match version {
+            WITHOUT_BETS => Bet::default(),
+            _ => Bet {
+                log_wealth: f64::from_le_bytes(packed.bytes()?),
+                sum: f64::from_le_bytes(packed.bytes()?),
+                sum_of_squares: f64::from_le_bytes(packed.bytes()?),
+            },
         },
     })
 }
@@ -331,6 +348,19 @@ mod tests {
         assert_eq!(EpochSums::from_bytes(&bytes), Ok(sums));
     }
 
+    /// Version 2 ends answers where the bet is now.
+    #[test]
+    fn sums_without_bets_are_read() {
+        let mut sums = EpochSums::new(5, 1);
+        sums.arms[0].answers.values.count(7.0);
+        let mut bytes = sums.to_bytes();
+        // No trips, no fallbacks.
+        let end = bytes.len() - 2;
+        bytes.drain(end - 3 * size_of::<f64>()..end);
+        bytes[0] = WITHOUT_BETS;
+        assert_eq!(EpochSums::from_bytes(&bytes), Ok(sums));
+    }
+
     #[test]
     fn sums_of_the_first_databases_are_read() {
         let json = serde_json::to_vec(&everything()).unwrap();
@@ -345,7 +375,7 @@ mod tests {
         }
         let longer = [good.as_slice(), &[0]].concat();
         assert!(EpochSums::from_bytes(&longer).is_err());
-        assert!(EpochSums::from_bytes(b"\x03").is_err());
+        assert!(EpochSums::from_bytes(b"\x04").is_err());
         assert!(EpochSums::from_bytes(b"{}").is_err());
     }
 }

@@ -5,7 +5,7 @@ use super::situation::{Arm, GOOD, Situation};
 use crate::domain::Action::{self, Drop, Finish, Hold, Pause, Promote, RollBack, Start};
 use crate::domain::Phase;
 use crate::domain::evidence::Workers;
-use crate::domain::sums::{ArmSums, Outcomes, Pairs};
+use crate::domain::sums::{ArmSums, Outcomes, Pairs, Values};
 use serde_json::json;
 
 type Case = (&'static str, fn(&mut Situation), Action, &'static str);
@@ -451,6 +451,18 @@ fn told(arms: &mut [ArmSums], outcomes: [(u64, u64); 2]) {
     }
 }
 
+/// Users with a value, and what each was worth; and what the bet against canary has won.
+fn worth(arms: &mut [ArmSums], told: [(u64, f64); 2], log_wealth: f64) {
+    for (arm, (users, each)) in arms.iter_mut().zip(told) {
+        arm.answers.values = Values {
+            users,
+            sum: users as f64 * each,
+            sum_of_squares: users as f64 * each * each,
+        };
+    }
+    arms[1].answers.bet.log_wealth = log_wealth;
+}
+
 fn differing(arms: &mut [ArmSums], users: u64, bad: u64) {
     arms[1].answers.differences = Outcomes { users, bad };
 }
@@ -543,6 +555,23 @@ fn what_models_answer_and_what_became_of_it() {
         ("wrong answers of canary alone are told", |s| {
             s.spec = json!({"guardrails": {"outcomes": {}}});
             s.answers = |arms| told(arms, [(100, 10), (1_000, 250)]);
+        }, Hold, "cannot be compared"),
+        ("users are worth less on canary", |s| {
+            s.spec = json!({"guardrails": {"value": {"highest": 10, "tolerated_loss": 0.5}}});
+            s.answers = |arms| worth(arms, [(9_000, 5.0), (1_000, 3.0)], 20.0);
+        }, RollBack, "canary's users were worth 3.0000 on average, control's 5.0000"),
+        ("users are worth less on canary, by chance as it may be", |s| {
+            s.spec = json!({"guardrails": {"value": {"highest": 10}}});
+            s.answers = |arms| worth(arms, [(9_000, 5.0), (1_000, 4.9)], 3.0);
+        }, Promote, "error rate is surely"),
+        ("users are worth less on canary, which is only to be shown", |s| s.answers = |arms| worth(arms, [(9_000, 5.0), (1_000, 3.0)], 20.0), Promote, "error rate is surely"),
+        ("too few values are known", |s| {
+            s.spec = json!({"guardrails": {"value": {"highest": 10, "minimum_users": 500}}});
+            s.answers = |arms| worth(arms, [(900, 5.0), (100, 5.0)], 0.0);
+        }, Hold, "500 of each are needed"),
+        ("values of canary alone are told", |s| {
+            s.spec = json!({"guardrails": {"value": {"highest": 10}}});
+            s.answers = |arms| worth(arms, [(100, 5.0), (1_000, 3.0)], 20.0);
         }, Hold, "cannot be compared"),
         ("of requests that both answered, canary's answer is wrong more often", |s| { in_pairs(s); s.answers = |arms| paired(arms, 60, 10) }, RollBack, "only canary's was not its model's for 60"),
         ("canary's answer is wrong more often, and nobody has canary yet", |s| {

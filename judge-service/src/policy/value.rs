@@ -1,0 +1,95 @@
+//! What users were worth, told later: is the arm's mean below control's by more than is
+//! tolerated?
+
+use super::view::Comparison;
+use super::{informing, words};
+use crate::domain::sums::Values;
+use crate::domain::{Metric, MetricEvidence};
+use serinus_stats::restart;
+
+/// `None` when nothing was told, and nothing has to be.
+pub fn evidence(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<MetricEvidence> {
+    let guardrail = comparison.rollout.spec.guardrails.value.as_ref();
+    let (arm, control) = (
+        told(comparison, comparison.arm),
+        told(comparison, comparison.control),
+    );
+    if arm.users + control.users == 0 && guardrail.is_none() {
+        return None;
+    }
+    let (name, other) = (comparison.arm_name(), comparison.control_name());
+    let units = comparison.units();
+    let of = |values: Values| {
+        let mean = values.mean();
+        mean.map_or_else(|| "nothing yet".to_owned(), |mean| format!("{mean:.4}"))
+    };
+    let words = format!(
+        "{name}'s {units} were worth {} on average, {other}'s {} (of {} and {} that were told)",
+        of(arm),
+        of(control),
+        arm.users,
+        control.users
+    );
+    // Neither is a rate: what is shown of rates is left out.
+    let shown = informing::shown(Metric::Value, comparison, words);
+    let Some(guardrail) = guardrail else {
+        return Some(shown);
+    };
+    let coverage = informing::coverage(comparison, |view, arm| {
+        let sums = view.sums.arms.get(arm);
+        sums.map_or(0, |sums| sums.answers.values.users)
+    });
+    let wealth = comparison.epochs.iter().map(|view| {
+        let sums = view.sums.arms.get(comparison.arm);
+        sums.map_or(0.0, |sums| sums.answers.bet.log_wealth)
+    });
+    // Each user is in one epoch and segment, so the bets on all of them are one after the
+    // other.
+    let log_e = informing::of_step(comparison, wealth.sum());
+    let threshold = restart::threshold(rollback_alpha);
+    let harmed = log_e >= threshold && !coverage.is_unequal();
+    let wanted = guardrail.minimum_users;
+    let enough = arm.users >= wanted && control.users >= wanted;
+    Some(MetricEvidence {
+        margin_words: format!(
+            "at most {} less than {other}'s; values of at least {wanted} {units} of each",
+            guardrail.tolerated_loss
+        ),
+        harm_log_e: Some(log_e),
+        harm_threshold: Some(threshold),
+        harmed,
+        // As with outcomes: harm is never within it.
+        within_margin: Some(enough && !coverage.is_unequal() && !harmed),
+        words: if coverage.is_unequal() {
+            format!(
+                "values are told of {name} and {other} in another ratio than their {units} (odds against chance {}), so they cannot be compared: {}",
+                words::odds(coverage.log_e),
+                shown.words
+            )
+        } else if harmed {
+            format!(
+                "{}; {} less is tolerated; odds against chance {}",
+                shown.words,
+                guardrail.tolerated_loss,
+                words::odds(log_e)
+            )
+        } else if enough {
+            shown.words.clone()
+        } else {
+            format!("{}; {wanted} of each are needed", shown.words)
+        },
+        ..shown
+    })
+}
+
+/// First values of the step's users.
+fn told(comparison: &Comparison<'_>, arm: usize) -> Values {
+    let arms = comparison.epochs.iter();
+    arms.filter_map(|view| view.sums.arms.get(arm))
+        .map(|sums| sums.answers.values)
+        .fold(Values::default(), |sum, next| Values {
+            users: sum.users + next.users,
+            sum: sum.sum + next.sum,
+            sum_of_squares: sum.sum_of_squares + next.sum_of_squares,
+        })
+}
