@@ -451,8 +451,14 @@ async fn a_gateway_shows_a_judge_its_token_and_nobody_else() {
         "istio",
         "-f",
         &rollout,
-        "--only",
-        "filter",
+        "--gateway",
+        "istio-ingress/public",
+        "--subset-label",
+        "version",
+        "--address",
+        "control=digits:8080",
+        "--address",
+        "canary=digits:8080",
         "--module",
         MODULE,
         "--sha256",
@@ -464,7 +470,7 @@ async fn a_gateway_shows_a_judge_its_token_and_nobody_else() {
     ];
     let objects = objects(&desk, &words).await;
     let backends = [Backend::start("v1").await, Backend::start("v2").await];
-    let mut proxy = Proxy::new("GATEWAY", &[], &backends);
+    let mut proxy = Proxy::new("GATEWAY", &objects, &backends);
     proxy.apply(of_kind(&objects, "EnvoyFilter"));
     let bootstrap = proxy.write(folder.path(), MODULE);
     let envoy = Envoy::with(folder.path(), &bootstrap, 2).await.unwrap();

@@ -13,6 +13,7 @@ mod join;
 mod matrix;
 mod message;
 mod op;
+mod padding;
 mod plan;
 mod pool;
 mod product;

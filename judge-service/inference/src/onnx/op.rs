@@ -9,6 +9,7 @@ use super::attributes::Attributes;
 use super::conv::Conv;
 use super::elementwise::{Binary, Comparison, Unary};
 use super::message::Node;
+use super::padding::Mode;
 use super::pool::{Pool, PoolKind};
 use super::reduce::Reduction;
 use super::tensor;
@@ -105,6 +106,12 @@ pub(super) enum Op {
         sizes: Option<Vec<i64>>,
     },
     Expand,
+    Range,
+    Pad {
+        mode: Mode,
+        /// Numbers and value as attributes, before version 11.
+        fixed: Option<(Vec<i64>, f32)>,
+    },
     /// Made by joining nodes: [`Conv`] with its weights.
     Conv(Box<Conv>),
     /// Made by joining nodes: `x W + b`, both constant. The weight is [in, out].
@@ -253,6 +260,11 @@ fn shaping(name: &str, at: &Attributes<'_>) -> Result<Op, String> {
             }
         }
         "Expand" => Op::Expand,
+        "Range" => Op::Range,
+        "Pad" => Op::Pad {
+            mode: Mode::read(&at.text("mode", "constant"))?,
+            fixed: at.ints("pads").map(|pads| (pads, at.float("value", 0.0))),
+        },
         _ => return Err("is an operator that is not supported".to_owned()),
     })
 }

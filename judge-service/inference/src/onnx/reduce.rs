@@ -10,6 +10,8 @@ pub(super) enum Reduction {
     Sum,
     Max,
     Min,
+    /// The root of the sum of squares.
+    L2,
 }
 
 // === impl Reduction ===
@@ -21,6 +23,7 @@ impl Reduction {
             "ReduceSum" => Self::Sum,
             "ReduceMax" => Self::Max,
             "ReduceMin" => Self::Min,
+            "ReduceL2" => Self::L2,
             _ => return None,
         })
     }
@@ -32,6 +35,7 @@ impl Reduction {
             Self::Mean => sum() / row.len().max(1) as f32,
             Self::Max => row.iter().copied().fold(f32::NEG_INFINITY, f32::max),
             Self::Min => row.iter().copied().fold(f32::INFINITY, f32::min),
+            Self::L2 => row.iter().map(|x| x * x).sum::<f32>().sqrt(),
         }
     }
 

@@ -5,7 +5,7 @@ use candle_core::{DType, Tensor};
 use super::op::Op;
 use super::values::{ints, make, plain, read};
 use super::window::Activation;
-use super::{pool, product, reduce, shaping};
+use super::{padding, pool, product, reduce, shaping};
 
 /// The inputs of a node; one that is left out is `None`.
 pub(super) struct Inputs<'a>(pub(super) Vec<Option<&'a Tensor>>);
@@ -140,6 +140,16 @@ fn shape(op: &Op, x: &Tensor, inputs: &Inputs<'_>) -> Result<Tensor, String> {
         Op::Cast { to } => shaping::cast(x, *to),
         Op::Where => shaping::choose(x, inputs.get(1)?, inputs.get(2)?),
         Op::Expand => shaping::expand(x, inputs.get(1)?),
+        Op::Range => shaping::range(x, inputs.get(1)?, inputs.get(2)?),
+        Op::Pad {
+            mode,
+            fixed: Some((pads, value)),
+        } => padding::pad(x, *mode, pads, None, *value),
+        Op::Pad { mode, fixed: None } => {
+            let (pads, axes) = (ints(inputs.get(1)?)?, inputs.maybe_ints(3)?);
+            let value = inputs.maybe_number(2)?.unwrap_or_default();
+            padding::pad(x, *mode, &pads, axes.as_deref(), value)
+        }
         Op::Clip { low, high } => {
             let low = low.map_or_else(|| inputs.maybe_number(1), |low| Ok(Some(low)))?;
             let high = high.map_or_else(|| inputs.maybe_number(2), |high| Ok(Some(high)))?;

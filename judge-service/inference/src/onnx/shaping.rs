@@ -224,6 +224,46 @@ pub(super) fn constant_of_shape(shape: &Tensor, value: &Tensor) -> Result<Tensor
     spread(&value, &dims)
 }
 
+/// From one number on, by steps, up to another one.
+pub(super) fn range(from: &Tensor, to: &Tensor, by: &Tensor) -> Result<Tensor, String> {
+    let inputs = [from, to, by];
+    if inputs.iter().any(|input| input.elem_count() != 1) {
+        return Err("has an input of more than one number".to_owned());
+    }
+    let all = |dtype: DType| inputs.iter().all(|input| input.dtype() == dtype);
+    if all(DType::I64) {
+        let mut one = inputs.iter().map(|input| ints(input));
+        let mut next = || one.next().and_then(|found| found.ok()?.first().copied());
+        let (Some(from), Some(to), Some(by)) = (next(), next(), next()) else {
+            return Err("has no whole number".to_owned());
+        };
+        let count = count_of((from as f64, to as f64, by as f64))?;
+        let number = |at: usize| from.wrapping_add(by.wrapping_mul(at as i64));
+        return make((0..count).map(number).collect(), &[count]);
+    }
+    if !all(DType::F32) {
+        return Err("has inputs that are neither all int64 nor all float32".to_owned());
+    }
+    let number = |input: &Tensor| {
+        read::<f32, _>(&plain(input)?, |numbers| {
+            numbers.first().copied().unwrap_or_default()
+        })
+    };
+    let (from, to, by) = (number(from)?, number(to)?, number(by)?);
+    let count = count_of((from.into(), to.into(), by.into()))?;
+    let number = |at: usize| from + by * at as f32;
+    make((0..count).map(number).collect(), &[count])
+}
+
+fn count_of((from, to, by): (f64, f64, f64)) -> Result<usize, String> {
+    let count = ((to - from) / by).ceil();
+    if !count.is_finite() {
+        return Err(format!("goes from {from} to {to} by {by}"));
+    }
+    // What is negative is no number at all, and what is too much is refused.
+    bounded(&[count.max(0.0) as usize])
+}
+
 pub(super) fn shape_of(x: &Tensor, start: i64, end: Option<i64>) -> Result<Tensor, String> {
     let sizes: Vec<i64> = x.dims().iter().map(|size| *size as i64).collect();
     let rank = sizes.len() as i64;
