@@ -247,7 +247,7 @@ async fn value_of(judge: &Judge, id: &str) -> Value {
 async fn a_version_that_earns_less_is_taken_back() {
     let judge = judge().await;
     let users = keys(2_000);
-    for (id, loses) in [("same", 0.0), ("earns-less", 2.0)] {
+    for (id, loses) in [("same", 0.0), ("earns-less", 4.0)] {
         let mut spec = alone(id);
         spec["steps"] = json!([{"weights": {CANARY: 50}}, {"weights": {CANARY: 100}}]);
         spec["guardrails"] = json!({"value": {"highest": 10, "tolerated_loss": 0.2}});

@@ -11,6 +11,7 @@ use serinus_core::bucket::SLOTS;
 use serinus_core::histogram;
 use serinus_core::plan::compiled::MAX_EDGES;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Add;
 
 #[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct EpochSums {
@@ -69,6 +70,18 @@ pub struct Firsts {
 pub struct Outcomes {
     pub users: u64,
     pub bad: u64,
+}
+
+impl Add for Outcomes {
+    type Output = Self;
+
+    fn add(self, more: Self) -> Self {
+        let Self { users, bad } = more;
+        Self {
+            users: self.users + users,
+            bad: self.bad + bad,
+        }
+    }
 }
 
 /// A worker's breaker that opened.

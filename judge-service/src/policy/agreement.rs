@@ -7,6 +7,7 @@ use super::{SHOWN_ALPHA, words};
 use crate::domain::sums::{Firsts, Outcomes};
 use crate::domain::{Metric, MetricEvidence};
 use serinus_stats::{absolute, restart};
+use std::ops::Add;
 
 /// When control itself surely disagrees more often, the reference is unusable.
 const CONTROL_UNUSABLE: f64 = 0.2;
@@ -108,10 +109,7 @@ fn samples(comparison: &Comparison<'_>, arm: usize) -> Outcomes {
         .iter()
         .filter_map(|view| view.sums.arms.get(arm))
         .map(|sums| Firsts::outcomes_since(&sums.firsts.samples, start))
-        .fold(Outcomes::default(), |sum, next| Outcomes {
-            users: sum.users + next.users,
-            bad: sum.bad + next.bad,
-        })
+        .fold(Outcomes::default(), Add::add)
 }
 
 /// A confidence sequence for the arm's own rate: the rates that the two bounded

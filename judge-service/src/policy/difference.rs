@@ -6,6 +6,7 @@ use super::{agreement, informing, words};
 use crate::domain::sums::Outcomes;
 use crate::domain::{Bundle, Metric, MetricEvidence};
 use serinus_stats::{absolute, restart};
+use std::ops::Add;
 
 /// `None` when no input was answered by both, and none has to be.
 pub fn evidence(
@@ -74,8 +75,5 @@ pub fn evidence(
 fn compared(bundle: &Bundle, comparison: &Comparison<'_>) -> Outcomes {
     informing::answers(bundle, comparison)
         .map(|answers| answers.differences)
-        .fold(Outcomes::default(), |sum, next| Outcomes {
-            users: sum.users + next.users,
-            bad: sum.bad + next.bad,
-        })
+        .fold(Outcomes::default(), Add::add)
 }

@@ -9,6 +9,7 @@ use crate::domain::{Metric, MetricEvidence};
 use serinus_stats::absolute;
 use serinus_stats::restart;
 use serinus_stats::sequence::{Influences, Margin, Rates, TUNING_REQUESTS};
+use std::ops::Add;
 
 pub fn evidence(
     comparison: &Comparison<'_>,
@@ -99,8 +100,5 @@ fn outcomes(comparison: &Comparison<'_>) -> Outcomes {
         .iter()
         .filter_map(|view| view.sums.arms.get(comparison.arm))
         .map(|sums| Firsts::outcomes_since(&sums.firsts.outcomes, start))
-        .fold(Outcomes::default(), |sum, next| Outcomes {
-            users: sum.users + next.users,
-            bad: sum.bad + next.bad,
-        })
+        .fold(Outcomes::default(), Add::add)
 }

@@ -6,6 +6,7 @@ use super::view::Comparison;
 use super::{informing, words};
 use crate::domain::sums::{Firsts, Outcomes};
 use crate::domain::{Metric, MetricEvidence};
+use std::ops::Add;
 
 /// `None` when nothing was told, and nothing has to be.
 pub fn evidence(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<MetricEvidence> {
@@ -93,8 +94,5 @@ fn told(comparison: &Comparison<'_>, arm: usize) -> Outcomes {
     let arms = comparison.epochs.iter();
     arms.filter_map(|view| view.sums.arms.get(arm))
         .map(|sums| Firsts::outcomes_since(&sums.answers.told, start))
-        .fold(Outcomes::default(), |sum, next| Outcomes {
-            users: sum.users + next.users,
-            bad: sum.bad + next.bad,
-        })
+        .fold(Outcomes::default(), Add::add)
 }

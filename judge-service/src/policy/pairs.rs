@@ -6,6 +6,7 @@ use crate::domain::sums::Pairs;
 use crate::domain::{Bundle, Metric, MetricEvidence};
 use serinus_stats::ratio::RatioGrid;
 use serinus_stats::{paired, restart};
+use std::ops::Add;
 
 /// `None` when no request was answered by both.
 pub fn evidence(
@@ -66,10 +67,5 @@ pub fn evidence(
 fn pairs(bundle: &Bundle, comparison: &Comparison<'_>) -> Pairs {
     informing::answers(bundle, comparison)
         .map(|answers| answers.pairs)
-        .fold(Pairs::default(), |sum, next| Pairs {
-            users: sum.users + next.users,
-            differing: sum.differing + next.differing,
-            only_arm_wrong: sum.only_arm_wrong + next.only_arm_wrong,
-            only_control_wrong: sum.only_control_wrong + next.only_control_wrong,
-        })
+        .fold(Pairs::default(), Add::add)
 }

@@ -6,6 +6,7 @@ use super::{informing, words};
 use crate::domain::sums::Values;
 use crate::domain::{Metric, MetricEvidence};
 use serinus_stats::restart;
+use std::ops::Add;
 
 /// `None` when nothing was told, and nothing has to be.
 pub fn evidence(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<MetricEvidence> {
@@ -87,9 +88,5 @@ fn told(comparison: &Comparison<'_>, arm: usize) -> Values {
     let arms = comparison.epochs.iter();
     arms.filter_map(|view| view.sums.arms.get(arm))
         .map(|sums| sums.answers.values)
-        .fold(Values::default(), |sum, next| Values {
-            users: sum.users + next.users,
-            sum: sum.sum + next.sum,
-            sum_of_squares: sum.sum_of_squares + next.sum_of_squares,
-        })
+        .fold(Values::default(), Add::add)
 }

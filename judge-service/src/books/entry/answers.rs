@@ -7,7 +7,7 @@ use crate::domain::spec::ValueGuardrail;
 use crate::domain::sums::{ArmSums, Bet, Outcomes, class_of};
 use crate::domain::units::{UnitRecord, mark};
 use serinus_core::identity::UnitHash;
-use serinus_stats::value::ValueBet;
+use serinus_stats::value::{Terms, ValueBet};
 
 /// Whose request something was found about.
 #[derive(Debug, Clone, Copy)]
@@ -160,10 +160,11 @@ impl Entry {
         if !self.is_first_in_step(whose.epoch, before) {
             return false;
         }
+        // By what was known before this one.
+        self.bet(whose, value);
         if let Some(arm) = self.arms_mut(whose).get_mut(whose.arm) {
             arm.answers.values.count(value);
         }
-        self.bet(whose, value);
         true
     }
 
@@ -180,13 +181,19 @@ impl Entry {
         };
         let weights = weights.to_vec();
         let control = self.rollout.control_index();
-        for (arm, sums) in self.arms_mut(whose).iter_mut().enumerate() {
+        let arms = self.arms_mut(whose);
+        let known = |arm: usize| arms.get(arm).map(|sums| sums.answers.values);
+        let centres: Vec<Option<f64>> = (0..arms.len())
+            .map(|arm| (known(arm)? + known(control)?).mean())
+            .collect();
+        for ((arm, sums), centre) in arms.iter_mut().enumerate().zip(centres) {
             let concerns = whose.arm == arm || whose.arm == control;
             if arm != control && concerns {
+                let share = share(&weights, arm, control);
                 let in_arm = whose.arm == arm;
                 sums.answers
                     .bet
-                    .observe(&guardrail, value, in_arm, share(&weights, arm, control));
+                    .observe(&guardrail, in_arm, value, share, centre);
             }
         }
     }
@@ -236,7 +243,15 @@ fn share(weights: &[u16], arm: usize, control: usize) -> f64 {
 }
 
 impl Bet {
-    fn observe(&mut self, guardrail: &ValueGuardrail, value: f64, in_arm: bool, share: f64) {
+    /// `centre` is the mean of what was told before, if there was anything.
+    fn observe(
+        &mut self,
+        guardrail: &ValueGuardrail,
+        in_arm: bool,
+        value: f64,
+        share: f64,
+        centre: Option<f64>,
+    ) {
         let ValueGuardrail {
             lowest,
             highest,
@@ -244,10 +259,15 @@ impl Bet {
             ..
         } = *guardrail;
         let width = highest - lowest;
-        let mut bet = ValueBet::resumed([self.log_wealth, self.sum, self.sum_of_squares]);
         // On what is missing to the highest: an arm that has more of that is worth less.
-        let missing = (highest - value) / width;
-        bet.observe_beyond(tolerated_loss / width, in_arm, missing, share);
+        let missing = |value: f64| (highest - value) / width;
+        let terms = Terms {
+            share,
+            centre: centre.map_or(0.5, missing),
+            tolerated: tolerated_loss / width,
+        };
+        let mut bet = ValueBet::resumed([self.log_wealth, self.sum, self.sum_of_squares]);
+        bet.observe_by(in_arm, missing(value), terms);
         [self.log_wealth, self.sum, self.sum_of_squares] = bet.parts();
     }
 }

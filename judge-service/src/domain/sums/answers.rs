@@ -5,6 +5,7 @@ use super::Outcomes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Add;
 
 /// Different labels of all arms that are counted apart in one epoch and segment; the rest
 /// is [`OTHER`].
@@ -119,6 +120,44 @@ impl Values {
     #[must_use]
     pub fn mean(&self) -> Option<f64> {
         (self.users > 0).then(|| self.sum / self.users as f64)
+    }
+}
+
+impl Add for Values {
+    type Output = Self;
+
+    fn add(self, more: Self) -> Self {
+        let Self {
+            users,
+            sum,
+            sum_of_squares,
+        } = more;
+        Self {
+            users: self.users + users,
+            sum: self.sum + sum,
+            sum_of_squares: self.sum_of_squares + sum_of_squares,
+        }
+    }
+}
+
+// === impl Pairs ===
+
+impl Add for Pairs {
+    type Output = Self;
+
+    fn add(self, more: Self) -> Self {
+        let Self {
+            users,
+            differing,
+            only_arm_wrong,
+            only_control_wrong,
+        } = more;
+        Self {
+            users: self.users + users,
+            differing: self.differing + differing,
+            only_arm_wrong: self.only_arm_wrong + only_arm_wrong,
+            only_control_wrong: self.only_control_wrong + only_control_wrong,
+        }
     }
 }
 

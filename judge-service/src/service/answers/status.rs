@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serinus_stats::{psi, quantile};
 use std::collections::BTreeMap;
+use std::ops::Add;
 
 /// Nobody looks at a quantile of fewer answers.
 const FIRST_LOOK: u64 = 50;
@@ -127,7 +128,11 @@ fn of_segment(entry: &Entry, segment: Option<&str>) -> Vec<Served> {
     let arms = rollout.spec.arms.iter().enumerate();
     arms.map(|(index, arm)| {
         let own = of_arm(index);
-        let outcomes = own.told.values().fold(Outcomes::default(), add);
+        let outcomes = own
+            .told
+            .values()
+            .copied()
+            .fold(Outcomes::default(), Add::add);
         let share = |outcomes: Outcomes| Share {
             users: outcomes.users,
             bad: outcomes.bad,
@@ -156,26 +161,14 @@ fn plus(mut whole: sums::Answers, more: &sums::Answers) -> sums::Answers {
     for (&bin, &users) in &more.scores {
         *whole.scores.entry(bin).or_default() += users;
     }
-    whole.differences = add(whole.differences, &more.differences);
-    whole.pairs.users += more.pairs.users;
-    whole.pairs.differing += more.pairs.differing;
-    whole.pairs.only_arm_wrong += more.pairs.only_arm_wrong;
-    whole.pairs.only_control_wrong += more.pairs.only_control_wrong;
-    for (&before, told) in &more.told {
+    whole.differences = whole.differences + more.differences;
+    whole.pairs = whole.pairs + more.pairs;
+    for (&before, &told) in &more.told {
         let sum = whole.told.entry(before).or_default();
-        *sum = add(*sum, told);
+        *sum = *sum + told;
     }
-    whole.values.users += more.values.users;
-    whole.values.sum += more.values.sum;
-    whole.values.sum_of_squares += more.values.sum_of_squares;
+    whole.values = whole.values + more.values;
     whole
-}
-
-fn add(one: Outcomes, other: &Outcomes) -> Outcomes {
-    Outcomes {
-        users: one.users + other.users,
-        bad: one.bad + other.bad,
-    }
 }
 
 fn labels(counts: &BTreeMap<i64, u64>) -> Vec<LabelCount> {
