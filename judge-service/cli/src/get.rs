@@ -103,6 +103,14 @@ pub fn detail(status: &Status, now_ms: u64) -> String {
             text.push_str("  the shares of users are not what they should be (SRM)\n");
         }
     }
+    if status.awaits_approval {
+        let _ = writeln!(text, "  `serinus approve {}` says yes", status.id);
+    }
+    for gate in &status.gates {
+        let state = if gate.open { "open" } else { "closed: " };
+        let why = gate.why.as_deref().unwrap_or_default();
+        let _ = writeln!(text, "gate {}: {state}{why}", gate.name);
+    }
     let _ = writeln!(text, "{}", workers(status));
     for notice in &status.notices {
         let _ = writeln!(text, "note: {notice}");
@@ -263,6 +271,25 @@ pub mod tests {
             "\nhold\n  canary: errors are not sure yet\n",
             "1 of 2 workers have plan 1.42, 1 silent\n",
             "note: one worker is silent\n",
+        ] {
+            assert!(text.contains(part), "{part}\n---\n{text}");
+        }
+    }
+
+    #[test]
+    fn what_it_waits_for_is_said() {
+        let mut answer = answer();
+        answer["phase"] = json!("paused");
+        answer["awaits_approval"] = json!(true);
+        answer["gates"] = json!([
+            {"name": "board", "kind": "ask", "open": false, "why": "answered 403"},
+            {"name": "windows", "kind": "windows", "open": true, "why": null},
+        ]);
+        let text = detail(&read(&answer).unwrap(), 181_000);
+        for part in [
+            "\nasks for approval\n",
+            "  `serinus approve digits` says yes\n",
+            "gate board: closed: answered 403\ngate windows: open\n",
         ] {
             assert!(text.contains(part), "{part}\n---\n{text}");
         }

@@ -22,8 +22,20 @@ pub struct Status {
     #[serde(default)]
     pub evaluation: Option<Evaluation>,
     #[serde(default)]
+    pub awaits_approval: bool,
+    #[serde(default)]
+    pub gates: Vec<Gate>,
+    #[serde(default)]
     pub notices: Vec<String>,
     pub delivery: Delivery,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Gate {
+    pub name: String,
+    pub open: bool,
+    #[serde(default)]
+    pub why: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -121,6 +133,7 @@ impl Status {
     pub fn verdict(&self) -> String {
         match self.phase.as_str() {
             "waiting" => "not ready yet".to_owned(),
+            "paused" if self.awaits_approval => "asks for approval".to_owned(),
             "paused" => "waits for a person".to_owned(),
             "promoted" => "watching".to_owned(),
             _ if self.is_over() => "settled".to_owned(),
