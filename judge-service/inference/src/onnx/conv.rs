@@ -12,6 +12,11 @@ use super::window::{Activation, Grid, Window};
 /// second-level cache beside the kernels.
 const BLOCK: usize = 32 * 1024;
 
+/// From so many numbers in a row of the kernel on the image itself is multiplied: with
+/// fewer, one product of whole patches is less work than several of parts. Patches of
+/// fewer numbers altogether are made number by number.
+const IN_PLACE: usize = 16;
+
 /// A convolution with its weights.
 #[derive(Debug, Clone)]
 pub(super) struct Conv {
@@ -166,6 +171,12 @@ impl Conv {
             None => to_channels_last(x)?,
         };
         let mut into = vec![0.0; bounded(&[n, high, wide, self.outputs])?];
+        if self.is_in_place() {
+            read::<f32, _>(&last, |numbers| {
+                self.in_place(numbers, [height, width], [high, wide], &mut into)
+            })??;
+            return from_channels_last(into, [n, self.outputs, high, wide]);
+        }
         for pixel in into.chunks_exact_mut(self.outputs) {
             pixel.copy_from_slice(&self.bias);
         }
@@ -187,6 +198,72 @@ impl Conv {
         from_channels_last(into, [n, self.outputs, high, wide])
     }
 
+    /// Whether the products can read the image itself: the numbers under one row of the
+    /// kernel lie side by side, and those of the next pixel begin one pixel later.
+    fn is_in_place(&self) -> bool {
+        let [_, kernel_width] = self.grid.kernel;
+        self.groups == 1
+            && !self.grid.is_plain()
+            && (self.grid.stride, self.grid.dilation) == ([1, 1], [1, 1])
+            && kernel_width * self.channels >= IN_PLACE
+    }
+
+    /// One product for each row of the kernel, over the pixels of a whole image. The ends
+    /// of its rows are computed too, where the kernel hangs over into the next row, and
+    /// left out: that is less than copying every patch.
+    fn in_place(
+        &self,
+        numbers: &[f32],
+        size: [usize; 2],
+        [high, wide]: [usize; 2],
+        into: &mut [f32],
+    ) -> Result<(), String> {
+        let [kernel_height, kernel_width] = self.grid.kernel;
+        let (channels, outputs) = (self.channels, self.outputs);
+        let mut padded = Padded::new(&self.grid, size, channels)?;
+        let pixels = (high * padded.width + 1).saturating_sub(kernel_width);
+        let depth = kernel_width * channels;
+        let mut sums = vec![0.0; bounded(&[pixels, outputs])?];
+        let [height, width] = size;
+        let images = numbers.chunks_exact((height * width * channels).max(1));
+        for (image, into) in images.zip(into.chunks_exact_mut((high * wide * outputs).max(1))) {
+            padded.fill(image);
+            let rows = self.weights.chunks_exact(depth * outputs);
+            for (down, weights) in rows.take(kernel_height).enumerate() {
+                let start = down * padded.width * channels;
+                let patches = View {
+                    numbers: padded.numbers.get(start..).unwrap_or_default(),
+                    rows: pixels,
+                    columns: depth,
+                    row_step: channels,
+                    column_step: 1,
+                };
+                let weights = View::rows(weights, depth, outputs);
+                multiply(&mut sums, patches, weights, down > 0)?;
+            }
+            self.take_rows(&sums, padded.width, wide, into);
+        }
+        Ok(())
+    }
+
+    /// The pixels that an image has, out of rows that are as wide as the padded one's.
+    fn take_rows(&self, sums: &[f32], padded: usize, wide: usize, into: &mut [f32]) {
+        let outputs = self.outputs;
+        super::wide::wide(|| {
+            let rows = sums.chunks((padded * outputs).max(1));
+            for (row, into) in rows.zip(into.chunks_exact_mut((wide * outputs).max(1))) {
+                let pixels = row.chunks_exact(outputs);
+                for (pixel, into) in pixels.zip(into.chunks_exact_mut(outputs)) {
+                    for ((into, sum), bias) in into.iter_mut().zip(pixel).zip(&self.bias) {
+                        *into = sum + bias;
+                    }
+                }
+                self.finish(into);
+            }
+        });
+    }
+
+    #[inline(always)]
     fn finish(&self, numbers: &mut [f32]) {
         if let Some(activation) = self.activation {
             activation.apply(numbers);
@@ -226,7 +303,7 @@ impl Conv {
             if is_depthwise {
                 for (image, into) in images.zip(into.chunks_exact_mut(pixels * self.outputs)) {
                     padded.fill(image);
-                    self.depthwise(&padded, [high, wide], into);
+                    super::wide::wide(|| self.depthwise(&padded, [high, wide], into));
                 }
                 self.finish(into);
                 continue;
@@ -239,7 +316,7 @@ impl Conv {
                     .zip(patches.chunks_exact_mut((pixels * depth).max(1)))
                 {
                     padded.fill(image);
-                    self.patches(&padded, group, wide, patches);
+                    super::wide::wide(|| self.patches(&padded, group, wide, patches));
                 }
                 let weights = self
                     .weights
@@ -267,6 +344,7 @@ impl Conv {
     }
 
     /// One row for each output pixel: [kernel height, kernel width, channels of the group].
+    #[inline(always)]
     fn patches(&self, image: &Padded, group: usize, wide: usize, patches: &mut [f32]) {
         let [kernel_height, kernel_width] = self.grid.kernel;
         let of_group = self.channels / self.groups;
@@ -278,6 +356,9 @@ impl Conv {
             (kernel_width, of_group)
         };
         let depth = kernel_height * kernel_width * of_group;
+        if depth < IN_PLACE {
+            return self.small_patches(image, group, wide, patches);
+        }
         for (pixel, patch) in patches.chunks_exact_mut(depth).enumerate() {
             let (row, column) = (
                 pixel / wide * self.grid.stride[0],
@@ -297,7 +378,34 @@ impl Conv {
         }
     }
 
+    /// The same of few numbers, one by one: a copy of three costs more than three.
+    #[inline(always)]
+    fn small_patches(&self, image: &Padded, group: usize, wide: usize, patches: &mut [f32]) {
+        let [kernel_height, kernel_width] = self.grid.kernel;
+        let of_group = self.channels / self.groups;
+        let mut places = Vec::with_capacity(kernel_height * kernel_width * of_group);
+        for down in 0..kernel_height {
+            for right in 0..kernel_width {
+                let pixel =
+                    down * self.grid.dilation[0] * image.width + right * self.grid.dilation[1];
+                let start = pixel * self.channels + group * of_group;
+                places.extend(start..start + of_group);
+            }
+        }
+        let span = places.last().map_or(0, |last| last + 1);
+        for (pixel, patch) in patches.chunks_exact_mut(places.len().max(1)).enumerate() {
+            let row = pixel / wide * self.grid.stride[0];
+            let column = pixel % wide * self.grid.stride[1];
+            let start = (row * image.width + column) * self.channels;
+            let window = image.numbers.get(start..start + span).unwrap_or_default();
+            for (number, place) in patch.iter_mut().zip(&places) {
+                *number = window.get(*place).copied().unwrap_or_default();
+            }
+        }
+    }
+
     /// One channel in, one out, for each channel: sums along the channels.
+    #[inline(always)]
     fn depthwise(&self, image: &Padded, [_, wide]: [usize; 2], into: &mut [f32]) {
         let [_, kernel_width] = self.grid.kernel;
         for (pixel, sums) in into.chunks_exact_mut(self.outputs).enumerate() {

@@ -22,6 +22,7 @@ mod run;
 mod shaping;
 mod tensor;
 mod values;
+mod wide;
 mod window;
 
 use candle_core::{DType, Tensor};

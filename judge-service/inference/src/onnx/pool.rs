@@ -71,14 +71,54 @@ impl Pool {
             let images = numbers.chunks_exact((height * width * channels).max(1));
             for (image, into) in images.zip(into.chunks_exact_mut((high * wide * channels).max(1)))
             {
-                for (at, pixel) in into.chunks_exact_mut(channels.max(1)).enumerate() {
-                    self.pixel(image, [height, width], [at / wide, at % wide], pixel);
+                if self.is_most_inside([height, width], [high, wide]) {
+                    super::wide::wide(|| self.most(image, [width, wide, channels], into));
+                    continue;
                 }
+                super::wide::wide(|| {
+                    for (at, pixel) in into.chunks_exact_mut(channels.max(1)).enumerate() {
+                        self.pixel(image, [height, width], [at / wide, at % wide], pixel);
+                    }
+                });
             }
         })?;
         from_channels_last(into, [n, channels, high, wide])
     }
 
+    /// Whether it is the largest numbers of windows that all lie inside the image.
+    fn is_most_inside(&self, size: [usize; 2], output: [usize; 2]) -> bool {
+        let grid = &self.grid;
+        let axes = [0, 1].into_iter();
+        let mut inside = axes.map(|axis| {
+            let of = |sizes: &[usize; 2]| sizes.get(axis).copied().unwrap_or_default();
+            let last = of(&output).saturating_sub(1) * of(&grid.stride);
+            let reach = of(&grid.kernel).saturating_sub(1) * of(&grid.dilation);
+            of(&grid.before) == 0 && last + reach < of(&size)
+        });
+        self.kind == PoolKind::Max && inside.all(|inside| inside)
+    }
+
+    /// Row by row, so that nothing is asked of a single number.
+    #[inline(always)]
+    fn most(&self, image: &[f32], [width, wide, channels]: [usize; 3], into: &mut [f32]) {
+        let (row, step) = (width * channels, self.grid.stride[1] * channels);
+        for (at, into) in into.chunks_exact_mut((wide * channels).max(1)).enumerate() {
+            for down in 0..self.grid.kernel[0] {
+                let y = at * self.grid.stride[0] + down * self.grid.dilation[0];
+                let numbers = image.get(y * row..(y + 1) * row).unwrap_or_default();
+                for right in 0..self.grid.kernel[1] {
+                    let first = right * self.grid.dilation[1] * channels;
+                    let numbers = numbers.get(first..).unwrap_or_default();
+                    let pixels = into.chunks_exact_mut(channels.max(1));
+                    for (into, numbers) in pixels.zip(numbers.chunks(step.max(1))) {
+                        larger(into, numbers);
+                    }
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
     fn pixel(
         &self,
         image: &[f32],
@@ -121,6 +161,24 @@ impl Pool {
             let divisor = count.max(1) as f32;
             into.iter_mut().for_each(|sum| *sum /= divisor);
         }
+    }
+}
+
+/// Of each two numbers the larger, sixteen at a time as far as they go: most layers have
+/// so many channels, or a multiple. `numbers` may go on.
+#[inline(always)]
+fn larger(into: &mut [f32], numbers: &[f32]) {
+    let pick = |most: &mut f32, number: f32| *most = if number > *most { number } else { *most };
+    let numbers = numbers.get(..into.len()).unwrap_or_default();
+    let (blocks, rest) = into.as_chunks_mut::<16>();
+    let (numbers, end) = numbers.as_chunks::<16>();
+    for (into, numbers) in blocks.iter_mut().zip(numbers) {
+        for (most, number) in into.iter_mut().zip(numbers) {
+            pick(most, *number);
+        }
+    }
+    for (most, number) in rest.iter_mut().zip(end) {
+        pick(most, *number);
     }
 }
 

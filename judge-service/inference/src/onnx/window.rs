@@ -33,7 +33,7 @@ pub(super) struct Grid {
 // === impl Activation ===
 
 impl Activation {
-    #[inline]
+    #[inline(always)]
     pub(super) fn apply(self, numbers: &mut [f32]) {
         match self {
             Self::Relu => numbers.iter_mut().for_each(|x| *x = x.max(0.0)),
