@@ -339,6 +339,8 @@ impl Books {
             by: made.by,
             from_step: made.from_step,
             to_step: entry.rollout.step,
+            phase: Some(entry.rollout.phase),
+            baseline: Some(entry.rollout.baseline.clone()),
             drops: made.drops,
             reasons: made.reasons,
             previous_hash,

@@ -213,6 +213,8 @@ mod tests {
             by: By::Judge,
             from_step: 0,
             to_step: 0,
+            phase: None,
+            baseline: None,
             drops: vec![],
             reasons: verdict.reasons.clone(),
             previous_hash: NO_HASH.to_owned(),

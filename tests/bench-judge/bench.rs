@@ -7,6 +7,7 @@ use serinus_tests::failure::{During, Result};
 use serinus_tests::judge::Judge;
 use serinus_tests::postgres::{Database, Postgres};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -22,6 +23,7 @@ fn by_tls(judge: &mut Judge, folder: &std::path::Path) -> Result<()> {
     let (certificate, key) = (folder.join("judge.pem"), folder.join("judge.key"));
     fs::write(&certificate, shown.cert.pem())?;
     fs::write(&key, shown.signing_key.serialize_pem())?;
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600))?;
     judge.option("--tls-certificate", &certificate.display().to_string());
     judge.option("--tls-key", &key.display().to_string());
     judge.trust(&certificate)?;

@@ -127,7 +127,16 @@ async fn a_token_that_is_taken_out_of_the_file_is_out_at_once() {
     let rollouts = "/v1/rollouts";
     let (viewer, file) = (judge.tokens.viewer.as_str(), judge.tokens.file());
     assert_eq!(judge.status(viewer, "GET", rollouts).await, 200);
+    let mut stays = judge
+        .with(&judge.tokens.operator, "GET", "/v1/events")
+        .await;
+    let mut watches = judge.with(viewer, "GET", "/v1/events").await;
+    assert!(watches.chunk().await.unwrap().is_some());
+    assert!(stays.chunk().await.unwrap().is_some());
     judge.tokens.remove("bob").unwrap();
+    // Whoever watches by it is shown nothing more.
+    let ended = async { while watches.chunk().await.unwrap().is_some() {} };
+    tokio::time::timeout(LIMIT, ended).await.unwrap();
     let is = async |token: &str, wanted: u16| {
         wait::until("the file to be read again", LIMIT, async || {
             Ok((judge.status(token, "GET", rollouts).await == wanted).then_some(()))
@@ -136,6 +145,10 @@ async fn a_token_that_is_taken_out_of_the_file_is_out_at_once() {
         .unwrap();
     };
     is(viewer, 401).await;
+    let deed = judge.judge.create(&alone("seen")).await;
+    assert_eq!(deed.unwrap().id, "seen");
+    let more = tokio::time::timeout(LIMIT, stays.chunk()).await.unwrap();
+    assert!(more.unwrap().is_some(), "another's stream goes on");
     let carol = tokens::add(file, "viewer", "carol").unwrap();
     is(&carol, 200).await;
 

@@ -12,6 +12,7 @@ use serinus_tests::judge::status::Phase;
 use serinus_tests::prometheus::Prometheus;
 use serinus_tests::wait;
 use std::collections::VecDeque;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::{Arc, Mutex};
 
 /// What a receiver does with the next call; 200 when nothing is said.
@@ -25,6 +26,8 @@ enum Does {
 #[derive(Clone, Default)]
 struct Receiver {
     next: Arc<Mutex<VecDeque<Does>>>,
+    /// News of this rollout is refused whenever it comes.
+    refuses: Arc<Mutex<Option<&'static str>>>,
     got: Arc<Mutex<Vec<(HeaderMap, String)>>>,
 }
 
@@ -51,7 +54,12 @@ impl Receiver {
 }
 
 async fn receive(State(receiver): State<Receiver>, headers: HeaderMap, body: String) -> Response {
+    let refuses = *receiver.refuses.lock().unwrap();
+    let is_refused = refuses.is_some_and(|id| body.contains(&format!("\"rollout\":\"{id}\"")));
     receiver.got.lock().unwrap().push((headers, body));
+    if is_refused {
+        return StatusCode::UNPROCESSABLE_ENTITY.into_response();
+    }
     let next = receiver.next.lock().unwrap().pop_front();
     match next.unwrap_or(Does::Answers(200)) {
         Does::Answers(status) => {
@@ -68,7 +76,9 @@ async fn receive(State(receiver): State<Receiver>, headers: HeaderMap, body: Str
 
 async fn judge(options: &[(&str, &str)], hooks: &Value) -> Judge {
     let folder = tempfile::tempdir().unwrap().keep();
-    std::fs::write(folder.join("secret"), "s3cret").unwrap();
+    let secret = folder.join("secret");
+    std::fs::write(&secret, "s3cret").unwrap();
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
     let file = folder.join("webhooks.json");
     std::fs::write(&file, hooks.to_string()).unwrap();
     let mut judge = Judge::new(&folder).unwrap();
@@ -149,6 +159,52 @@ async fn what_fails_is_said_where_people_look_and_survives_a_restart() {
     assert!(got.iter().all(|(_, body)| body == last), "{got:?}");
 }
 
+/// A hook that wants to know all, and knew nothing before the judge ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_never_told_is_told_after_a_restart() {
+    let (receiver, url) = Receiver::start().await;
+    receiver.next(&[Does::Answers(500); 100]);
+    let hooks = json!([{"name": "mlflow", "url": url}]);
+    let mut judge = judge(&[], &hooks).await;
+    judge.create(&alone("unheard")).await.unwrap();
+    told(&receiver, 1).await;
+    judge.kill().await.unwrap();
+    receiver.next.lock().unwrap().clear();
+    let before = receiver.got().len();
+    judge.start().await.unwrap();
+    let got = told(&receiver, before + 1).await;
+    assert_eq!(got[before].1["deed"], "create");
+    assert_eq!(got[before].1["rollout"], "unheard");
+}
+
+/// What a receiver does not want of one rollout holds back no other's news.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_that_is_refused_holds_back_no_other_rollout() {
+    let (receiver, url) = Receiver::start().await;
+    *receiver.refuses.lock().unwrap() = Some("refused");
+    let hooks = json!([{"name": "mlflow", "url": url}]);
+    let judge = judge(&[], &hooks).await;
+    judge.create(&alone("refused")).await.unwrap();
+    told(&receiver, 1).await;
+    judge.create(&alone("other")).await.unwrap();
+    wait::until("the other's news", LIMIT, async || {
+        let got = receiver.got();
+        let other = got.iter().any(|(_, body)| body["rollout"] == "other");
+        Ok(other.then_some(()))
+    })
+    .await
+    .unwrap();
+    let status = judge
+        .call(Method::GET, "/v1/rollouts/refused", None)
+        .await
+        .unwrap();
+    let notices = status.body["notices"].to_string();
+    assert!(
+        notices.contains("webhook mlflow was not told yet of decision 1"),
+        "{notices}"
+    );
+}
+
 /// Reasons for which a rollout is held.
 async fn held(judge: &Judge, id: &str, words: &str) -> String {
     wait::until(
@@ -206,6 +262,27 @@ async fn a_gate_holds_until_it_says_yes() {
         "Mon from 00:00 to 00:01 (Pacific/Kiritimati)",
     )
     .await;
+}
+
+/// A minute is how long a gate may take, and the limit of this test.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gate_that_hangs_delays_no_other() {
+    let (hanging, slow) = Receiver::start().await;
+    hanging.next(&[Does::Hangs; 10]);
+    let (answering, quick) = Receiver::start().await;
+    let judge = judge(&[], &json!([])).await;
+    let gated = |id: &str, url: &str| {
+        let mut spec = alone(id);
+        spec["gates"] = json!({"ask": [{"name": "board", "url": url, "timeout_ms": 60_000}]});
+        spec
+    };
+    judge.create(&gated("slow", &slow)).await.unwrap();
+    told(&hanging, 1).await;
+    answering.next(&[Does::Answers(403)]);
+    judge.create(&gated("quick", &quick)).await.unwrap();
+    held(&judge, "quick", "answered 403").await;
+    held(&judge, "slow", "it was not asked yet").await;
+    assert_eq!(hanging.got().len(), 1, "it is asked once at a time");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -244,3 +244,35 @@ async fn more_segments_than_evidence_could_serve_are_named_with_the_numbers() {
         assert_eq!(named, blind, "{said}");
     }
 }
+
+/// A poll may say that it was given any plan. A new generation has every worker follow, so
+/// one is begun for what can have been given out, and seldom.
+#[tokio::test(flavor = "multi_thread")]
+async fn invented_revisions_begin_no_generations_without_end() {
+    let (_folder, judge, _) = judge().await;
+    let generation = async || get(&judge, "/v1/plan").await["revision"]["generation"].as_u64();
+    let begun = generation().await.unwrap();
+    let poll = async |revision: &str, session: &str| {
+        let path = format!("/v1/plan?revision={revision}&wait=0{session}");
+        judge.call(Method::GET, &path, None).await.unwrap().status
+    };
+    let by_worker = format!("&session={}", "0e".repeat(16));
+    // Nobody who looks was given a plan, and no judge gave out such a one.
+    assert_eq!(poll(&format!("{}.1", begun + 5), "").await, 200);
+    assert_eq!(poll(&format!("{}.1", begun + 5_000), &by_worker).await, 200);
+    assert_eq!(generation().await, Some(begun));
+    for time in 0..3 {
+        let seen = begun + 10 * (time + 1);
+        assert_eq!(poll(&format!("{seen}.1"), &by_worker).await, 200);
+        assert_eq!(generation().await, Some(seen + 1));
+    }
+    let last = generation().await;
+    assert_eq!(poll(&format!("{}.1", begun + 100), &by_worker).await, 503);
+    assert_eq!(generation().await, last);
+    let said = notices(&judge, ID).await;
+    assert!(said.contains("is not believed for now"), "{said}");
+    // A worker that has what this judge gave out is served as ever.
+    assert_eq!(poll("1.1", &by_worker).await, 200);
+    let audit = get(&judge, "/v1/audit").await.to_string();
+    assert_eq!(audit.matches("\"overtake\"").count(), 3, "{audit}");
+}

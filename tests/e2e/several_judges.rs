@@ -388,3 +388,26 @@ async fn what_a_proxy_says_to_one_judge_the_one_that_judges_knows() {
     })
     .await;
 }
+
+/// Proxies, gateways and browsers speak HTTP/2; judges speak HTTP/1.1 among themselves.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_by_http2_is_passed_on() {
+    let judges = Judges::start(2).await.unwrap();
+    let leader = judges.leader(&[]).await.unwrap();
+    let follower = &judges.judges[1 - leader];
+    let http = reqwest::Client::builder()
+        .http2_prior_knowledge()
+        .build()
+        .unwrap();
+    let url = |path: &str| format!("{}{path}", follower.address());
+    let created = http.post(url("/v1/rollouts")).json(&steady(ID)).send();
+    let created = created.await.unwrap();
+    assert_eq!(created.version(), reqwest::Version::HTTP_2);
+    assert_eq!(created.status(), 201, "{:?}", created.text().await);
+    let read = http
+        .get(url(&format!("/v1/rollouts/{ID}")))
+        .header("te", "trailers");
+    let read = read.send().await.unwrap();
+    assert_eq!(read.status(), 200, "{:?}", read.text().await);
+    assert_eq!(judges.status(leader).await.unwrap()["id"], ID);
+}

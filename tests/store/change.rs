@@ -84,6 +84,8 @@ pub fn decision(rollout: &str, sequence: u64, reason: &str) -> Sealed {
         from_step: 0,
         drops: vec![],
         to_step: 0,
+        phase: None,
+        baseline: None,
         reasons: vec![reason.to_owned()],
         previous_hash: NO_HASH.to_owned(),
         evidence: None,

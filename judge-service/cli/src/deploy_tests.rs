@@ -43,6 +43,19 @@ fn the_judge_starts_with_what_the_deployment_gives_it() {
     let words = std::iter::once("serinus".to_owned()).chain(arguments);
     let command = Cli::try_parse_from(words).unwrap().command;
     assert!(matches!(command, Command::Serve(_)));
+    // A password among the arguments could be read by everybody on the node.
+    let is_secret = |variable: &&Value| variable["valueFrom"]["secretKeyRef"].is_object();
+    let secrets = variables.iter().filter(is_secret);
+    let secrets: Vec<&str> = secrets.filter_map(|one| one["name"].as_str()).collect();
+    assert_eq!(secrets, ["SERINUS_STORE"]);
+    let serve = <Cli as clap::CommandFactory>::command();
+    let serve = serve.find_subcommand("serve").unwrap();
+    let store = serve
+        .get_arguments()
+        .find(|one| one.get_long() == Some("store"));
+    assert_eq!(store.unwrap().get_env().unwrap(), "SERINUS_STORE");
+    let arguments = container["args"].to_string();
+    assert!(!arguments.contains("SERINUS_STORE") && !arguments.contains("--store"));
     // Nobody is let in without a token, and the judge may read the file of them.
     let arguments = container["args"].as_array().unwrap();
     assert!(!arguments.contains(&json!("--allow-remote")));
@@ -76,6 +89,9 @@ fn the_judge_starts_with_what_the_deployment_gives_it() {
         "{user}"
     );
     assert!(DOCKERFILE.contains("ENTRYPOINT [\"serinus\"]"));
+    // Else no webhook at https:// would be trusted.
+    let judge = DOCKERFILE.split(" AS judge\n").nth(1).unwrap();
+    assert!(judge.contains("/etc/ssl/certs/ca-certificates.crt\n"));
     assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], true);
 }
 
@@ -122,6 +138,9 @@ fn ports_paths_and_names_agree() {
     }
     let labels = &of_kind(&all, "Deployment")["spec"]["template"]["metadata"]["labels"];
     assert_eq!(labels["app"], service["spec"]["selector"]["app"]);
+    let budget = &of_kind(&all, "PodDisruptionBudget")["spec"];
+    assert_eq!(budget["minAvailable"], 1);
+    assert_eq!(budget["selector"]["matchLabels"]["app"], labels["app"]);
     let kustomization = documents(KUSTOMIZATION).remove(0);
     assert_eq!(kustomization["resources"], json!(["judge.yaml"]));
     assert_eq!(kustomization["images"][0]["name"], container["image"]);
@@ -169,9 +188,31 @@ fn a_release_finds_what_it_takes() {
         assert!(targets.contains(&named), "{named} is none of {targets:?}");
     }
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-    for path in ["filter/build-wasm", "judge-service/deploy/Dockerfile"] {
+    for path in [
+        ".ci/run",
+        "filter/build-wasm",
+        "judge-service/deploy/Dockerfile",
+    ] {
         assert!(RELEASE.contains(path) && std::path::Path::new(manifest).join(path).exists());
     }
+    // What others made is named by what it is, and not by a name that may move.
+    for action in steps.iter().filter_map(|step| step["uses"].as_str()) {
+        let (_, commit) = action.split_once('@').unwrap();
+        assert!(commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    }
+    // It is checked first, and published when all that it names is there.
+    let place = |text: &str| {
+        let runs = |step: &Value| step["run"].as_str().is_some_and(|run| run.contains(text));
+        steps.iter().position(runs).unwrap()
+    };
+    let order = [
+        ".ci/run",
+        "docker build",
+        "docker push",
+        "gh release create",
+    ]
+    .map(place);
+    assert!(order.is_sorted(), "{order:?}");
     // The workflow compares the tag with this line.
     let workspace = include_str!("../../../Cargo.toml");
     let version = format!("version = \"{}\"", env!("CARGO_PKG_VERSION"));

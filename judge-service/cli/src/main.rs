@@ -62,7 +62,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run the judge
-    Serve(serve::Serve),
+    Serve(Box<serve::Serve>),
     /// Start the rollouts of a file, or say that they run already
     Apply(apply::Apply),
     /// Say whether the rollouts of a file make sense, without a judge

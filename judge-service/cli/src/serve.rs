@@ -1,5 +1,6 @@
 //! `serinus serve`: the judge.
 
+mod calls;
 mod ending;
 mod entry;
 pub mod file;
@@ -8,18 +9,16 @@ mod wasm_plugins;
 mod webhooks;
 
 use crate::files::plugin;
-use axum::ServiceExt;
-use axum::extract::Request;
+use calls::CallOptions;
 use entry::EntryOptions;
 use serinus_judge::access::{Peers, on_change};
-use serinus_judge::api::{self, Admission, Door, Guard, Peer, Source};
+use serinus_judge::api::{self, Admission, Door, Guard, Source};
 use serinus_judge::cluster::{Member, Role};
 use serinus_judge::domain::plan::Terms;
 use serinus_judge::kubernetes::Judges;
 use serinus_judge::service::{Delivery, Service, Settings, wall_clock};
 use serinus_judge::store::{Location, Postgres, Shared, Sqlite, Store};
 use serinus_judge::xds;
-use std::future::IntoFuture;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -83,9 +82,8 @@ pub struct Serve {
     /// [{"name": "mlflow", "url": "http://...", "events": ["promoted"], "secret_file": "secret"}]
     #[arg(long, env = "SERINUS_WEBHOOKS")]
     webhooks: Option<PathBuf>,
-    /// The Prometheus that gates ask, such as http://prometheus:9090
-    #[arg(long, env = "SERINUS_PROMETHEUS")]
-    prometheus: Option<String>,
+    #[command(flatten)]
+    calls: CallOptions,
     #[command(flatten)]
     entry: EntryOptions,
 }
@@ -137,6 +135,7 @@ async fn judge(serve: Serve) -> Result<(), String> {
         None => Vec::new(),
         Some(path) => webhooks::open(path).map_err(|error| error.to_string())?,
     };
+    let (web, prometheus) = serve.calls.open()?;
     let wasm_plugins = serve.wasm_plugins.open()?;
     let location: Location = serve
         .store
@@ -145,7 +144,8 @@ async fn judge(serve: Serve) -> Result<(), String> {
     let opened = open(&location).await?;
     let settings = Settings {
         models: serve.models,
-        prometheus: serve.prometheus,
+        prometheus,
+        web,
         webhooks,
         terms: Terms {
             report_interval_ms: serve.report_interval_ms,
@@ -201,18 +201,16 @@ async fn judge(serve: Serve) -> Result<(), String> {
     // A pipe that nobody reads is no reason to stop.
     let _ = std::io::stdout().flush();
     let guard = Guard::new(router, admission);
-    let listener = Door::new(listener, entry.tls.clone());
+    let door = Door::new(listener, entry.tls.clone());
     tokio::spawn(on_change(entry.files(), move || entry.again()));
-    // What is no make service would be made anew for each connection, which is 10 KB for
-    // each of thousands of polls.
-    let router = ServiceExt::<Request>::into_make_service_with_connect_info::<Peer>(guard);
     let asked = ending::asked(Arc::clone(&delivery));
-    let served = axum::serve(listener, router).with_graceful_shutdown(asked);
+    let served = api::serve(door, guard, asked);
     let member = match source {
         Source::Alone(_) => None,
         Source::Member(member) => Some(member),
     };
-    ending::serve(served.into_future(), delivery, member).await
+    ending::serve(served, delivery, member).await;
+    Ok(())
 }
 
 async fn show_metrics(

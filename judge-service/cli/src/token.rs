@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::output::print;
-use serinus_judge::access::{Role, Token};
+use serinus_judge::access::{Caller, Role, Token};
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -38,6 +38,9 @@ fn name(text: &str) -> Result<String, String> {
     let visible = |c: char| !c.is_whitespace() && !c.is_control() && c != '#';
     if text.is_empty() || text.len() > 64 || !text.chars().all(visible) {
         return Err("a name has 1 to 64 visible characters, without blanks and #".to_owned());
+    }
+    if Caller::RESERVED.contains(&text) {
+        return Err("this name says in the audit log that no token was used".to_owned());
     }
     Ok(text.to_owned())
 }
@@ -86,6 +89,8 @@ mod tests {
         assert!(name("a b").is_err());
         assert!(name("").is_err());
         assert!(name("a#").is_err());
+        assert!(name("judge").is_err());
+        assert!(name("anonymous").is_err());
         assert_eq!(name("ci@example"), Ok("ci@example".to_owned()));
     }
 }

@@ -14,6 +14,12 @@ impl Caller {
     /// What everybody is called at a judge that asks for no token.
     pub const ANONYMOUS: &'static str = "anonymous";
 
+    /// What the judge is called where it did something itself.
+    pub const JUDGE: &'static str = "judge";
+
+    /// Names that say who nobody with a token is.
+    pub const RESERVED: [&'static str; 2] = [Self::JUDGE, Self::ANONYMOUS];
+
     /// Everybody, at a judge that asks for no token: may do all.
     #[must_use]
     pub fn anonymous() -> Self {

@@ -17,5 +17,5 @@ pub use limit::{Limit, Rate};
 pub use peers::Peers;
 pub use role::{Needs, Role};
 pub use token::Token;
-pub use tokens::{Tokens, TokensError};
+pub use tokens::{Shown, Tokens, TokensError};
 pub use watched::on_change;

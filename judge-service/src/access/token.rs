@@ -1,9 +1,9 @@
 //! A token: 256 random bits as text, of which only the SHA-256 is kept.
 
+use crate::hex::hex;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
-use std::fmt::Write;
 
 /// So that those who look for secrets in the wrong places find ours.
 const PREFIX: &str = "serinus_";
@@ -33,11 +33,7 @@ impl Token {
     /// salt nor a slow hash.
     #[must_use]
     pub fn hash(&self) -> String {
-        let mut hex = String::with_capacity(64);
-        for byte in digest(&self.0).unwrap_or_default() {
-            let _ = write!(hex, "{byte:02x}");
-        }
-        hex
+        hex(&digest(&self.0).unwrap_or_default())
     }
 }
 

@@ -2,9 +2,11 @@
 
 use super::token::{digest, read_hash};
 use super::{Caller, Role};
+use crate::private_file::{self, TooOpen};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use subtle::ConstantTimeEq;
+use tokio::sync::watch;
 
 /// What stands in a file beyond this is no list of tokens.
 const LARGEST: u64 = 1024 * 1024;
@@ -13,10 +15,8 @@ const LARGEST: u64 = 1024 * 1024;
 pub enum TokensError {
     #[error("failed to read {file}: {why}")]
     Unreadable { file: String, why: String },
-    #[error(
-        "{file} may be read or written by every user of this machine (its mode is {mode:03o}); run `chmod 600 {file}` (or 640 for a group)"
-    )]
-    Open { file: String, mode: u32 },
+    #[error("{0}")]
+    Open(#[from] TooOpen),
     #[error("{file}, line {line}: {problem}")]
     Line {
         file: String,
@@ -32,9 +32,17 @@ pub enum TokensError {
 pub struct Tokens {
     path: PathBuf,
     known: RwLock<Arc<[Known]>>,
+    /// Raised when others are known than before.
+    changed: watch::Sender<()>,
 }
 
-#[derive(Debug, Clone)]
+/// A token by which somebody was let in.
+pub struct Shown {
+    hash: [u8; 32],
+    caller: Caller,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Known {
     hash: [u8; 32],
     caller: Caller,
@@ -44,9 +52,15 @@ impl Tokens {
     /// # Errors
     /// A file that is not there, that others may read, or that is no list of tokens.
     pub fn open(path: &Path) -> Result<Self, TokensError> {
+        let known = read(path)?;
+        if known.is_empty() {
+            let file = path.display().to_string();
+            return Err(TokensError::Empty { file });
+        }
         Ok(Self {
             path: path.to_owned(),
-            known: RwLock::new(read(path)?),
+            known: RwLock::new(known),
+            changed: watch::Sender::new(()),
         })
     }
 
@@ -55,14 +69,31 @@ impl Tokens {
         &self.path
     }
 
-    /// Reads the file again.
+    /// Reads the file again. One without a token lets nobody in: whoever takes the last
+    /// one out means it.
     ///
     /// # Errors
     /// As [`Self::open`]; the tokens of before go on to be good.
     pub fn again(&self) -> Result<(), TokensError> {
-        let known = read(&self.path)?;
-        *self.known.write().unwrap_or_else(PoisonError::into_inner) = known;
+        let read = read(&self.path)?;
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *known, read);
+        let is_other = before != *known;
+        drop(known);
+        if is_other {
+            self.changed.send_replace(());
+        }
         Ok(())
+    }
+
+    /// Returns when a token is known no more, or is another's by now.
+    pub async fn taken_out(&self, token: &Shown) {
+        let mut changed = self.changed.subscribe();
+        while self.find(&token.hash).as_ref() == Some(&token.caller) {
+            if changed.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     #[must_use]
@@ -74,11 +105,22 @@ impl Tokens {
     /// of it is right.
     #[must_use]
     pub fn caller(&self, presented: &str) -> Option<Caller> {
-        let presented = digest(presented)?;
+        self.shown(presented).map(|token| token.caller)
+    }
+
+    /// As [`Self::caller`], for somebody who stays.
+    #[must_use]
+    pub fn shown(&self, presented: &str) -> Option<Shown> {
+        let hash = digest(presented)?;
+        let caller = self.find(&hash)?;
+        Some(Shown { hash, caller })
+    }
+
+    fn find(&self, hash: &[u8; 32]) -> Option<Caller> {
         let known = self.known();
         let mut found = None;
         for token in known.iter() {
-            if bool::from(token.hash.ct_eq(&presented)) {
+            if bool::from(token.hash.ct_eq(hash)) {
                 found = Some(&token.caller);
             }
         }
@@ -91,8 +133,16 @@ impl Tokens {
     }
 }
 
+// === impl Shown ===
+
+impl Shown {
+    #[must_use]
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+}
+
 fn read(path: &Path) -> Result<Arc<[Known]>, TokensError> {
-    use std::os::unix::fs::PermissionsExt;
     let file = path.display().to_string();
     let unreadable = |why: String| TokensError::Unreadable {
         file: file.clone(),
@@ -102,10 +152,7 @@ fn read(path: &Path) -> Result<Arc<[Known]>, TokensError> {
     if !about.is_file() {
         return Err(unreadable("it is no file".to_owned()));
     }
-    let mode = about.permissions().mode() & 0o777;
-    if mode & 0o007 != 0 {
-        return Err(TokensError::Open { file, mode });
-    }
+    private_file::check_mode(path, &about)?;
     if about.len() > LARGEST {
         return Err(unreadable(format!("it has over {LARGEST} bytes")));
     }
@@ -122,9 +169,6 @@ fn read(path: &Path) -> Result<Arc<[Known]>, TokensError> {
             problem,
         })?);
     }
-    if known.is_empty() {
-        return Err(TokensError::Empty { file });
-    }
     Ok(known.into())
 }
 
@@ -140,6 +184,11 @@ fn one(line: &str) -> Result<Known, String> {
         );
     };
     let role: Role = role.parse()?;
+    if Caller::RESERVED.contains(&name) {
+        return Err(format!(
+            "`{name}` is nobody's name: it says in the audit log that no token was used"
+        ));
+    }
     let hash = read_hash(hash).ok_or_else(|| {
         if hash.starts_with("serinus_") {
             "has the token itself: its SHA-256 belongs here, and this token is to be made anew"
@@ -213,6 +262,36 @@ mod tests {
         file.write("nonsense", 0o600);
         tokens.again().unwrap_err();
         assert_eq!(tokens.caller(envoy.reveal()).unwrap().name, "bob");
+
+        file.write("# nobody any more\n", 0o600);
+        tokens.again().unwrap();
+        assert_eq!(tokens.caller(envoy.reveal()), None);
+        assert_eq!(tokens.count(), 0);
+    }
+
+    #[tokio::test]
+    async fn who_stays_hears_that_a_token_is_out() {
+        use futures_util::FutureExt;
+        let (alice, bob) = (Token::random().unwrap(), Token::random().unwrap());
+        let line = |role, name, token: &Token| format!("{role} {name} {}\n", token.hash());
+        let both = line("operator", "alice", &alice) + &line("viewer", "bob", &bob);
+        let file = File::new(&both, 0o600);
+        let tokens = Tokens::open(&file.path()).unwrap();
+        let shown = |token: &Token| tokens.shown(token.reveal()).unwrap();
+        let (of_alice, of_bob) = (shown(&alice), shown(&bob));
+        let mut alice_is_out = Box::pin(tokens.taken_out(&of_alice));
+        let mut bob_is_out = Box::pin(tokens.taken_out(&of_bob));
+        tokens.again().unwrap();
+        assert!(alice_is_out.as_mut().now_or_never().is_none());
+        assert!(bob_is_out.as_mut().now_or_never().is_none());
+        // Bob may do more from now on; that is another token as far as his streams go.
+        file.write(&line("operator", "bob", &bob), 0o600);
+        tokens.again().unwrap();
+        assert!(alice_is_out.as_mut().now_or_never().is_some());
+        assert!(bob_is_out.as_mut().now_or_never().is_some());
+        // Whoever asks too late hears at once.
+        assert!(tokens.taken_out(&of_alice).now_or_never().is_some());
+        assert!(tokens.taken_out(&shown(&bob)).now_or_never().is_none());
     }
 
     #[test]
@@ -237,6 +316,12 @@ mod tests {
                 0o600,
                 "line 1: is not a role, a name",
             ),
+            (
+                format!("operator judge {hash}"),
+                0o600,
+                "line 1: `judge` is nobody's name",
+            ),
+            (format!("viewer anonymous {hash}"), 0o600, "`anonymous` is"),
             ("operator alice 12".to_owned(), 0o600, "64 hex digits"),
             (
                 format!("operator alice {}", token.reveal()),

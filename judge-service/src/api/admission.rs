@@ -3,7 +3,7 @@
 use super::guard::Peer;
 use super::problem::Problem;
 use super::{needs, origin, session};
-use crate::access::{Caller, Limit, Needs, Peers, Rate, Role, Tokens};
+use crate::access::{Caller, Limit, Needs, Peers, Rate, Role, Shown, Tokens};
 use crate::domain::Millis;
 use crate::metrics::Page;
 use crate::tls::ServerTls;
@@ -118,8 +118,8 @@ impl Admission {
         }
     }
 
-    /// Who asks; `None` for somebody who need not say it.
-    pub fn admit(&self, request: &Request) -> Result<Option<Caller>, Problem> {
+    /// Who asks.
+    pub fn admit(&self, request: &Request) -> Result<Admitted, Problem> {
         if !request.method().is_safe() && origin::is_foreign(request) {
             return Err(self.forbidden("a page of another site may not act here".to_owned()));
         }
@@ -127,54 +127,67 @@ impl Admission {
         let peer = request.extensions().get::<ConnectInfo<Peer>>();
         let peer = peer.map(|ConnectInfo(peer)| peer);
         let Some(tokens) = &self.tokens else {
-            origin::check_host(request, self.hosts.as_deref())?;
+            // Another judge calls this one by the name that it gave itself, after it checked
+            // by which one it was called.
+            if self.by_another_judge(request).is_none() {
+                origin::check_host(request, self.hosts.as_deref())?;
+            }
             self.limit_deeds(request, needs, None, peer)?;
-            return Ok(Some(Caller::anonymous()));
+            return Ok(Admitted::as_who(Caller::anonymous()));
         };
         if needs == Needs::Nothing {
-            return Ok(None);
+            return Ok(Admitted::default());
         }
-        let caller = self
+        let admitted = self
             .caller(tokens, request, peer)
             .map_err(|wrong| self.unknown(wrong, needs, request, peer))?;
+        let Some(caller) = &admitted.caller else {
+            return Ok(admitted);
+        };
         if !needs.allows(caller.role) {
-            let Caller { name, role } = &caller;
+            let Caller { name, role } = caller;
             return Err(self.forbidden(format!(
                 "this needs {}, and `{name}` has the role {role}",
                 needs.words()
             )));
         }
-        self.limit_deeds(request, needs, Some(&caller), peer)?;
-        Ok(Some(caller))
+        self.limit_deeds(request, needs, Some(caller), peer)?;
+        Ok(admitted)
+    }
+
+    /// Who asks, by the word of another judge of this database; `None` when no other judge
+    /// passed this on.
+    fn by_another_judge(&self, request: &Request) -> Option<Caller> {
+        let said = request.headers().get(PASSED_ON)?.to_str().ok()?;
+        let (method, path) = (request.method().as_str(), path_of(request));
+        let peers = self.peers.as_deref()?;
+        peers.believe(said, method, path, (self.clock)())
     }
 
     /// Whose word counts first: another judge's, then a token's, the page's cookie's, and
     /// at last a certificate's, which every request on its connection has.
     fn caller(
         &self,
-        tokens: &Tokens,
+        tokens: &Arc<Tokens>,
         request: &Request,
         peer: Option<&Peer>,
-    ) -> Result<Caller, Wrong> {
+    ) -> Result<Admitted, Wrong> {
         let headers = request.headers();
-        if let Some(said) = headers.get(PASSED_ON) {
-            let (peers, said) = (self.peers.as_deref(), said.to_str().ok());
-            let (method, path) = (request.method().as_str(), path_of(request));
-            let believed = peers
-                .zip(said)
-                .and_then(|(peers, said)| peers.believe(said, method, path, (self.clock)()));
-            return believed.ok_or(Wrong::Judge);
+        if headers.contains_key(PASSED_ON) {
+            let believed = self.by_another_judge(request);
+            return believed.map(Admitted::as_who).ok_or(Wrong::Judge);
         }
         let presented = session::bearer(headers).or_else(|| session::in_cookie(headers));
         if let Some(presented) = presented {
-            return tokens.caller(presented).ok_or(Wrong::Token);
+            let shown = tokens.shown(presented).ok_or(Wrong::Token)?;
+            return Ok(Admitted::by_token(tokens, shown));
         }
         let certificate = peer.and_then(|peer| peer.certificate.as_deref());
         certificate.map_or(Err(Wrong::Nothing), |name| {
-            Ok(Caller {
+            Ok(Admitted::as_who(Caller {
                 name: name.to_owned(),
                 role: Role::Proxy,
-            })
+            }))
         })
     }
 
@@ -244,6 +257,45 @@ impl Admission {
         count(&self.counts.limited);
         let seconds = wait.as_secs_f64().ceil() as u32;
         Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).retry(seconds.max(1))
+    }
+}
+
+/// Somebody who was let in.
+#[derive(Default)]
+pub struct Admitted {
+    /// `None` for somebody who need not say it.
+    pub caller: Option<Caller>,
+    /// By which token, as long as it is known.
+    pub stay: Option<Stay>,
+}
+
+/// How long somebody may stay who was let in by a token.
+pub struct Stay {
+    tokens: Arc<Tokens>,
+    token: Shown,
+}
+
+impl Admitted {
+    fn as_who(caller: Caller) -> Self {
+        Self {
+            caller: Some(caller),
+            stay: None,
+        }
+    }
+
+    pub(super) fn by_token(tokens: &Arc<Tokens>, token: Shown) -> Self {
+        let tokens = Arc::clone(tokens);
+        Self {
+            caller: Some(token.caller().clone()),
+            stay: Some(Stay { tokens, token }),
+        }
+    }
+}
+
+impl Stay {
+    /// Returns when the token is taken out.
+    pub async fn ends(self) {
+        self.tokens.taken_out(&self.token).await;
     }
 }
 

@@ -5,6 +5,7 @@ use super::body;
 use super::problem::Problem;
 use crate::access::Caller;
 use crate::domain::rollout::UsedKey;
+use crate::hex::hex;
 use crate::service::Asked;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
@@ -38,8 +39,7 @@ impl<S: Send + Sync, const LIMIT: usize> FromRequest<S> for Asking<LIMIT> {
                 content.update([0]);
             }
             content.update(&body);
-            let digest = content.finalize();
-            digest.iter().map(|byte| format!("{byte:02x}")).collect()
+            hex(&content.finalize())
         };
         let key = key.map(|key| UsedKey {
             key,

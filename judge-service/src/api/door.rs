@@ -2,8 +2,8 @@
 
 use super::Peer;
 use crate::tls::{ServerTls, client_name};
-use axum::extract::connect_info::Connected;
-use axum::serve::{IncomingStream, Listener};
+use socket2::{SockRef, TcpKeepalive};
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -12,14 +12,24 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Sleep, sleep};
 use tokio_rustls::server::TlsStream;
 
 /// A handshake that takes longer is given up.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// Handshakes under way; past that, others wait in the system's queue.
+/// Handshakes under way; past that, the oldest is given up for the next: whoever opens
+/// connections and says nothing must not keep others out.
 const HANDSHAKES: usize = 1_024;
+
+/// Whoever has not said a word after this has nothing to say.
+const FIRST_BYTES: Duration = Duration::from_secs(10);
+
+/// A connection whose other end is gone without a word is noticed after a minute: a long
+/// poll may wait for half of one, and a stream for days.
+const SILENT: Duration = Duration::from_secs(30);
+const BETWEEN_PROBES: Duration = Duration::from_secs(10);
 
 /// After the system refused to give a connection: it has no file left, say.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -27,13 +37,23 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub struct Door {
     tcp: TcpListener,
     tls: Option<Arc<ServerTls>>,
-    shaking: JoinSet<Option<Guest>>,
+    shaking: Shaking,
+}
+
+/// Handshakes under way.
+struct Shaking {
+    most: usize,
+    under_way: JoinSet<Option<Guest>>,
+    /// The oldest first; some are over.
+    in_order: VecDeque<AbortHandle>,
 }
 
 /// A connection that may speak.
 pub struct Guest {
     stream: Stream,
     peer: Peer,
+    /// Until its first word.
+    first: Option<Pin<Box<Sleep>>>,
 }
 
 enum Stream {
@@ -47,7 +67,7 @@ impl Door {
         Self {
             tcp,
             tls,
-            shaking: JoinSet::new(),
+            shaking: Shaking::new(HANDSHAKES),
         }
     }
 
@@ -57,11 +77,16 @@ impl Door {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection stays with Nagle's algorithm");
         }
+        let alive = TcpKeepalive::new().with_time(SILENT);
+        let alive = alive.with_interval(BETWEEN_PROBES);
+        if let Err(error) = SockRef::from(&stream).set_tcp_keepalive(&alive) {
+            tracing::debug!(%error, "a connection is not asked whether it is alive");
+        }
         let Some(tls) = &self.tls else {
             return Some(Guest::plain(stream, address));
         };
         let handshake = tls.acceptor().accept(stream);
-        self.shaking.spawn(async move {
+        self.shaking.begin(async move {
             match tokio::time::timeout(HANDSHAKE, handshake).await {
                 Ok(Ok(stream)) => Some(Guest::tls(stream, address)),
                 Ok(Err(error)) => {
@@ -76,17 +101,13 @@ impl Door {
         });
         None
     }
-}
 
-impl Listener for Door {
-    type Io = Guest;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Guest, SocketAddr) {
+    /// The next one that may speak.
+    pub async fn accept(&mut self) -> Guest {
         loop {
             let guest = tokio::select! {
-                Some(done) = self.shaking.join_next() => done.ok().flatten(),
-                accepted = self.tcp.accept(), if self.shaking.len() < HANDSHAKES => match accepted {
+                Some(done) = self.shaking.under_way.join_next() => done.ok().flatten(),
+                accepted = self.tcp.accept() => match accepted {
                     Ok((stream, address)) => self.open(stream, address),
                     Err(error) if is_of_the_connection(&error) => None,
                     Err(error) => {
@@ -97,14 +118,32 @@ impl Listener for Door {
                 },
             };
             if let Some(guest) = guest {
-                let address = guest.peer.address;
-                return (guest, address);
+                return guest;
             }
         }
     }
+}
 
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.tcp.local_addr()
+// === impl Shaking ===
+
+impl Shaking {
+    fn new(most: usize) -> Self {
+        Self {
+            most,
+            under_way: JoinSet::new(),
+            in_order: VecDeque::new(),
+        }
+    }
+
+    fn begin(&mut self, handshake: impl Future<Output = Option<Guest>> + Send + 'static) {
+        self.in_order.retain(|one| !one.is_finished());
+        if self.in_order.len() >= self.most
+            && let Some(oldest) = self.in_order.pop_front()
+        {
+            tracing::warn!("too many handshakes are under way: the oldest is given up");
+            oldest.abort();
+        }
+        self.in_order.push_back(self.under_way.spawn(handshake));
     }
 }
 
@@ -117,13 +156,11 @@ fn is_of_the_connection(error: &io::Error) -> bool {
     )
 }
 
-impl Connected<IncomingStream<'_, Door>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, Door>) -> Self {
-        stream.io().peer.clone()
-    }
-}
-
 impl Guest {
+    pub fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
     fn plain(stream: TcpStream, address: SocketAddr) -> Self {
         Self {
             stream: Stream::Plain(stream),
@@ -132,6 +169,7 @@ impl Guest {
                 by_tls: false,
                 certificate: None,
             },
+            first: Some(Box::pin(sleep(FIRST_BYTES))),
         }
     }
 
@@ -144,6 +182,7 @@ impl Guest {
                 by_tls: true,
                 certificate,
             },
+            first: Some(Box::pin(sleep(FIRST_BYTES))),
         }
     }
 }
@@ -154,10 +193,21 @@ impl AsyncRead for Guest {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match &mut self.stream {
+        let read = match &mut self.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
             Stream::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+        };
+        let Some(first) = &mut self.first else {
+            return read;
+        };
+        if read.is_pending() {
+            return match first.as_mut().poll(context) {
+                Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+                Poll::Pending => Poll::Pending,
+            };
         }
+        self.first = None;
+        read
     }
 }
 
@@ -203,5 +253,66 @@ impl AsyncWrite for Guest {
             Stream::Plain(stream) => Pin::new(stream).poll_shutdown(context),
             Stream::Tls(stream) => Pin::new(stream).poll_shutdown(context),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::oneshot;
+
+    async fn connected(first: Duration) -> (TcpStream, Guest) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap());
+        let client = client.await.unwrap();
+        let mut guest = Door::new(listener, None).accept().await;
+        guest.first = Some(Box::pin(sleep(first)));
+        (client, guest)
+    }
+
+    #[tokio::test]
+    async fn who_says_nothing_is_let_go_and_who_spoke_may_be_silent() {
+        let soon = Duration::from_millis(50);
+        let (_client, mut guest) = connected(soon).await;
+        let late = guest.read_u8().await.unwrap_err();
+        assert_eq!(late.kind(), io::ErrorKind::TimedOut);
+
+        let (mut client, mut guest) = connected(Duration::from_secs(60)).await;
+        client.write_u8(7).await.unwrap();
+        assert_eq!(guest.read_u8().await.unwrap(), 7);
+        assert!(guest.first.is_none(), "nothing is waited for any more");
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_asked_whether_it_is_alive() {
+        let (_client, guest) = connected(FIRST_BYTES).await;
+        let Stream::Plain(stream) = &guest.stream else {
+            panic!("it is plain");
+        };
+        let socket = SockRef::from(stream);
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), SILENT);
+    }
+
+    #[tokio::test]
+    async fn the_oldest_handshake_is_given_up_for_the_next() {
+        let mut shaking = Shaking::new(2);
+        let mut begin = || {
+            let (held, is_dropped) = oneshot::channel::<()>();
+            shaking.begin(async move {
+                let _held = held;
+                std::future::pending().await
+            });
+            is_dropped
+        };
+        let (first, mut second) = (begin(), begin());
+        let mut third = begin();
+        first.await.unwrap_err();
+        for other in [&mut second, &mut third] {
+            assert_eq!(other.try_recv(), Err(oneshot::error::TryRecvError::Empty));
+        }
+        begin();
+        second.await.unwrap_err();
     }
 }

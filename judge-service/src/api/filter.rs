@@ -28,8 +28,17 @@ pub async fn plan(
     if let Some(poll) = &asked.by_worker {
         service.delivery().polled(poll, service.now());
     }
-    if asked.known > service.delivery().revision() && asked.may_overtake {
-        service.overtake(asked.known).await;
+    // Only a worker can have been given a plan.
+    let may_overtake = asked.by_worker.is_some() && asked.may_overtake;
+    if may_overtake && asked.known > service.delivery().revision() {
+        service.overtake(asked.known).await.map_err(|wait| {
+            let seconds = wait.as_secs_f64().ceil() as u32;
+            let detail = format!(
+                "plan {} is later than this judge's, and it started new generations too often lately",
+                asked.known
+            );
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry(seconds.max(1))
+        })?;
     }
     if asked.by_config {
         return Ok(StatusCode::NO_CONTENT.into_response());

@@ -11,14 +11,37 @@ use crate::domain;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, Request, State};
+use axum::http::request::Parts;
 use axum::http::uri::Authority;
-use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use axum::http::{
+    Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, Version, header,
+};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::json;
 use serinus_core::report;
 use std::sync::Arc;
+
+/// What is of the caller's connection, or for this judge alone: its word is enough at the
+/// other, and nobody's token goes to an address that may be another machine's by now.
+const NOT_PASSED_ON: [HeaderName; 14] = [
+    header::HOST,
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    HeaderName::from_static("http2-settings"),
+    header::AUTHORIZATION,
+    header::COOKIE,
+    // Of this judge's name, which was checked here.
+    header::ORIGIN,
+    HeaderName::from_static("sec-fetch-site"),
+];
 
 #[derive(Clone)]
 struct Following {
@@ -88,24 +111,8 @@ async fn pass_on(State(following): State<Following>, request: Request) -> Respon
     let Ok(said) = HeaderValue::from_str(&said) else {
         return unanswered(nobody.to_owned());
     };
-    let (mut parts, body) = request.into_parts();
-    parts.uri = uri;
-    // The connection is another, and this judge's word is enough there: nobody's token
-    // goes to an address that may be another's by now.
-    for name in [
-        header::HOST,
-        header::CONNECTION,
-        header::TRANSFER_ENCODING,
-        header::AUTHORIZATION,
-        header::COOKIE,
-        // Of this judge's name, which was checked here.
-        header::ORIGIN,
-        HeaderName::from_static("sec-fetch-site"),
-    ] {
-        parts.headers.remove(name);
-    }
-    parts.headers.insert(PASSED_ON, said);
-    parts.extensions = Extensions::new();
+    let (parts, body) = request.into_parts();
+    let parts = passed_on(parts, uri, said);
     match following
         .colleagues
         .http
@@ -121,6 +128,19 @@ async fn pass_on(State(following): State<Following>, request: Request) -> Respon
             )
         }
     }
+}
+
+/// A request as it goes to the judge that judges, on a connection of this judge's own.
+fn passed_on(mut parts: Parts, uri: Uri, said: HeaderValue) -> Parts {
+    parts.uri = uri;
+    // Judges speak HTTP/1.1 among themselves, whatever the caller speaks.
+    parts.version = Version::HTTP_11;
+    for name in NOT_PASSED_ON {
+        parts.headers.remove(name);
+    }
+    parts.headers.insert(PASSED_ON, said);
+    parts.extensions = Extensions::new();
+    parts
 }
 
 /// The same path and query at another judge.
@@ -151,5 +171,27 @@ mod tests {
             Some("https")
         );
         assert!(at("/nowhere", &asked).is_none());
+    }
+
+    #[test]
+    fn what_came_by_http2_goes_on_by_http1_without_what_is_of_its_connection() {
+        let request = Request::builder()
+            .version(Version::HTTP_2)
+            .uri("https://judge-0:8090/v1/rollouts")
+            .header("te", "trailers")
+            .header("upgrade", "h2c")
+            .header("keep-alive", "timeout=5")
+            .header("authorization", "Bearer serinus_x")
+            .header("if-match", "\"7\"")
+            .body(())
+            .unwrap();
+        let uri: Uri = "http://10.0.0.7:8090/v1/rollouts".parse().unwrap();
+        let word = HeaderValue::from_static("sealed");
+        let parts = passed_on(request.into_parts().0, uri, word);
+        assert_eq!(parts.version, Version::HTTP_11);
+        assert_eq!(parts.uri.host(), Some("10.0.0.7"));
+        let mut names: Vec<&str> = parts.headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["if-match", PASSED_ON.as_str()]);
     }
 }

@@ -4,12 +4,13 @@
 //! A service around all others and no layer of axum's, which would box its future and a
 //! copy of all that is inside for each of thousands of polls that wait.
 
-use super::admission::Admission;
+use super::admission::{Admission, Admitted, Stay};
+use super::stay;
 use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
-use futures_util::future::{Either, Map, Ready, ready};
+use futures_util::future::{Either, Join, Map, Ready, join, ready};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -40,6 +41,10 @@ pub struct Guarded(pub Arc<Admission>);
 
 type Answer = Result<Response, Infallible>;
 
+/// Who may stay for how long waits beside the answer, and not in a box for each of
+/// thousands of polls.
+type Answering<F> = Map<Join<F, Ready<Option<Stay>>>, fn((Answer, Option<Stay>)) -> Answer>;
+
 impl<S> Guard<S> {
     pub fn new(inner: S, admission: Arc<Admission>) -> Self {
         Self { inner, admission }
@@ -52,7 +57,7 @@ where
 {
     type Response = Response;
     type Error = Infallible;
-    type Future = Either<Ready<Answer>, Map<S::Future, fn(Answer) -> Answer>>;
+    type Future = Either<Ready<Answer>, Answering<S::Future>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(context)
@@ -60,18 +65,27 @@ where
 
     fn call(&mut self, mut request: Request) -> Self::Future {
         match self.admission.admit(&request) {
-            Ok(caller) => {
+            Ok(Admitted { caller, stay }) => {
                 let guarded = Guarded(Arc::clone(&self.admission));
                 let extensions = request.extensions_mut();
                 extensions.insert(guarded);
                 if let Some(caller) = caller {
                     extensions.insert(caller);
                 }
-                Either::Right(self.inner.call(request).map(sign))
+                let answer: Answering<S::Future> =
+                    join(self.inner.call(request), ready(stay)).map(ends_in_time);
+                Either::Right(answer)
             }
             Err(problem) => Either::Left(ready(sign(Ok(problem.into_response())))),
         }
     }
+}
+
+fn ends_in_time((answer, stay): (Answer, Option<Stay>)) -> Answer {
+    sign(match stay {
+        Some(stay) => answer.map(|response| stay::bounded(response, stay)),
+        None => answer,
+    })
 }
 
 fn sign(answer: Answer) -> Answer {

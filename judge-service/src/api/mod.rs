@@ -22,7 +22,9 @@ mod poll;
 mod problem;
 mod rollouts;
 mod routes;
+mod serving;
 mod session;
+mod stay;
 
 pub use admission::Admission;
 pub use colleagues::Colleagues;
@@ -30,6 +32,7 @@ pub use door::Door;
 pub use guard::{Guard, Peer};
 pub use member::member_router;
 pub use metrics::{Source, metrics_router};
+pub use serving::serve;
 
 use crate::service::Service;
 use axum::Router;

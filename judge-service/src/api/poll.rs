@@ -16,9 +16,6 @@ const LONGEST_WAIT: u64 = 30;
 /// What a worker says of itself is cut at this length.
 const LONGEST_WORD: usize = 512;
 
-/// A generation beyond this was never given out: a poll that claims one lies.
-const LAST_GENERATION: u64 = 1 << 40;
-
 #[derive(Debug, Deserialize)]
 pub struct Asked {
     revision: Option<String>,
@@ -37,7 +34,7 @@ pub struct Read {
     pub by_worker: Option<Poll>,
     /// Its plan comes another way, and it only says which one it has.
     pub by_config: bool,
-    /// Whether to believe that a revision beyond ours was given out.
+    /// Whether a revision beyond ours may be one that was given out.
     pub may_overtake: bool,
 }
 
@@ -71,7 +68,7 @@ pub fn read(
             refused: word("x-serinus-refused"),
         }),
         by_config: asked.source.as_deref() == Some("config"),
-        may_overtake: known.generation < LAST_GENERATION && !by_browser,
+        may_overtake: !by_browser,
     })
 }
 

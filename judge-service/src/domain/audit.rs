@@ -4,10 +4,10 @@
 
 use super::Millis;
 use super::decision::NO_HASH;
+use crate::hex::hex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::fmt::Write;
 
 #[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Record {
@@ -107,11 +107,7 @@ pub fn follow(mut head: Option<Head>, records: &[Audited]) -> Result<Option<Head
 fn hash(record: &Record) -> String {
     // Numbers and strings: serialisation cannot fail.
     let bytes = serde_json::to_vec(record).unwrap_or_default();
-    let mut text = String::with_capacity(64);
-    for byte in Sha256::digest(&bytes) {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    hex(&Sha256::digest(&bytes))
 }
 
 #[cfg(test)]

@@ -287,6 +287,13 @@ fn unknown_arm(field: &str, name: &str, spec: &RolloutSpec) -> FieldError {
     )
 }
 
+/// What follows `http://` or `https://`; nothing where it is neither.
+fn host_of(url: &str) -> &str {
+    let mut schemes = ["http://", "https://"].iter();
+    let rest = schemes.find_map(|scheme| url.strip_prefix(scheme));
+    rest.unwrap_or_default()
+}
+
 fn within<T: PartialOrd + core::fmt::Display>(
     field: &str,
     value: T,

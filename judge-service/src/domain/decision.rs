@@ -1,7 +1,8 @@
 //! What was decided, by whom and why: a chain in which each record names the
 //! hash of the one before, so that a changed record shows.
 
-use super::{Action, Bundle, Millis, Verdict};
+use super::{Action, Bundle, Millis, Phase, Verdict};
+use crate::hex::hex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -19,6 +20,12 @@ pub struct Decision {
     pub by: By,
     pub from_step: usize,
     pub to_step: usize,
+    /// The rollout's, once it was decided; decisions of before this was kept have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<Phase>,
+    /// Which arm was the baseline, once it was decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<String>,
     /// The arms that were taken off.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drops: Vec<String>,
@@ -128,10 +135,7 @@ impl Sealed {
 
 fn hash(decision: &Decision) -> Result<String, serde_json::Error> {
     let bytes = serde_json::to_vec(decision)?;
-    Ok(Sha256::digest(&bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    Ok(hex(&Sha256::digest(&bytes)))
 }
 
 #[cfg(test)]
@@ -148,6 +152,8 @@ mod tests {
             by: By::Person,
             from_step: 0,
             to_step: 0,
+            phase: None,
+            baseline: None,
             drops: vec![],
             reasons: vec!["because".to_owned()],
             previous_hash: NO_HASH.to_owned(),
@@ -159,5 +165,16 @@ mod tests {
         assert!(read.is_intact());
         sealed.decision.reasons[0].push('!');
         assert!(!sealed.is_intact());
+    }
+
+    /// What was sealed before phase and baseline were kept has the same hash as then.
+    #[test]
+    fn a_chain_of_before_still_holds() {
+        let stored = r#"{"hash": "HASH", "decision": {"rollout": "r", "sequence": 1, "at_ms": 5, "deed": "create", "by": "person", "from_step": 0, "to_step": 0, "reasons": ["because"], "previous_hash": "", "evidence": null}}"#;
+        let was_hashed = r#"{"rollout":"r","sequence":1,"at_ms":5,"deed":"create","by":"person","from_step":0,"to_step":0,"reasons":["because"],"previous_hash":"","evidence":null}"#;
+        let hash = hex(&Sha256::digest(was_hashed));
+        let read: Sealed = serde_json::from_str(&stored.replace("HASH", &hash)).unwrap();
+        assert!(read.is_intact());
+        assert_eq!(read.decision.phase, None);
     }
 }

@@ -16,6 +16,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
+use serinus_core::plan::Revision;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +33,30 @@ pub struct Client {
     http: Option<(Option<Bytes>, Http)>,
 }
 
+/// An object as it was read.
+#[derive(Debug, Clone, Default)]
+pub struct There {
+    pub plan: Option<Value>,
+    /// Which of its versions it is.
+    version: Option<String>,
+}
+
+// === impl There ===
+
+impl There {
+    /// Of its plan, if that has one.
+    #[must_use]
+    pub fn revision(&self) -> Option<Revision> {
+        let revision = self.plan.as_ref()?.get("revision")?;
+        // The API writes numbers as it likes; ours are whole.
+        let number = |name: &str| revision.get(name)?.as_u64();
+        Some(Revision {
+            generation: number("generation")?,
+            counter: number("counter")?,
+        })
+    }
+}
+
 // === impl Client ===
 
 impl Client {
@@ -43,16 +68,21 @@ impl Client {
         }
     }
 
-    /// The plan that the object has now.
+    /// What the object has now.
     ///
     /// # Errors
     /// Why it is not known.
-    pub async fn plan(&mut self, object: &ObjectName) -> Result<Option<Value>, Refusal> {
+    pub async fn read(&mut self, object: &ObjectName) -> Result<There, Refusal> {
         let whole = self.call(Method::GET, object, "", None).await?;
-        Ok(whole.pointer("/spec/pluginConfig/plan").cloned())
+        let version = whole.pointer("/metadata/resourceVersion");
+        Ok(There {
+            plan: whole.pointer("/spec/pluginConfig/plan").cloned(),
+            version: version.and_then(Value::as_str).map(str::to_owned),
+        })
     }
 
-    /// Owns the object's field `plan` from now on, or still.
+    /// Owns the object's field `plan` from now on, or still. It is not changed when it is
+    /// another by now than what was read.
     ///
     /// # Errors
     /// Why it does not.
@@ -60,12 +90,17 @@ impl Client {
         &mut self,
         object: &ObjectName,
         plan: &Value,
+        read: &There,
         force: bool,
     ) -> Result<(), Refusal> {
+        let mut metadata = json!({"name": object.name, "namespace": object.namespace});
+        if let (Some(version), Some(fields)) = (&read.version, metadata.as_object_mut()) {
+            fields.insert("resourceVersion".to_owned(), version.as_str().into());
+        }
         let body = json!({
             "apiVersion": "extensions.istio.io/v1alpha1",
             "kind": "WasmPlugin",
-            "metadata": {"name": object.name, "namespace": object.namespace},
+            "metadata": metadata,
             "spec": {"pluginConfig": {"plan": plan}},
         });
         let query = format!("?fieldManager={FIELD_MANAGER}&force={force}");

@@ -3,6 +3,7 @@
 use super::writer::ObjectName;
 use axum::http::StatusCode;
 use serde::Deserialize;
+use serinus_core::plan::Revision;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
@@ -10,6 +11,11 @@ pub enum Refusal {
     Away(String),
     /// The object is not there, or its kind is not.
     Missing,
+    /// It has a later plan than the one that was to be written.
+    Later {
+        theirs: Revision,
+        ours: Revision,
+    },
     /// Others own fields of the plan.
     Conflict(Vec<Owner>),
     /// The token is not known.
@@ -85,6 +91,9 @@ impl Refusal {
             Self::Away(why) => format!("the Kubernetes API does not answer: {why}"),
             Self::Missing => format!(
                 "there is no WasmPlugin {object}; apply what `serinus manifest istio --as wasm-plugin` writes"
+            ),
+            Self::Later { theirs, ours } => format!(
+                "WasmPlugin {object} has plan {theirs}, which is later than this judge's {ours} and is not written over: another judge writes there too, or the database is one of before and no worker has asked yet; take `plan` out of the object if neither is so"
             ),
             Self::Conflict(owners) => {
                 let first = owners.first();

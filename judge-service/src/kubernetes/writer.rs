@@ -6,6 +6,7 @@ use super::refusal::Refusal;
 use crate::domain::Millis;
 use crate::service::{Delivery, OBJECT, Published};
 use serde_json::Value;
+use serinus_core::plan::Revision;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -45,6 +46,23 @@ fn same(one: &Value, other: &Value) -> bool {
                 && all.all(|(name, value)| other.get(name).is_some_and(|other| same(value, other)))
         }
         _ => one == other,
+    }
+}
+
+/// What became of a plan that was to be in an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    AsItWas,
+    Written,
+    /// Another judge judges by now.
+    NotOurs,
+}
+
+/// A judge that was frozen must not undo what the next one wrote.
+fn not_later(theirs: Option<Revision>, ours: Revision) -> Result<(), Refusal> {
+    match theirs {
+        Some(theirs) if theirs > ours => Err(Refusal::Later { theirs, ours }),
+        _ => Ok(()),
     }
 }
 
@@ -96,7 +114,7 @@ pub async fn write_plans(
             if published.is_none() {
                 PACE
             } else {
-                writer.keep(published).await
+                writer.keep(published, &judges).await
             }
         } else {
             writer.stop_showing();
@@ -117,10 +135,14 @@ pub async fn write_plans(
 
 impl Writer {
     /// Writes the plan if the object does not have it; how long then to wait for news.
-    async fn keep(&mut self, published: Arc<Published>) -> Duration {
-        match self.try_keep(&published).await {
-            Ok(wrote) => {
-                if wrote || self.failed > 0 {
+    async fn keep(&mut self, published: Arc<Published>, judges: &Judges) -> Duration {
+        match self.try_keep(&published, judges).await {
+            Ok(Kept::NotOurs) => {
+                self.stop_showing();
+                PACE
+            }
+            Ok(kept) => {
+                if kept == Kept::Written || self.failed > 0 {
                     tracing::info!(object = %self.object, revision = %published.revision, "the plan is in the WasmPlugin");
                 }
                 self.failed = 0;
@@ -141,18 +163,27 @@ impl Writer {
         }
     }
 
-    /// Whether it wrote.
-    async fn try_keep(&mut self, published: &Arc<Published>) -> Result<bool, Refusal> {
+    async fn try_keep(
+        &mut self,
+        published: &Arc<Published>,
+        judges: &Judges,
+    ) -> Result<Kept, Refusal> {
         let plan: Value = serde_json::from_slice(&published.bytes)
             .map_err(|error| Refusal::Away(format!("the plan is no JSON: {error}")))?;
         // An object that is not there is not made: its module is not ours to choose.
-        let there = self.client.plan(&self.object).await?;
-        let is_there = there.is_some_and(|there| same(&there, &plan));
+        let there = self.client.read(&self.object).await?;
+        let is_there = there.plan.as_ref().is_some_and(|there| same(there, &plan));
         if is_there && self.has.is_some() {
-            return Ok(false);
+            return Ok(Kept::AsItWas);
         }
-        self.client.apply(&self.object, &plan, self.force).await?;
-        Ok(true)
+        not_later(there.revision(), published.revision)?;
+        // Reading may have taken seconds, in which another judge took over.
+        if !judges() {
+            return Ok(Kept::NotOurs);
+        }
+        let wrote = self.client.apply(&self.object, &plan, &there, self.force);
+        wrote.await?;
+        Ok(Kept::Written)
     }
 
     /// Among the proxies, whose plan it is on the way to.
@@ -236,6 +267,30 @@ mod tests {
         ] {
             assert!(!same(&ours, &value(other)), "{other}");
         }
+    }
+
+    #[test]
+    fn a_later_plan_is_not_written_over() {
+        let revision = |generation, counter| Revision {
+            generation,
+            counter,
+        };
+        let ours = revision(2, 7);
+        for (theirs, fits) in [
+            (None, true),
+            (Some(revision(2, 7)), true),
+            (Some(revision(1, 900)), true),
+            (Some(revision(2, 8)), false),
+            (Some(revision(3, 1)), false),
+        ] {
+            assert_eq!(not_later(theirs, ours).is_ok(), fits, "{theirs:?}");
+        }
+        let said = not_later(Some(revision(3, 1)), ours).unwrap_err();
+        let said = said.say(&"a/b".parse().unwrap());
+        assert!(
+            said.contains("a/b has plan 3.1") && said.contains("2.7"),
+            "{said}"
+        );
     }
 
     #[test]

@@ -220,9 +220,10 @@ fn decide(
     go_on(rollout, passed)
 }
 
-/// The first step begins when every arm is ready.
+/// The first step begins when every arm is ready and no gate is closed.
 fn start(bundle: &Bundle) -> Decided {
-    let waiting = lacking::not_ready(bundle);
+    let mut waiting = lacking::not_ready(bundle);
+    waiting.extend(lacking::closed(bundle));
     if waiting.is_empty() {
         return Decided::because(Action::Start, "every arm is ready");
     }

@@ -16,8 +16,7 @@ pub fn lacking(
     srm: &SrmEvidence,
 ) -> Vec<String> {
     let mut lacking = not_ready(bundle);
-    let closed = bundle.closed.iter();
-    lacking.extend(closed.map(|(gate, why)| format!("gate {gate} is closed: {why}")));
+    lacking.extend(closed(bundle));
     lacking.extend(too_soon(bundle));
     lacking.extend(unheard(bundle));
     if bundle.rollout.is_only_looking() {
@@ -65,6 +64,12 @@ pub fn lacking(
         .filter(|metric| metric.within_margin == Some(false));
     lacking.extend(open.map(|metric| metric.words.clone()));
     lacking
+}
+
+/// Gates that say no, or nothing yet.
+pub fn closed(bundle: &Bundle) -> impl Iterator<Item = String> {
+    let closed = bundle.closed.iter();
+    closed.map(|(gate, why)| format!("gate {gate} is closed: {why}"))
 }
 
 /// Arms that cannot serve what a step would give them.

@@ -2,7 +2,7 @@
 
 use super::models::Kit;
 use super::status::Status;
-use super::{Asked, Service};
+use super::{Asked, Service, reach};
 use crate::books::{Books, Made};
 use crate::domain::audit::Audited;
 use crate::domain::check::check;
@@ -15,7 +15,6 @@ use crate::store::StoreError;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serinus_core::json::FieldError;
-use serinus_core::plan::Revision;
 use serinus_core::plan::compiled::{MAX_ROLLOUTS, MAX_SUMS, sums_of};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -116,6 +115,9 @@ impl Service {
         if let Some(key) = asked.key {
             rollout.use_key(key);
         }
+        // What is configured now is to hear of it all, however often the judge starts anew.
+        let hooks = self.settings.webhooks.iter();
+        rollout.told = hooks.map(|hook| (hook.name.clone(), 0)).collect();
         self.models.keep(&id, models);
         let mut reasons = Vec::new();
         if let Some(old) = &replaced {
@@ -145,6 +147,7 @@ impl Service {
 
     /// What the books and the models allow. Nothing is kept.
     fn begin(&self, books: &Books, spec: RolloutSpec) -> Result<Begun, DeedError> {
+        reach::check(&spec, self.settings.web.may_call())?;
         // Reads files, so other tasks must not wait on this thread.
         let models = tokio::task::block_in_place(|| self.models.load(&spec))?;
         let replaced = spec.supersedes.clone();
@@ -260,40 +263,6 @@ impl Service {
     /// A store that cannot be read.
     pub async fn audit(&self, after: u64, limit: u32) -> Result<Vec<Audited>, DeedError> {
         Ok(self.store.audit(after, limit).await?)
-    }
-
-    /// A worker has seen a plan that this judge does not know: its database is
-    /// older. A new generation makes every worker follow.
-    pub async fn overtake(self: &Arc<Self>, seen: Revision) {
-        let service = Arc::clone(self);
-        let done = to_its_end(async move {
-            service.overtake_now(seen).await;
-            Ok(())
-        });
-        // It logs what goes wrong itself.
-        let _ = done.await;
-    }
-
-    async fn overtake_now(&self, seen: Revision) {
-        let Ok(mut books) = self.books().await else {
-            return;
-        };
-        if self.overtake_in(&mut books, seen).await.is_err() {
-            tracing::warn!("the new generation is not in force; the next poll tries again");
-        }
-    }
-
-    pub(super) async fn overtake_in(
-        &self,
-        books: &mut Books,
-        seen: Revision,
-    ) -> Result<(), StoreError> {
-        if seen > books.revision() {
-            tracing::warn!(%seen, ours = %books.revision(), "a worker knows a later plan: starting a new generation");
-            books.overtake(seen, self.now());
-            self.publish(books).await?;
-        }
-        Ok(())
     }
 
     pub(super) async fn decided(

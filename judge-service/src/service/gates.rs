@@ -2,7 +2,7 @@
 //! of them promotes. One that does not answer is closed: nothing is promoted on what is not
 //! known.
 
-mod prometheus;
+pub(super) mod prometheus;
 mod window;
 
 use super::Service;
@@ -15,9 +15,10 @@ use http_body_util::Full;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::task::JoinSet;
 
 /// How often it is looked for what is due.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -29,6 +30,9 @@ const WINDOWS: &str = "windows";
 
 /// What is shown of another one's refusal.
 const SHOWN: usize = 200;
+
+/// A character has four bytes at most.
+const KEPT: usize = SHOWN * 4;
 
 /// What gates say of a rollout now, by their names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -84,6 +88,14 @@ enum Checked {
     Breach(String),
 }
 
+// === impl Found ===
+
+impl Found {
+    fn is_of(&self, rollout: &Rollout) -> bool {
+        (self.created_ms, self.step) == (rollout.created_ms, rollout.step)
+    }
+}
+
 // === impl Watch ===
 
 impl Watch {
@@ -105,12 +117,12 @@ impl Watch {
         let of = |gate: &str| {
             let key = (rollout.spec.id.clone(), gate.to_owned());
             let found = found.get(&key);
-            found.filter(|found| found.created_ms == rollout.created_ms)
+            // What was said was of one step.
+            found.filter(|found| found.is_of(rollout))
         };
         let unasked = || "it was not asked yet".to_owned();
         for gate in ask {
-            // Its word was for one step.
-            let found = of(&gate.name).filter(|found| found.step == rollout.step);
+            let found = of(&gate.name);
             let problem = found.map_or_else(|| Some(unasked()), |found| found.problem.clone());
             if let Some(problem) = problem {
                 word.closed.insert(gate.name.clone(), problem);
@@ -163,7 +175,13 @@ impl Watch {
         let key = (rollout.spec.id.clone(), gate.to_owned());
         let mut all = self.found();
         let before = all.get(&key);
-        let before = before.filter(|before| before.created_ms == rollout.created_ms);
+        // It was asked in a step that is over by now, and so was another one since.
+        if before.is_some_and(|before| {
+            (before.created_ms, before.step) > (rollout.created_ms, rollout.step)
+        }) {
+            return false;
+        }
+        let before = before.filter(|before| before.is_of(rollout));
         let breaches = before.map_or(0, |before| before.breaches);
         let (problem, breaches) = match checked {
             Checked::Open => (None, 0),
@@ -179,8 +197,7 @@ impl Watch {
             breaches,
         };
         let changed = before.is_none_or(|before| {
-            (&before.problem, before.breaches, before.step)
-                != (&found.problem, found.breaches, found.step)
+            (&before.problem, before.breaches) != (&found.problem, found.breaches)
         });
         all.insert(key, found);
         changed
@@ -190,9 +207,7 @@ impl Watch {
         let key = (rollout.spec.id.clone(), gate.to_owned());
         let found = self.found();
         found.get(&key).is_none_or(|found| {
-            found.created_ms != rollout.created_ms
-                || found.step != rollout.step
-                || now.saturating_sub(found.asked_ms) >= every
+            !found.is_of(rollout) || now.saturating_sub(found.asked_ms) >= every
         })
     }
 
@@ -208,64 +223,97 @@ impl Watch {
     }
 }
 
+/// One gate of one step of one rollout.
+type Question = (String, Millis, usize, String);
+
+/// What is asked now.
+#[derive(Default)]
+struct UnderWay {
+    questions: HashSet<Question>,
+    answers: JoinSet<Question>,
+}
+
 impl Service {
     /// Asks what is due, gates side by side: one that hangs delays no other.
     pub(super) async fn watch_gates(self: Arc<Self>) {
         let mut tick = tokio::time::interval(LOOK_EVERY);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut under_way = UnderWay::default();
         loop {
-            tick.tick().await;
-            let Ok(books) = self.books().await else {
-                continue;
-            };
-            let gated: Vec<Rollout> = books
-                .entries()
-                .iter()
-                .map(|entry| &entry.rollout)
-                .filter(|rollout| {
-                    !rollout.phase.is_over() && rollout.spec.gates != Gates::default()
-                })
-                .cloned()
-                .collect();
-            drop(books);
-            self.gates.keep_only(&gated);
-            let mut asked = tokio::task::JoinSet::new();
-            for rollout in gated {
-                let rollout = Arc::new(rollout);
-                for gate in &rollout.spec.gates.ask {
-                    if self
-                        .gates
-                        .is_due(&rollout, &gate.name, ASK_EVERY_MS, self.now())
-                    {
-                        let (service, gate) = (Arc::clone(&self), gate.clone());
-                        let rollout = Arc::clone(&rollout);
-                        asked.spawn(async move {
-                            let checked = ask(&service.web, &rollout, &gate).await;
-                            service
-                                .gates
-                                .note(&rollout, &gate.name, service.now(), checked)
-                        });
+            tokio::select! {
+                _ = tick.tick() => self.ask_what_is_due(&mut under_way).await,
+                Some(answered) = under_way.answers.join_next() => match answered {
+                    Ok(question) => {
+                        under_way.questions.remove(&question);
                     }
-                }
-                for gate in &rollout.spec.gates.queries {
-                    // Checked to be a day at most.
-                    let every = (gate.every_seconds * 1_000.0) as Millis;
-                    if self.gates.is_due(&rollout, &gate.name, every, self.now()) {
-                        let (service, gate) = (Arc::clone(&self), gate.clone());
-                        let rollout = Arc::clone(&rollout);
-                        asked.spawn(async move {
-                            let checked = service.query(&gate).await;
-                            service
-                                .gates
-                                .note(&rollout, &gate.name, service.now(), checked)
-                        });
+                    Err(error) => {
+                        // Which one it was is not known: rather ask some twice than one never.
+                        tracing::error!(%error, "a gate could not be asked");
+                        under_way.questions.clear();
                     }
-                }
-            }
-            if asked.join_all().await.into_iter().any(|changed| changed) {
-                self.changed.notify_one();
+                },
             }
         }
+    }
+
+    async fn ask_what_is_due(self: &Arc<Self>, under_way: &mut UnderWay) {
+        let Ok(books) = self.books().await else {
+            return;
+        };
+        let gated: Vec<Rollout> = books
+            .entries()
+            .iter()
+            .map(|entry| &entry.rollout)
+            .filter(|rollout| !rollout.phase.is_over() && rollout.spec.gates != Gates::default())
+            .cloned()
+            .collect();
+        drop(books);
+        self.gates.keep_only(&gated);
+        for rollout in gated {
+            let rollout = Arc::new(rollout);
+            for gate in &rollout.spec.gates.ask {
+                if self.takes_up(under_way, &rollout, &gate.name, ASK_EVERY_MS) {
+                    let (service, gate) = (Arc::clone(self), gate.clone());
+                    let asked = Arc::clone(&rollout);
+                    under_way.answers.spawn(async move {
+                        let checked = ask(&service.web, &asked, &gate).await;
+                        service.answered(&asked, &gate.name, checked)
+                    });
+                }
+            }
+            for gate in &rollout.spec.gates.queries {
+                // Checked to be a day at most.
+                let every = (gate.every_seconds * 1_000.0) as Millis;
+                if self.takes_up(under_way, &rollout, &gate.name, every) {
+                    let (service, gate) = (Arc::clone(self), gate.clone());
+                    let asked = Arc::clone(&rollout);
+                    under_way.answers.spawn(async move {
+                        let checked = service.query(&gate).await;
+                        service.answered(&asked, &gate.name, checked)
+                    });
+                }
+            }
+        }
+    }
+
+    /// Whether a gate is due and not being asked already; it is, from now on.
+    fn takes_up(
+        &self,
+        under_way: &mut UnderWay,
+        rollout: &Rollout,
+        gate: &str,
+        every: Millis,
+    ) -> bool {
+        self.gates.is_due(rollout, gate, every, self.now())
+            && under_way.questions.insert(question(rollout, gate))
+    }
+
+    /// What is another answer than before is looked at now, whoever else is still asked.
+    fn answered(&self, rollout: &Rollout, gate: &str, checked: Checked) -> Question {
+        if self.gates.note(rollout, gate, self.now(), checked) {
+            self.changed.notify_one();
+        }
+        question(rollout, gate)
     }
 
     async fn query(&self, gate: &QueryGate) -> Checked {
@@ -293,6 +341,11 @@ impl Service {
     }
 }
 
+fn question(rollout: &Rollout, gate: &str) -> Question {
+    let id = rollout.spec.id.clone();
+    (id, rollout.created_ms, rollout.step, gate.to_owned())
+}
+
 async fn ask(web: &Web, rollout: &Rollout, gate: &AskGate) -> Checked {
     let body = json!({
         "rollout": rollout.spec.id,
@@ -311,13 +364,15 @@ async fn ask(web: &Web, rollout: &Rollout, gate: &AskGate) -> Checked {
         Err(error) => return Checked::Closed(format!("{} is no URL: {error}", gate.url)),
     };
     let within = Duration::from_millis(gate.timeout_ms.into());
-    match web.ask(request, within).await {
-        Ok((status, _)) if status.is_success() => Checked::Open,
-        Ok((status, body)) => {
-            let said: String = String::from_utf8_lossy(&body).chars().take(SHOWN).collect();
-            let said = said.trim();
+    match web.call_for_a_rollout(request, within, KEPT).await {
+        Ok(answer) if answer.status.is_success() => Checked::Open,
+        Ok(answer) => {
+            let said = answer.said(SHOWN);
             let colon = if said.is_empty() { "" } else { ": " };
-            Checked::Closed(format!("{} answered {status}{colon}{said}", gate.url))
+            Checked::Closed(format!(
+                "{} answered {}{colon}{said}",
+                gate.url, answer.status
+            ))
         }
         Err(problem) => Checked::Closed(format!("{}: {problem}", gate.url)),
     }
@@ -394,5 +449,22 @@ mod tests {
         assert!(watch.word(&rollout, 2).closed.contains_key("board"));
         watch.keep_only(&[rollout]);
         assert!(watch.found().is_empty());
+    }
+
+    #[test]
+    fn a_querys_row_is_of_one_step_and_late_answers_of_before_count_nothing() {
+        let (watch, before) = (Watch::default(), rollout());
+        let breach = || Checked::Breach("is 2; at most 1 is right".to_owned());
+        watch.note(&before, "cpu", 1, breach());
+        let mut now = before.clone();
+        now.step = 1;
+        let closed = &watch.word(&now, 2).closed["cpu"];
+        assert!(closed.contains("not asked yet"), "{closed}");
+        assert!(watch.note(&now, "cpu", 3, breach()));
+        assert!(watch.word(&now, 4).breached.is_empty(), "a row of one");
+        // Asked in the step before, and answered now.
+        assert!(!watch.note(&before, "cpu", 5, Checked::Open));
+        watch.note(&now, "cpu", 6, breach());
+        assert!(watch.word(&now, 7).breached.contains_key("cpu"));
     }
 }

@@ -17,8 +17,10 @@ mod letters;
 mod live;
 pub mod models;
 mod notices;
+mod overtaking;
 mod pace;
 mod proxies;
+mod reach;
 mod readiness;
 mod room;
 mod scale_down;
@@ -32,6 +34,7 @@ pub use asked::Asked;
 pub use deeds::{DeedError, Draft};
 pub use delivery::{Delivery, Published, WorkerState};
 pub use feedback::{Feedback, FeedbackProblem, Received};
+pub use gates::prometheus::check_address as check_prometheus;
 pub use gates::{GateKind, GateState};
 pub use heard::{Heard, Poll};
 pub use ingest::{IngestError, wall_clock};
@@ -71,6 +74,8 @@ pub struct Settings {
     pub terms: Terms,
     /// Where guardrails' queries are asked, such as `http://prometheus:9090`.
     pub prometheus: Option<String>,
+    /// What others are called by.
+    pub web: Web,
     /// Who is told of decisions.
     pub webhooks: Vec<Arc<Webhook>>,
     /// The longest time between two looks at a rollout.
@@ -97,6 +102,7 @@ pub struct Service {
     sender: answers::pairing::Sender,
     feedback_ids: Mutex<feedback::Ids>,
     readiness: Readiness,
+    overtaking: overtaking::Overtaking,
     gates: gates::Watch,
     web: Web,
     hooks: webhooks::Hooks,
@@ -151,6 +157,9 @@ impl Service {
         let (samples, work) = answers::queue();
         let service = Arc::new(Self {
             pace: Pace::new(settings.terms.report_interval_ms),
+            web: settings.web.clone(),
+            readiness: Readiness::new(settings.web.clone()),
+            sender: answers::pairing::Sender::new(settings.web.clone()),
             settings,
             clock,
             store,
@@ -158,16 +167,14 @@ impl Service {
             books: tokio::sync::Mutex::new(books),
             delivery,
             live: Mutex::new(Live::default()),
+            overtaking: overtaking::Overtaking::new(),
             models,
             trouble: Trouble::default(),
             ingest,
             room: Room::new(),
             samples,
-            sender: answers::pairing::Sender::new(),
             feedback_ids: Mutex::default(),
-            readiness: Readiness::new(),
             gates: gates::Watch::default(),
-            web: Web::new(),
             hooks: webhooks::Hooks::default(),
             watching: Watching::new(),
             measures: Measures::default(),

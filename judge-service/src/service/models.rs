@@ -187,7 +187,7 @@ impl Models {
             again: spec
                 .pairing
                 .as_ref()
-                .map(|pairing| Again::new(pairing, &names)),
+                .map(|pairing| Again::new(pairing, &spec.matches, &names)),
             names,
         })
     }

@@ -2,24 +2,28 @@
 
 use super::Service;
 use crate::domain::Rollout;
-use crate::probe::Probe;
+use crate::web::Web;
+use axum::http::Request;
+use http_body_util::Full;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 const ASK_EVERY: Duration = Duration::from_secs(2);
 
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
 /// What each URL answered last.
 pub(super) struct Readiness {
-    probe: Probe,
+    web: Web,
     /// By URL; nothing found is wrong with one that is ready.
     found: Mutex<HashMap<String, Option<String>>>,
 }
 
 impl Readiness {
-    pub fn new() -> Self {
+    pub fn new(web: Web) -> Self {
         Self {
-            probe: Probe::new(),
+            web,
             found: Mutex::new(HashMap::new()),
         }
     }
@@ -45,9 +49,9 @@ impl Readiness {
     async fn ask(&self, urls: Vec<String>) -> bool {
         let mut asked = tokio::task::JoinSet::new();
         for url in urls {
-            let probe = self.probe.clone();
+            let web = self.web.clone();
             asked.spawn(async move {
-                let problem = probe.ask(&url).await.err();
+                let problem = is_well(&web, &url).await.err();
                 (url, problem)
             });
         }
@@ -86,5 +90,22 @@ impl Service {
                 self.changed.notify_one();
             }
         }
+    }
+}
+
+/// # Errors
+/// What came instead of a 2xx, in words.
+async fn is_well(web: &Web, url: &str) -> Result<(), String> {
+    let request = Request::get(url)
+        .body(Full::default())
+        .map_err(|error| format!("GET {url} is no URL: {error}"))?;
+    // The status says all.
+    let answer = web
+        .call_for_a_rollout(request, ANSWER_WITHIN, 0)
+        .await
+        .map_err(|error| format!("GET {url} failed: {error}"))?;
+    match answer.status {
+        status if status.is_success() => Ok(()),
+        status => Err(format!("GET {url} answered {status}")),
     }
 }

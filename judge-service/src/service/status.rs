@@ -13,6 +13,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serinus_core::histogram;
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 #[derive(Debug, Clone, JsonSchema, Serialize)]
 pub struct Status {
@@ -191,7 +192,8 @@ impl Service {
             .chain(unwritten)
             .filter(|_| rollout.phase.is_live())
             .chain(notices::notices(entry, &delivery, now))
-            .chain(self.hooks.notices())
+            .chain(self.overtaking.notice(Instant::now()))
+            .chain(self.hooks.notices(&entry.rollout.spec.id))
             .collect();
         Status {
             id: rollout.spec.id.clone(),

@@ -3,90 +3,31 @@
 //! has been: so nothing is lost when the judge restarts, or another one takes over.
 
 mod letter;
+mod state;
 
 pub use letter::{Event, Format, Webhook};
+pub use state::WebhookState;
 
 use super::Service;
 use crate::domain::Millis;
 use crate::domain::decision::Sealed;
 use crate::web::Web;
+use axum::http::StatusCode;
 use letter::Letter;
-use schemars::JsonSchema;
-use serde::Serialize;
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+pub(super) use state::Hooks;
+use state::{About, Failed, Next};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+
+/// What is shown of a refusal, and what is read of it: a character has four bytes at most.
+const SHOWN: usize = 200;
+const KEPT: usize = SHOWN * 4;
 
 /// Older news is given up: who was away for so long looks by itself.
 const OLDEST_MS: Millis = 7 * 24 * 3_600 * 1_000;
-
-/// How a webhook does.
-#[derive(Debug, Clone, Default, PartialEq, Eq, JsonSchema, Serialize)]
-pub struct WebhookState {
-    pub name: String,
-    pub told: u64,
-    /// Attempts in a row that failed.
-    pub failures: u32,
-    /// Of the last attempt.
-    pub problem: Option<String>,
-    pub problem_since_ms: Option<Millis>,
-}
-
-#[derive(Default)]
-pub(super) struct Hooks {
-    states: Mutex<BTreeMap<String, WebhookState>>,
-}
-
-// === impl Hooks ===
-
-impl Hooks {
-    #[must_use]
-    pub fn states(&self) -> Vec<WebhookState> {
-        self.lock().values().cloned().collect()
-    }
-
-    /// For people who look at a rollout.
-    #[must_use]
-    pub fn notices(&self) -> Vec<String> {
-        let states = self.lock();
-        let failing = states.values().filter_map(|state| {
-            let problem = state.problem.as_ref()?;
-            Some(format!(
-                "webhook {} was not told yet, after {} attempts: {problem}",
-                state.name, state.failures
-            ))
-        });
-        failing.collect()
-    }
-
-    fn note(&self, hook: &str, now: Millis, problem: Option<String>) -> u32 {
-        let mut states = self.lock();
-        let state = states.entry(hook.to_owned()).or_default();
-        state.name = hook.to_owned();
-        match problem {
-            None => {
-                state.told += 1;
-                state.failures = 0;
-                (state.problem, state.problem_since_ms) = (None, None);
-            }
-            Some(problem) => {
-                state.failures = state.failures.saturating_add(1);
-                state.problem = Some(problem);
-                state.problem_since_ms.get_or_insert(now);
-            }
-        }
-        state.failures
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, WebhookState>> {
-        self.states.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 impl Service {
     #[must_use]
@@ -101,18 +42,38 @@ impl Service {
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tick.tick().await;
-            while let Some((id, letter)) = self.next_letter(&hook).await {
-                if let Some(letter) = letter {
-                    if let Err(problem) = send(&self.web, &hook, &letter).await {
-                        let now = self.now();
-                        let failures = self.hooks.note(&hook.name, now, Some(problem.clone()));
-                        tracing::warn!(webhook = %hook.name, %problem, failures, "nobody was told; another attempt follows");
-                        tokio::time::sleep(pause(failures)).await;
-                        continue;
-                    }
-                    self.hooks.note(&hook.name, self.now(), None);
+            while let Some((about, letter)) = self.next_letter(&hook).await {
+                let is_done = match letter {
+                    None => true,
+                    Some(letter) => self.tell(&hook, &about, &letter).await,
+                };
+                if is_done {
+                    self.has_told(&hook.name, &about).await;
                 }
-                self.has_told(&hook.name, &id).await;
+            }
+        }
+    }
+
+    /// Whether that is over: the hook knows, or never will.
+    async fn tell(&self, hook: &Webhook, about: &About, letter: &Letter) -> bool {
+        let name = &hook.name;
+        let Err(failed) = send(&self.web, hook, letter).await else {
+            self.hooks.told(name, about);
+            return true;
+        };
+        let (rollout, decision) = (&about.id, about.sequence);
+        let problem = failed.words().to_owned();
+        let next = self
+            .hooks
+            .failed(name, about, self.now(), Instant::now(), failed);
+        match next {
+            Next::Again => {
+                tracing::warn!(webhook = %name, rollout, decision, %problem, "nobody was told; another attempt follows");
+                false
+            }
+            Next::GivenUp => {
+                tracing::error!(webhook = %name, rollout, decision, %problem, "the webhook refuses a decision for good: it is not told of it");
+                true
             }
         }
     }
@@ -138,35 +99,49 @@ impl Service {
         let _ = self.commit(&mut books).await;
     }
 
-    /// The oldest decision that the hook was not told of; no letter where it does not want
-    /// to know.
-    async fn next_letter(&self, hook: &Webhook) -> Option<(String, Option<Letter>)> {
+    /// A rollout's oldest decision that the hook was not told of, of the first rollout
+    /// that does not wait for another attempt; no letter where the hook does not want to
+    /// know.
+    async fn next_letter(&self, hook: &Webhook) -> Option<(About, Option<Letter>)> {
         let books = self.books().await.ok()?;
+        self.hooks.keep_only(&hook.name, |id, created_ms| {
+            let entry = books.entry(id);
+            entry.is_some_and(|entry| entry.rollout.created_ms == created_ms)
+        });
+        let now = Instant::now();
+        let told = |told: Option<&u64>| told.copied().unwrap_or_default();
         let entry = books.entries().iter().find(|entry| {
-            let told = entry.rollout.told.get(&hook.name).copied();
-            entry.decisions() > told.unwrap_or_default()
+            entry.decisions() > told(entry.rollout.told.get(&hook.name))
+                && !self.hooks.waits(&hook.name, &entry.rollout.spec.id, now)
         })?;
-        let told = entry.rollout.told.get(&hook.name).copied();
-        let sequence = told.unwrap_or_default() + 1;
         let rollout = entry.rollout.clone();
         drop(books);
-        let id = rollout.spec.id.clone();
-        let sealed: Option<Sealed> = self.store.decision(&id, sequence).await.ok()?;
+        let about = About {
+            id: rollout.spec.id.clone(),
+            created_ms: rollout.created_ms,
+            sequence: told(rollout.told.get(&hook.name)) + 1,
+        };
+        let sealed = self.store.decision(&about.id, about.sequence).await;
+        let sealed: Option<Sealed> = sealed.ok()?;
         let letter = sealed.and_then(|sealed| {
             let old = self.now().saturating_sub(sealed.decision.at_ms) > OLDEST_MS;
             (!old)
                 .then(|| Letter::of(&rollout, &sealed))
                 .filter(|letter| letter.is_for(hook))
         });
-        Some((id, letter))
+        Some((about, letter))
     }
 
-    async fn has_told(&self, hook: &str, id: &str) {
+    async fn has_told(&self, hook: &str, about: &About) {
         let Ok(mut books) = self.books().await else {
             return;
         };
-        if let Some(entry) = books.entry_mut(id) {
-            *entry.rollout.told.entry(hook.to_owned()).or_default() += 1;
+        // Another rollout may have the id by now, of which nobody was told.
+        if let Some(entry) = books.entry_mut(&about.id)
+            && entry.rollout.created_ms == about.created_ms
+        {
+            let told = entry.rollout.told.entry(hook.to_owned()).or_default();
+            *told = about.sequence.max(*told);
             entry.touch();
         }
         // It goes out once more after a restart, under the same key.
@@ -174,31 +149,36 @@ impl Service {
     }
 }
 
-/// Longer after each failure, and never the same for two hooks that failed together.
-fn pause(failures: u32) -> Duration {
-    let doubled = SHORTEST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(10));
-    let mut random = [0u8; 2];
-    // Without randomness they try at the same moment, and no more.
-    let _ = getrandom::fill(&mut random);
-    let share = f64::from(u16::from_le_bytes(random)) / f64::from(u16::MAX);
-    doubled.min(LONGEST_PAUSE).mul_f64(0.75 + share / 4.0)
-}
-
 /// # Errors
-/// What came instead of a 2xx, in words.
-async fn send(web: &Web, hook: &Webhook, letter: &Letter) -> Result<(), String> {
-    let (status, body) = web.ask(letter.request(hook)?, ANSWER_WITHIN).await?;
+/// What came instead of a 2xx, in words. The status decides, whatever becomes of the body.
+async fn send(web: &Web, hook: &Webhook, letter: &Letter) -> Result<(), Failed> {
+    let request = letter.request(hook).map_err(Failed::Later)?;
+    let answer = web.call(request, ANSWER_WITHIN, KEPT).await;
+    let answer = answer.map_err(|error| Failed::Later(error.to_string()))?;
+    let status = answer.status;
     if status.is_success() {
         return Ok(());
     }
-    let said: String = String::from_utf8_lossy(&body).chars().take(200).collect();
-    let why = match status {
-        status if status.is_redirection() => {
-            format!("answered {status}, and redirects are not followed: configure where it leads")
-        }
-        status => format!("answered {status}: {}", said.trim()),
-    };
-    Err(why)
+    if status.is_redirection() {
+        return Err(Failed::Later(format!(
+            "answered {status}, and redirects are not followed: configure where it leads"
+        )));
+    }
+    let why = format!("answered {status}: {}", answer.said(SHOWN));
+    Err(match is_refusal(status) {
+        true => Failed::Refused(why),
+        false => Failed::Later(why),
+    })
+}
+
+/// Whether a letter is what is wrong, and not the moment.
+fn is_refusal(status: StatusCode) -> bool {
+    let of_the_moment = [
+        StatusCode::REQUEST_TIMEOUT,
+        StatusCode::TOO_EARLY,
+        StatusCode::TOO_MANY_REQUESTS,
+    ];
+    status.is_client_error() && !of_the_moment.contains(&status)
 }
 
 #[cfg(test)]
@@ -206,27 +186,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_and_end() {
-        let longest = |failures| (0..50).map(|_| pause(failures)).max().unwrap();
-        assert!(longest(1) <= SHORTEST_PAUSE);
-        assert!(longest(5) > longest(1));
-        for failures in [10, 40, u32::MAX] {
-            let pause = pause(failures);
-            assert!(
-                pause <= LONGEST_PAUSE && pause >= LONGEST_PAUSE.mul_f64(0.7),
-                "{pause:?}"
-            );
+    fn what_is_of_the_moment_is_no_refusal() {
+        for (status, refuses) in [
+            (400, true),
+            (404, true),
+            (422, true),
+            (408, false),
+            (425, false),
+            (429, false),
+            (500, false),
+            (302, false),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            assert_eq!(is_refusal(status), refuses, "{status}");
         }
-    }
-
-    #[test]
-    fn a_hook_that_fails_is_told_of_until_it_answers() {
-        let hooks = Hooks::default();
-        assert_eq!(hooks.note("mlflow", 5, Some("answered 500".to_owned())), 1);
-        assert_eq!(hooks.note("mlflow", 9, Some("answered 503".to_owned())), 2);
-        assert_eq!(hooks.states()[0].problem_since_ms, Some(5));
-        assert!(hooks.notices()[0].contains("after 2 attempts: answered 503"));
-        hooks.note("mlflow", 10, None);
-        assert!(hooks.notices().is_empty());
     }
 }

@@ -1,9 +1,9 @@
 //! What a certificate says: how long it holds, and what it is called.
 
 use super::TlsError;
+use crate::hex::hex;
 use rustls::pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
-use std::fmt::Write;
 use std::path::Path;
 use std::sync::Arc;
 use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate};
@@ -66,9 +66,5 @@ fn named(read: &X509Certificate<'_>) -> Option<String> {
 }
 
 fn fingerprint(certificate: &CertificateDer<'_>) -> String {
-    let mut text = "sha256:".to_owned();
-    for byte in Sha256::digest(certificate.as_ref()) {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    format!("sha256:{}", hex(&Sha256::digest(certificate.as_ref())))
 }

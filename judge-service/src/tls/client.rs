@@ -22,6 +22,27 @@ pub fn connector(ca: Option<&Path>, speaks_tls: bool) -> Result<Connector, TlsEr
         None if speaks_tls => of_this_machine()?,
         None => RootCertStore::empty(),
     };
+    Ok(HttpsConnectorBuilder::new()
+        .with_tls_config(trusting(roots)?)
+        .https_or_http()
+        .enable_http1()
+        .build())
+}
+
+/// For calls to others than judges. On a machine that has no authorities nobody at
+/// `https://` is trusted, and a call says so.
+///
+/// # Errors
+/// A machine on which TLS cannot be spoken.
+pub fn trusting_this_machine() -> Result<ClientConfig, TlsError> {
+    let roots = of_this_machine().unwrap_or_else(|error| {
+        tracing::warn!(%error, "https:// of others is not trusted");
+        RootCertStore::empty()
+    });
+    trusting(roots)
+}
+
+fn trusting(roots: RootCertStore) -> Result<ClientConfig, TlsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -31,11 +52,7 @@ pub fn connector(ca: Option<&Path>, speaks_tls: bool) -> Result<Connector, TlsEr
         })?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    Ok(HttpsConnectorBuilder::new()
-        .with_tls_config(config)
-        .https_or_http()
-        .enable_http1()
-        .build())
+    Ok(config)
 }
 
 fn of_this_machine() -> Result<RootCertStore, TlsError> {

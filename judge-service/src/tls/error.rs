@@ -1,9 +1,13 @@
 //! What is wrong with a certificate, a key or an authority.
 
+use crate::private_file::TooOpen;
+
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     #[error("failed to read {file}: {why}")]
     Unreadable { file: String, why: String },
+    #[error("{0}")]
+    Open(#[from] TooOpen),
     #[error("{file} has no {what} in PEM (a block that begins with `-----BEGIN`)")]
     Empty { file: String, what: &'static str },
     #[error("{file}: the certificate is none that can be read: {why}")]

@@ -7,6 +7,6 @@ mod error;
 mod pem;
 mod server;
 
-pub use client::{Connector, connector};
+pub use client::{Connector, connector, trusting_this_machine};
 pub use error::TlsError;
 pub use server::{ServerTls, client_name};

@@ -1,6 +1,7 @@
 //! PEM files.
 
 use super::TlsError;
+use crate::private_file;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -21,6 +22,7 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsErro
 }
 
 pub fn key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    private_file::check(path)?;
     PrivateKeyDer::from_pem_file(path).map_err(|error| match error {
         pem::Error::NoItemsFound => TlsError::Empty {
             file: path.display().to_string(),

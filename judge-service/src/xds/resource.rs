@@ -2,6 +2,7 @@
 
 use super::plugin::{Plugin, configuration};
 use super::stream::Offer;
+use crate::hex::hex;
 use crate::service::Published;
 use envoy_types::pb::envoy::config::core::v3::{
     AsyncDataSource, DataSource, TypedExtensionConfig, async_data_source, data_source,
@@ -16,7 +17,6 @@ use serinus_core::json::FieldError;
 use serinus_core::plan::Revision;
 use serinus_core::settings;
 use sha2::{Digest, Sha256};
-use std::fmt::Write;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Resource {
@@ -56,12 +56,9 @@ impl Resource {
 /// The plan's revision and a hash of the bytes: judges with other plugin files give one
 /// revision out in other bytes, and each is right to send its own.
 pub fn version(revision: Revision, bytes: &[u8]) -> String {
-    let mut version = format!("{revision}-");
-    for byte in Sha256::digest(bytes).iter().take(8) {
-        // A text takes all that is written.
-        let _ = write!(version, "{byte:02x}");
-    }
-    version
+    let mut hash = hex(&Sha256::digest(bytes));
+    hash.truncate(16);
+    format!("{revision}-{hash}")
 }
 
 /// The plan's revision that a version is of.

@@ -236,7 +236,8 @@ async fn patch(
     let is_apply = kind == Some("application/apply-patch+yaml")
         && given["apiVersion"] == "extensions.istio.io/v1alpha1"
         && given["kind"] == "WasmPlugin"
-        && given["metadata"] == json!({"namespace": namespace, "name": name});
+        && given["metadata"]["namespace"] == namespace
+        && given["metadata"]["name"] == name;
     if !is_apply {
         return status(415, "that is no apply", &json!([]));
     }
@@ -247,6 +248,12 @@ async fn patch(
         // It would be made, but for the field that every WasmPlugin must have.
         return status(422, "spec.url: Required value", &json!([]));
     };
+    let version = given["metadata"]["resourceVersion"].as_str();
+    if version.is_none_or(|version| version != object.version.to_string()) {
+        let message =
+            "the object has been modified; please apply your changes to the latest version";
+        return status(409, message, &json!([]));
+    }
     match object.apply(manager, &given, force) {
         Ok(changed) => {
             let shown = object.shown();

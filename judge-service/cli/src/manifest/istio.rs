@@ -12,6 +12,7 @@ use crate::failure::Failure;
 use clap::ValueEnum;
 pub use filter::Filter;
 pub use module::{Module, Sha256, Source};
+use parts::fitted;
 pub use parts::{GatewayName, Host, Label, ObjectName};
 pub use routes::Routes;
 use serinus_judge::domain::RolloutSpec;
@@ -107,5 +108,5 @@ impl Subject<'_> {
 
 /// The name of an arm's subset, and the end of its route's name.
 fn arm_name(arm: &str) -> String {
-    ObjectName::of(arm).0.replace('.', "-")
+    fitted(arm)
 }

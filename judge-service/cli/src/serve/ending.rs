@@ -24,30 +24,23 @@ pub async fn asked(delivery: Arc<Delivery>) {
 
 /// Serves until it is asked to end and what is under way has ended, or took too long.
 pub async fn serve(
-    served: impl Future<Output = std::io::Result<()>>,
+    served: impl Future<Output = ()>,
     delivery: Arc<Delivery>,
     member: Option<Arc<Member>>,
-) -> Result<(), String> {
+) {
     let mut ending = delivery.ending();
     let mut served = std::pin::pin!(served);
     tokio::select! {
-        served = &mut served => return served.map_err(|error| format!("failed to serve: {error}")),
+        () = &mut served => return,
         _ = ending.wait_for(|ending| *ending) => {}
     }
     let quick = tokio::time::timeout(LAST_COMMITS, &mut served).await;
     if let Some(member) = member {
         member.give_up().await;
     }
-    let drained = match quick {
-        Ok(served) => Ok(served),
-        Err(_) => tokio::time::timeout(PATIENCE, &mut served).await,
-    };
-    match drained {
-        Ok(served) => served.map_err(|error| format!("failed to serve: {error}")),
-        Err(_) => {
-            tracing::warn!("some clients took too long; they were let go");
-            Ok(())
-        }
+    let is_drained = quick.is_ok() || tokio::time::timeout(PATIENCE, served).await.is_ok();
+    if !is_drained {
+        tracing::warn!("some clients took too long; they were let go");
     }
 }
 

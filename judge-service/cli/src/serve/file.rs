@@ -7,6 +7,7 @@
 
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, Command};
+use serinus_judge::private_file;
 use std::ffi::OsString;
 use std::path::Path;
 use toml::{Table, Value};
@@ -26,10 +27,29 @@ pub fn arguments(serve: &Command, given: &ArgMatches) -> Result<Option<Vec<OsStr
     let file = path.display();
     let text = std::fs::read_to_string(path)
         .map_err(|error| format!("--config: failed to read {file}: {error}"))?;
-    let table: Table = text
-        .parse()
-        .map_err(|error| format!("--config: {file}: {error}"))?;
+    let table = parsed(&text).map_err(|problem| format!("--config: {file}{problem}"))?;
+    if has_password(&table) {
+        private_file::check(path)
+            .map_err(|problem| format!("--config: `store` has a password, and {problem}"))?;
+    }
     read(serve, given, &table, path).map(Some)
+}
+
+/// Where it is wrong, and how; the line itself may have a password.
+fn parsed(text: &str) -> Result<Table, String> {
+    text.parse().map_err(|error: toml::de::Error| {
+        let before = error.span().and_then(|span| text.get(..span.start));
+        let line = before.map(|before| format!(", line {}", before.matches('\n').count() + 1));
+        format!("{}: {}", line.unwrap_or_default(), error.message())
+    })
+}
+
+/// `store = "postgres://user:password@host/database"`.
+fn has_password(table: &Table) -> bool {
+    let store = table.get("store").and_then(Value::as_str);
+    let rest = store.and_then(|store| store.split_once("://"));
+    let user = rest.and_then(|(_, rest)| rest.rsplit_once('@'));
+    user.is_some_and(|(user, _)| user.contains(':'))
 }
 
 fn read(
@@ -144,5 +164,44 @@ mod tests {
             let error = asked(&[], file).err().unwrap();
             assert!(error.contains(words), "{error}");
         }
+    }
+
+    #[test]
+    fn no_error_quotes_a_password() {
+        for (text, words) in [
+            (
+                "listen = \"a\"\nstore = \"postgres://me:s3cret@db",
+                ", line 2: ",
+            ),
+            ("store = postgres://me:s3cret@db", ", line 1: "),
+            (
+                "store = \"a:s3cret\"\nstore = \"b:s3cret\"",
+                ", line 2: duplicate key",
+            ),
+        ] {
+            let problem = parsed(text).unwrap_err();
+            assert!(problem.starts_with(words), "{problem}");
+            assert!(!problem.contains("s3cret"), "{problem}");
+        }
+    }
+
+    #[test]
+    fn a_file_with_a_password_is_its_owners() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("serinus.toml");
+        let read = |store: &str, mode: u32| {
+            std::fs::write(&path, format!("store = \"{store}\"")).unwrap();
+            let mode = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(&path, mode).unwrap();
+            let words = ["serve", "--config", path.to_str().unwrap()];
+            arguments(&serve(), &serve().get_matches_from(words)).map(|_| ())
+        };
+        read("serinus.sqlite", 0o644).unwrap();
+        read("postgres://me@db/serinus", 0o644).unwrap();
+        read("postgres://me:s3cret@db/serinus", 0o640).unwrap();
+        let error = read("postgres://me:s3cret@db/serinus", 0o644).unwrap_err();
+        assert!(error.contains("run `chmod 600 "), "{error}");
+        assert!(!error.contains("s3cret"), "{error}");
     }
 }

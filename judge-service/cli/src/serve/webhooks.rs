@@ -3,6 +3,7 @@
 use crate::failure::Failure;
 use crate::files::{read, within};
 use serinus_core::json::{FieldError, read_strict};
+use serinus_judge::private_file;
 use serinus_judge::service::Webhook;
 use std::path::Path;
 use std::sync::Arc;
@@ -22,6 +23,10 @@ pub fn open(path: &Path) -> Result<Vec<Arc<Webhook>>, Failure> {
         if let Some(file) = &hook.secret_file {
             // Beside the file that names it, unless it says where.
             let file = path.parent().unwrap_or(Path::new("")).join(file);
+            private_file::check(&file).map_err(|problem| {
+                let error = FieldError::new(format!("[{index}].secret_file"), problem.to_string());
+                within(OPTION, path, &error)
+            })?;
             let secret = read(&format!("{OPTION}: [{index}].secret_file"), &file)?;
             let secret = String::from_utf8_lossy(&secret).trim().to_owned();
             if secret.is_empty() {
@@ -63,11 +68,20 @@ fn check(index: usize, hook: &Webhook, before: &[String]) -> Result<(), FieldErr
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
 
     fn opened(text: &str) -> Result<Vec<Arc<Webhook>>, String> {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("secret"), "s3cret\n").unwrap();
-        std::fs::write(folder.path().join("empty"), "\n").unwrap();
+        for (name, text, mode) in [
+            ("secret", "s3cret\n", 0o600),
+            ("empty", "\n", 0o600),
+            ("open", "s3cret\n", 0o644),
+        ] {
+            let file = folder.path().join(name);
+            std::fs::write(&file, text).unwrap();
+            std::fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+        }
         let file = folder.path().join("webhooks.json");
         std::fs::write(&file, text).unwrap();
         open(&file).map_err(|error| error.to_string())
@@ -99,6 +113,10 @@ mod tests {
             (
                 r#"[{"name": "a", "url": "http://x", "secret_file": "empty"}]"#,
                 "[0].secret_file: is empty",
+            ),
+            (
+                r#"[{"name": "a", "url": "http://x", "secret_file": "open"}]"#,
+                "run `chmod 600 ",
             ),
         ] {
             let error = opened(text).unwrap_err();

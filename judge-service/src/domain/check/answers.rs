@@ -68,7 +68,7 @@ fn check_pairing(spec: &RolloutSpec, pairing: &Pairing) -> Result<(), FieldError
         if !spec.arms.iter().any(|known| known.name == *arm) {
             return Err(super::unknown_arm(&field, arm, spec));
         }
-        let host = url.strip_prefix("http://").unwrap_or_default();
+        let host = super::host_of(url);
         if host.is_empty() || host.contains(['/', '?', '#', '@', ' ']) {
             return Err(FieldError::new(
                 field,
@@ -173,7 +173,7 @@ mod tests {
             ),
             (
                 "pairing",
-                json!({"endpoints": {"canary": "https://b"}}),
+                json!({"endpoints": {"canary": "ftp://b"}}),
                 "pairing.endpoints.canary",
             ),
             (

@@ -1,5 +1,6 @@
 //! Whether arms make sense by themselves.
 
+use super::host_of;
 use crate::domain::spec::{Arm, RolloutSpec};
 use serinus_core::json::FieldError;
 use serinus_core::plan::compiled::check_name;
@@ -42,18 +43,13 @@ fn addresses(arm: &Arm) -> Result<(), FieldError> {
             ),
         ));
     }
-    if let Some(url) = arm.ready.as_ref().filter(|url| !is_plain_url(url)) {
+    if let Some(url) = arm.ready.as_ref().filter(|url| host_of(url).is_empty()) {
         return Err(FieldError::new(
             "ready",
             format!("is `{url}`; a URL such as `http://fraud-v2:8080/v2/health/ready` is right"),
         ));
     }
     Ok(())
-}
-
-fn is_plain_url(url: &str) -> bool {
-    url.strip_prefix("http://")
-        .is_some_and(|rest| !rest.is_empty())
 }
 
 /// A scheme, a colon and something without spaces, as RFC 3986 has it.

@@ -1,6 +1,6 @@
 //! Whether gates make sense.
 
-use super::within;
+use super::{host_of, within};
 use crate::domain::spec::{Gates, RolloutSpec, Window};
 use serinus_core::json::FieldError;
 use serinus_core::plan::compiled::check_name;
@@ -42,10 +42,7 @@ pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
     }
     for (at, gate) in ask.iter().enumerate() {
         let url = &gate.url;
-        let rest = ["http://", "https://"]
-            .iter()
-            .find_map(|scheme| url.strip_prefix(scheme));
-        if rest.is_none_or(str::is_empty) {
+        if host_of(url).is_empty() {
             return Err(FieldError::new(
                 format!("gates.ask[{at}].url"),
                 format!("is `{url}`; a URL such as `https://changes.example/may-go-on` is right"),

@@ -595,6 +595,15 @@ fn gates_have_a_voice_against_and_none_for() {
             s.spec = json!({"deadline": {"seconds": 100, "then": "proceed"}});
         }, Hold, "deadline"),
         ("somebody still says no at the deadline", |s| { s.closed = Some(("board", "answered 403")); s.spec = json!({"deadline": {"seconds": 100}}) }, Pause, "deadline"),
+        ("every version is ready, and its hours are not yet", |s| { waiting(s); s.closed = Some(("windows", "it is Friday")) }, Hold, "gate windows is closed: it is Friday"),
+        ("a number is out of its bounds before the first step", |s| {
+            waiting(s);
+            (s.closed, s.breached) = (Some(("cpu", "is 2")), Some(("cpu", "is 2")));
+        }, Hold, "gate cpu is closed: is 2"),
+        ("a gate is closed and a version is not ready", |s| {
+            waiting(s);
+            (s.closed, s.not_ready) = (Some(("board", "answered 403")), Some("it is down"));
+        }, Hold, "canary is not ready: it is down"),
         ("a number is out of its bounds for too long", |s| s.breached = Some(("cpu", "is 2")), RollBack, "gate cpu takes it back: is 2"),
         ("a number is out of its bounds while it is paused", |s| { s.breached = Some(("cpu", "is 2")); s.phase = Some(Phase::Paused) }, RollBack, "gate cpu"),
         ("a number is out of its bounds and it is over", |s| { s.breached = Some(("cpu", "is 2")); s.phase = Some(Phase::Aborted) }, Hold, "the rollout is aborted"),

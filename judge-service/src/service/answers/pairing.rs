@@ -5,14 +5,17 @@ use super::work::{Second, Work};
 use crate::domain::Millis;
 use crate::domain::spec::Pairing;
 use crate::service::Service;
+use crate::web::{Ending, Unanswered, Web};
 use axum::body::Bytes;
 use axum::http::{HeaderName, HeaderValue, Method, Request, Uri};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use http_body_util::Full;
+use percent_encoding::percent_decode_str;
+use serinus_core::condition::Pattern;
+use serinus_core::matching::Matcher;
+use serinus_core::plan::wire::Match;
+use serinus_core::request::{Body, Reader};
 use serinus_core::sample::Header;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -31,10 +34,19 @@ pub struct Again {
     /// In the order of the spec's arms.
     endpoints: Vec<Option<String>>,
     methods: Vec<String>,
+    paths: Paths,
     headers: Vec<String>,
     timeout: Duration,
     per_second: f64,
     allowance: Mutex<Allowance>,
+}
+
+/// Paths that a request of the rollout may have. Whoever reaches the judge's port may say
+/// that a request was sampled, and must not choose what the judge asks of a server. (A
+/// sample does not have all else that a match may ask for.)
+struct Paths {
+    /// `None` allows none: the spec's expression cannot be read, which creation refuses.
+    matcher: Option<Matcher>,
 }
 
 /// Second requests that may still be made, refilled by time up to one second's worth, and
@@ -45,7 +57,7 @@ struct Allowance {
 }
 
 pub struct Sender {
-    client: Client<HttpConnector, Full<Bytes>>,
+    web: Web,
     places: Arc<Semaphore>,
 }
 
@@ -53,11 +65,12 @@ pub struct Sender {
 
 impl Again {
     #[must_use]
-    pub fn new(pairing: &Pairing, arms: &[String]) -> Self {
+    pub fn new(pairing: &Pairing, matches: &Match, arms: &[String]) -> Self {
         let endpoint = |arm: &String| pairing.endpoints.get(arm).cloned();
         Self {
             endpoints: arms.iter().map(endpoint).collect(),
             methods: pairing.methods.clone(),
+            paths: Paths::of(matches),
             headers: pairing.headers.clone(),
             timeout: Duration::from_millis(pairing.timeout_ms.into()),
             per_second: pairing.per_second,
@@ -101,6 +114,9 @@ impl Again {
         // A path that a client chose must not become another host.
         let path = header(":path").filter(|path| path.starts_with('/'));
         let path = path.ok_or("no_path")?;
+        if !self.paths.allow(path) {
+            return Err("other_path");
+        }
         let uri: Uri = format!("{endpoint}{path}").parse().map_err(|_| "no_path")?;
         let body = STANDARD
             .decode(&work.sample.request)
@@ -120,13 +136,53 @@ impl Again {
     }
 }
 
+// === impl Paths ===
+
+impl Paths {
+    fn of(matches: &Match) -> Self {
+        let regex = matches.path_regex.as_deref().map(Pattern::new);
+        let matcher = regex.transpose().map(|path_regex| Matcher {
+            path_prefix: matches.path_prefix.clone(),
+            path_regex,
+            ..Matcher::default()
+        });
+        Self {
+            matcher: matcher.ok(),
+        }
+    }
+
+    /// Dots lead out of a prefix, however they are written.
+    fn allow(&self, path: &str) -> bool {
+        let alone = path.split(['?', '#']).next().unwrap_or_default();
+        let read = percent_decode_str(alone).decode_utf8_lossy();
+        let mut segments = read.split(['/', '\\']);
+        let asked = OfPath(path);
+        let matcher = self.matcher.as_ref();
+        matcher.is_some_and(|matcher| matcher.matches(&Reader::new(&asked)))
+            && !segments.any(|segment| matches!(segment, "." | ".."))
+    }
+}
+
+/// A request of which the path is known.
+struct OfPath<'a>(&'a str);
+
+impl serinus_core::request::Request for OfPath<'_> {
+    fn header(&self, name: &str) -> Option<Vec<u8>> {
+        (name == ":path").then(|| self.0.as_bytes().to_vec())
+    }
+
+    fn body(&self) -> Body<'_> {
+        Body::Unreadable
+    }
+}
+
 // === impl Sender ===
 
 impl Sender {
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new(web: Web) -> Self {
         Self {
-            client: Client::builder(TokioExecutor::new()).build_http(),
+            web,
             places: Arc::new(Semaphore::new(UNDER_WAY)),
         }
     }
@@ -162,8 +218,7 @@ impl Service {
         let (service, timeout) = (Arc::clone(self), again.timeout);
         let mut work = work.clone();
         tokio::spawn(async move {
-            let asked = tokio::time::timeout(timeout, service.ask_again(request));
-            let problem = match asked.await.unwrap_or(Err("timeout")) {
+            let problem = match service.ask_again(request, timeout).await {
                 Err(problem) => Some(problem),
                 Ok((body, headers)) => {
                     work.second = Some(Second {
@@ -190,25 +245,76 @@ impl Service {
     async fn ask_again(
         &self,
         request: Request<Full<Bytes>>,
+        timeout: Duration,
     ) -> Result<(Vec<u8>, Vec<Header>), &'static str> {
-        let answer = self.sender.client.request(request).await;
-        let answer = answer.map_err(|_| "unreachable")?;
-        if !answer.status().is_success() {
+        let web = &self.sender.web;
+        let answer = web.call_for_a_rollout(request, timeout, MAX_ANSWER_BYTES);
+        let answer = answer.await.map_err(|error| match error {
+            Unanswered::Late(_) => "timeout",
+            Unanswered::Unreachable(_) => "unreachable",
+            Unanswered::BrokenOff(_) => "broken_off",
+        })?;
+        if !answer.status.is_success() {
             return Err("error_status");
         }
+        match answer.ending {
+            Ending::Whole => {}
+            Ending::TooLarge => return Err("too_large"),
+            Ending::Late => return Err("timeout"),
+            Ending::BrokenOff => return Err("broken_off"),
+        }
         let header = |name: &&str| {
-            let value = answer.headers().get(*name)?.to_str().ok()?;
+            let value = answer.headers.get(*name)?.to_str().ok()?;
             Some(((*name).to_owned(), value.to_owned()))
         };
         let headers = WRITTEN.iter().filter_map(header).collect();
-        let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES);
-        let body = body.collect().await.map_err(|error| {
-            if error.is::<LengthLimitError>() {
-                "too_large"
-            } else {
-                "broken_off"
-            }
-        })?;
-        Ok((body.to_bytes().into(), headers))
+        Ok((answer.body.into(), headers))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paths(prefix: Option<&str>, regex: Option<&str>) -> Paths {
+        Paths::of(&Match {
+            path_prefix: prefix.map(str::to_owned),
+            path_regex: regex.map(str::to_owned),
+            // Neither is in every sample.
+            host: Some("models.example".to_owned()),
+            methods: vec!["POST".to_owned()],
+            ..Match::default()
+        })
+    }
+
+    #[test]
+    fn only_paths_of_the_rollout_are_asked_again() {
+        let fraud = paths(Some("/v2/models/fraud/"), None);
+        for right in [
+            "/v2/models/fraud/infer",
+            "/v2/models/fraud/versions/1.2/infer?id=..",
+            "/v2/models/fraud/a%2Fb",
+            "/v2/models/fraud/...?next=/../x",
+        ] {
+            assert!(fraud.allow(right), "{right}");
+        }
+        for wrong in [
+            "/v2/repository/models/fraud/unload",
+            "/v2/models/fraud/../../repository",
+            "/v2/models/fraud/%2e%2E/x",
+            "/v2/models/fraud/.%2e%2fx",
+            "/v2/models/fraud/..\\x",
+            "/v2/models/fraud/./x",
+            "/v2/models/fraud/..?x",
+            "",
+        ] {
+            assert!(!fraud.allow(wrong), "{wrong}");
+        }
+        let versions = paths(None, Some("/v[12]/infer"));
+        assert!(versions.allow("/v1/infer?a=b"));
+        assert!(!versions.allow("/v3/infer"));
+        assert!(!versions.allow("/v1/infer/x"));
+        assert!(paths(None, None).allow("/anything"));
+        assert!(!paths(None, Some("(")).allow("/anything"));
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::domain::decision::{By, Deed, Sealed};
 use crate::domain::{Phase, Rollout};
+use crate::hex::hex;
 use axum::http::{Method, Request, header};
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
@@ -9,7 +10,6 @@ use http_body_util::Full;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::Sha256;
-use std::fmt::Write;
 
 /// Somebody who is told of decisions.
 #[derive(Debug, Clone, Deserialize)]
@@ -68,12 +68,17 @@ pub struct Letter {
 }
 
 impl Letter {
+    /// Of the decision, and of what of the rollout never changes: so what is told again is
+    /// the same, whatever became of the rollout since.
     #[must_use]
     pub fn of(rollout: &Rollout, sealed: &Sealed) -> Self {
         let decision = &sealed.decision;
         let mut events = vec![event(decision.deed)];
         let is_last = decision.to_step + 1 == rollout.spec.steps.len();
-        let won = matches!(rollout.phase, Phase::Promoted | Phase::Finished);
+        // Decisions of before this was kept do not say it.
+        let phase = decision.phase.unwrap_or(rollout.phase);
+        let baseline = decision.baseline.as_ref().unwrap_or(&rollout.baseline);
+        let won = matches!(phase, Phase::Promoted | Phase::Finished);
         let goes_on = matches!(decision.deed, Deed::Promote | Deed::Approve);
         if goes_on && is_last && won {
             events.push(Event::Promoted);
@@ -97,7 +102,7 @@ impl Letter {
                 "at_ms": decision.at_ms, "deed": decision.deed, "by": decision.by,
                 "from_step": decision.from_step, "to_step": decision.to_step,
                 "drops": decision.drops, "reasons": decision.reasons, "hash": sealed.hash,
-                "phase": rollout.phase, "baseline": rollout.baseline,
+                "phase": phase, "baseline": baseline,
                 "arms": rollout.spec.arms, "digests": rollout.digests,
             }),
             events,
@@ -133,15 +138,12 @@ impl Letter {
 
 /// `sha256=` and HMAC-SHA256 of the body in hex, as GitHub signs its webhooks.
 fn signature(secret: &str, body: &[u8]) -> String {
-    let mut text = "sha256=".to_owned();
     // A key may have any length.
-    if let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.as_bytes()) {
-        mac.update(body);
-        for byte in mac.finalize().into_bytes() {
-            let _ = write!(text, "{byte:02x}");
-        }
-    }
-    text
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.as_bytes()) else {
+        return String::new();
+    };
+    mac.update(body);
+    format!("sha256={}", hex(&mac.finalize().into_bytes()))
 }
 
 fn event(deed: Deed) -> Event {
@@ -183,6 +185,9 @@ fn name(event: Event) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::check::tests::{spec, spec_json};
+    use crate::domain::decision::Decision;
+    use std::collections::BTreeMap;
 
     /// From RFC 4231, test case 2.
     #[test]
@@ -191,5 +196,37 @@ mod tests {
             signature("Jefe", b"what do ya want for nothing?"),
             "sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
         );
+    }
+
+    #[test]
+    fn what_is_told_late_is_what_was_decided() {
+        let mut document = spec_json();
+        document["steps"] = json!([{"weights": {"canary": 100}}]);
+        let mut rollout = Rollout::start(spec(&document).unwrap(), BTreeMap::new(), 1, 7).unwrap();
+        let decision = Decision {
+            rollout: "r".to_owned(),
+            sequence: 2,
+            at_ms: 5,
+            deed: Deed::Promote,
+            by: By::Judge,
+            from_step: 0,
+            to_step: 0,
+            phase: Some(Phase::Promoted),
+            baseline: Some("canary".to_owned()),
+            drops: vec![],
+            reasons: vec!["better".to_owned()],
+            previous_hash: String::new(),
+            evidence: None,
+            evidence_before: None,
+        };
+        let sealed = Sealed::seal(decision).unwrap();
+        let early = Letter::of(&rollout, &sealed);
+        assert!(early.events.contains(&Event::Promoted));
+        assert_eq!(early.body["phase"], "promoted");
+        assert_eq!(early.body["baseline"], "canary");
+        rollout.take_back(Phase::RolledBack, 9);
+        let late = Letter::of(&rollout, &sealed);
+        assert_eq!((late.key, late.body), (early.key, early.body));
+        assert_eq!(late.words, early.words);
     }
 }

@@ -1,7 +1,15 @@
 //! What options of `serinus manifest istio` are made of.
 
+use serinus_judge::hex::hex;
+use sha2::{Digest, Sha256};
 use std::fmt;
 use std::str::FromStr;
+
+/// Of a name's hash: among the names of one cluster sixteen million are enough.
+const HASH_DIGITS: usize = 6;
+
+/// A part of a name has 63 characters at most.
+const LONGEST_FITTED: usize = 56;
 
 /// `istio=ingressgateway`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,15 +113,29 @@ impl FromStr for ObjectName {
     }
 }
 
+/// Lower case letters, digits and -. Several names may come to one.
+pub fn fitted(text: &str) -> String {
+    let fit = |c: char| match c.to_ascii_lowercase() {
+        c if c.is_ascii_alphanumeric() => c,
+        _ => '-',
+    };
+    let text: String = text.chars().map(fit).collect();
+    text.trim_matches('-').to_owned()
+}
+
 impl ObjectName {
-    /// A name by Kubernetes' rules from one by ours.
+    /// A name by Kubernetes' rules from one by ours. One that has to be changed gets some
+    /// digits of its hash: else `fraud_v2` and `fraud-v2` would be one, and what belongs to
+    /// the one would replace what belongs to the other.
     pub fn of(text: &str) -> Self {
-        let fit = |c: char| match c.to_ascii_lowercase() {
-            c if c.is_ascii_alphanumeric() || c == '.' => c,
-            _ => '-',
-        };
-        let text: String = text.chars().map(fit).collect();
-        Self(text.trim_matches(['-', '.']).replace("..", "."))
+        if is_dns(text) {
+            return Self(text.to_owned());
+        }
+        let mut fitted = fitted(text);
+        fitted.truncate(LONGEST_FITTED);
+        let mut hash = hex(&Sha256::digest(text));
+        hash.truncate(HASH_DIGITS);
+        Self(format!("{}-{hash}", fitted.trim_matches('-')))
     }
 }
 
@@ -161,11 +183,18 @@ mod tests {
         }
         for (ours, theirs) in [
             ("fraud", "fraud"),
-            ("Fraud_V2.", "fraud-v2"),
-            ("a..b", "a.b"),
+            ("fraud-v2", "fraud-v2"),
+            ("fraud.v2", "fraud.v2"),
+            ("fraud_v2", "fraud-v2-a0a21d"),
+            ("Fraud_V2.", "fraud-v2-1b8655"),
+            ("a..b", "a--b-f62b42"),
         ] {
             assert_eq!(ObjectName::of(ours).0, theirs);
             theirs.parse::<ObjectName>().unwrap();
         }
+        ObjectName::of(&"A".repeat(300))
+            .0
+            .parse::<ObjectName>()
+            .unwrap();
     }
 }

@@ -119,7 +119,8 @@ spec:
             }
             let name = match written.len() {
                 0 => ObjectName::of(&format!("serinus-{}", subject.spec.id)),
-                number => ObjectName::of(&format!("serinus-{}-{}", subject.spec.id, number + 1)),
+                // A number would be another host's once arms are written in another order.
+                _ => ObjectName::of(&format!("serinus-{}/{host}", subject.spec.id)),
             };
             written.push(host);
             let _ = write!(

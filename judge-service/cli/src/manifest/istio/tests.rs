@@ -52,6 +52,7 @@ fn texts(
         judge_cluster: options.judge_cluster,
         judge_token: None,
         shadow: shadow.as_ref(),
+        judge_token: None,
     };
     let addresses: &[&str] = match options.addresses {
         [] => &["v1=fraud-v1:80", "v2=fraud-v2:80"],
@@ -173,10 +174,10 @@ fn the_default_route_is_the_baseline_and_comes_last() {
             "hosts": ["models.example.com"],
             "gateways": ["istio-ingress/public"],
             "http": [
-                {"name": "serinus-fraud-2-v1",
+                {"name": "serinus-fraud-2-70913e-v1",
                  "match": [{"headers": {"x-serinus-arm": {"exact": "v1"}}}],
                  "route": to("fraud-v1"), "retries": {"attempts": 0}},
-                {"name": "serinus-fraud-2-v2",
+                {"name": "serinus-fraud-2-70913e-v2",
                  "route": to("fraud-v2"), "retries": {"attempts": 0}},
             ],
         })
@@ -213,9 +214,9 @@ fn subsets_are_of_the_host_that_serves_them() {
     assert_eq!(
         rules,
         [
-            json!(["serinus-fraud-2",
+            json!(["serinus-fraud-2-accab8",
                 {"host": "fraud", "subsets": [subset("v1", "v1"), subset("v2", "2.0")]}]),
-            json!(["serinus-fraud-2-2", {"host": "other", "subsets": [subset("v3", "v3")]}]),
+            json!(["serinus-fraud-2-other-6f449c", {"host": "other", "subsets": [subset("v3", "v3")]}]),
         ]
     );
 }
