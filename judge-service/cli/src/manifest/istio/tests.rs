@@ -52,7 +52,6 @@ fn texts(
         judge_cluster: options.judge_cluster,
         judge_token: None,
         shadow: shadow.as_ref(),
-        judge_token: None,
     };
     let addresses: &[&str] = match options.addresses {
         [] => &["v1=fraud-v1:80", "v2=fraud-v2:80"],
