@@ -329,3 +329,39 @@ fn address_of(peer: Option<&Peer>) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+
+    /// A judge that is asked for nothing passes what it is asked on to this one, by the name
+    /// that this one gave itself.
+    #[test]
+    fn what_another_judge_passes_on_may_come_by_any_name() {
+        let own = || Arc::new(Peers::new(b"of one database".to_vec()));
+        let admission = Admission::new(None, Some(own()), || 1_000);
+        let admission = admission.known_as(vec!["judge.example".to_owned()]);
+        let said = |peers: &Peers, path: &str| peers.vouch(&Caller::anonymous(), "GET", path, 900);
+        let asked = |host: &str, said: Option<String>| {
+            let mut request = Request::builder().uri("/v1/rollouts").header("host", host);
+            if let Some(said) = said {
+                request = request.header(PASSED_ON, said);
+            }
+            admission.admit(&request.body(Body::empty()).unwrap())
+        };
+        let inside = "judge-1.serinus.svc.cluster.local:8090";
+        let other = Peers::new(b"of another".to_vec());
+        for (host, said, is_let_in) in [
+            ("judge.example", None, true),
+            (inside, None, false),
+            (inside, Some(said(&own(), "/v1/rollouts")), true),
+            (inside, Some(said(&own(), "/v1/elsewhere")), false),
+            (inside, Some(said(&other, "/v1/rollouts")), false),
+            (inside, Some("anything".to_owned()), false),
+        ] {
+            let admitted = asked(host, said.clone());
+            assert_eq!(admitted.is_ok(), is_let_in, "{host}: {said:?}");
+        }
+    }
+}

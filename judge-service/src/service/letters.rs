@@ -1,6 +1,7 @@
 //! Letters of the judges that do not judge: reports that they took, and what they
 //! heard of workers.
 
+use super::overtaking::is_later;
 use super::{Heard, Service};
 use crate::books::{Books, Counted};
 use crate::domain::report;
@@ -50,12 +51,13 @@ impl Service {
         if letters.is_empty() {
             return Ok(0);
         }
-        let mut newest = Revision::default();
+        let ours = books.revision();
+        let mut newest = ours;
         let mut counted = Vec::new();
         for (position, letter) in &letters {
             match letter.kind {
                 LetterKind::Report => counted.extend(count(books, letter)),
-                LetterKind::Heard => newest = newest.max(self.hear(letter)),
+                LetterKind::Heard => newest = newest.max(self.hear(letter, ours)),
             }
             books.read_letter(*position);
         }
@@ -69,19 +71,22 @@ impl Service {
         Ok(letters.len())
     }
 
-    /// The newest revision that a worker said it has.
-    fn hear(&self, letter: &Letter) -> Revision {
+    /// The newest revision that a worker said it has, of those that may be true: one that
+    /// is invented must not hide the others.
+    fn hear(&self, letter: &Letter, ours: Revision) -> Revision {
         let heard: Vec<Heard> = match serde_json::from_slice(&letter.body) {
             Ok(heard) => heard,
             Err(error) => {
                 tracing::warn!(%error, "a letter of another judge cannot be read");
-                return Revision::default();
+                return ours;
             }
         };
-        let mut newest = Revision::default();
+        let mut newest = ours;
         for heard in &heard {
             heard.tell(&self.delivery);
-            if let Heard::Polled { poll, .. } = heard {
+            if let Heard::Polled { poll, .. } = heard
+                && is_later(poll.revision, ours)
+            {
                 newest = newest.max(poll.revision);
             }
         }

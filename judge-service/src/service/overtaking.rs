@@ -64,7 +64,7 @@ impl Overtaking {
 }
 
 /// Whether a judge whose plan is `ours` can have given out what was seen.
-fn is_later(seen: Revision, ours: Revision) -> bool {
+pub(super) fn is_later(seen: Revision, ours: Revision) -> bool {
     let last = ours.generation.saturating_add(MOST_GENERATIONS);
     seen > ours && seen.generation <= last
 }

@@ -22,14 +22,15 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsErro
 }
 
 pub fn key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    private_file::check(path)?;
-    PrivateKeyDer::from_pem_file(path).map_err(|error| match error {
+    let key = PrivateKeyDer::from_pem_file(path).map_err(|error| match error {
         pem::Error::NoItemsFound => TlsError::Empty {
             file: path.display().to_string(),
             what: "private key",
         },
         error => unreadable(path, &error),
-    })
+    })?;
+    private_file::check(path)?;
+    Ok(key)
 }
 
 /// Whom to trust.
