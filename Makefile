@@ -6,7 +6,8 @@ PYTHON ?= python3
 TORCH_PYTHON ?= /usr/bin/python3
 # The filter is built for wasm by filter/build-wasm; natively it is only linted.
 # The benchmark's ext_proc peer is built by it alone, optimised.
-NATIVE := --workspace --exclude serinus-filter --exclude serinus-bench-ext-proc
+# With the judge's traces, which `serinus` has only when it is asked for.
+NATIVE := --workspace --exclude serinus-filter --exclude serinus-bench-ext-proc --features serinus-cli/otel
 
 .PHONY: help chromium schemathesis screenshot oracles oracles-torch bench-filter bench-inference bench-judge bench-rollback postgres sim demo demo-keep fuzz soak soak-durability soak-ecds test test-mlserver build wasm envoy lint format train contracts clean
 

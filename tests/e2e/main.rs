@@ -59,6 +59,7 @@ mod soak;
 mod sticky;
 mod stories;
 mod tls;
+mod traces;
 mod units;
 mod upgrades;
 mod vectors;

@@ -69,6 +69,8 @@ async fn the_dashboard_asks_for_what_judge_and_proxies_give() {
     spec["steps"] = json!([{"weights": {CANARY: 50}}, {"weights": {CANARY: 100}}]);
     // Open before the judge takes the version back, which ends what it counts: the window
     // has the good requests of before too.
+    // The breakers are to open before the judge takes it back: its evidence is not enough.
+    spec["guardrails"] = json!({"errors": {"tolerated_ratio": 99, "margin_ratio": 100}});
     spec["breaker"] = json!({"minimum_requests": 5, "error_share": 0.02, "window_ms": 60_000});
     lab.judge.create(&spec).await.unwrap();
     settled(&lab).await.unwrap();

@@ -9,6 +9,8 @@ use client::Client;
 use serinus_tests::judge::Judge;
 use serinus_tests::tokens::Tokens;
 use serinus_tests::{artefacts, wait};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -215,6 +217,10 @@ async fn what_cannot_be_shown_is_said_at_the_start() {
     let other = authority.identity(folder, "other", &[NAME], Usage::Server);
     let old = authority.identity_until(folder, "old", &[NAME], Usage::Server, 2021);
     let nowhere = folder.join("nowhere.pem");
+    // As a key's file has to be.
+    let kept = folder.join("kept.pem");
+    std::fs::copy(&good.certificate, &kept).unwrap();
+    std::fs::set_permissions(&kept, Permissions::from_mode(0o600)).unwrap();
     for (certificate, key, words) in [
         (&old.certificate, &old.key, "the certificate ended on "),
         (
@@ -223,10 +229,11 @@ async fn what_cannot_be_shown_is_said_at_the_start() {
             "is not that of the certificate",
         ),
         (&good.key, &good.key, "has no certificate in PEM"),
+        (&good.certificate, &kept, "has no private key in PEM"),
         (
             &good.certificate,
             &good.certificate,
-            "has no private key in PEM",
+            "may be read or written by every user",
         ),
         (&nowhere, &good.key, "nowhere.pem: "),
     ] {

@@ -100,10 +100,15 @@ fn percent(text: &str) -> Result<f64, String> {
 impl Serve {
     pub fn run(self) -> Result<(), String> {
         one_inference_thread();
-        log::start(self.log_format);
         let runtime =
             tokio::runtime::Runtime::new().map_err(|error| format!("failed to start: {error}"))?;
-        runtime.block_on(judge(self))
+        // What sends traces needs the runtime, and sends the last ones while it is there.
+        let entered = runtime.enter();
+        let traces = log::start(self.log_format)?;
+        let ended = runtime.block_on(judge(self));
+        drop(traces);
+        drop(entered);
+        ended
     }
 }
 

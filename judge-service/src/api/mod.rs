@@ -25,6 +25,7 @@ mod routes;
 mod serving;
 mod session;
 mod stay;
+mod traced;
 
 pub use admission::Admission;
 pub use colleagues::Colleagues;
@@ -33,6 +34,7 @@ pub use guard::{Guard, Peer};
 pub use member::member_router;
 pub use metrics::{Source, metrics_router};
 pub use serving::serve;
+pub use traced::TARGET as TRACES;
 
 use crate::service::Service;
 use axum::Router;
@@ -55,6 +57,7 @@ pub fn router(service: Arc<Service>) -> Router {
                 "this path does not take this method",
             )
         })
+        .layer(axum::middleware::from_fn(traced::traced))
         .with_state(service)
 }
 

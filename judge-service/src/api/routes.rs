@@ -376,7 +376,8 @@ fn about_the_judge() -> [Route; 10] {
                     "beginSession",
                     "Keep the token of this request in a cookie, for the page",
                 )
-                .needs(Needs::Anybody)
+                // A proxy's would show it nothing.
+                .needs(Needs::Viewer)
                 .gives::<session::Session>(200, "The name and the role of the token")
                 .with_header(
                     "Set-Cookie",

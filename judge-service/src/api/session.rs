@@ -58,12 +58,6 @@ async fn begin(
                 "a session begins with a token, in `Authorization: Bearer ...`",
             )
         })?;
-    if caller.role == Role::Proxy {
-        return Err(Problem::new(
-            StatusCode::FORBIDDEN,
-            "a proxy's token shows no page; one of a viewer or an operator is right",
-        ));
-    }
     let by_tls = peer.is_some_and(|Extension(ConnectInfo(peer))| peer.by_tls);
     // Whoever ends TLS before this judge says so, and lies only to itself.
     let before = headers.get("x-forwarded-proto");

@@ -124,6 +124,14 @@ impl Service {
         let Some(entry) = books.entry_mut(id) else {
             return Found::Nothing;
         };
+        let span = tracing::debug_span!(
+            target: "serinus_judge::trace",
+            "look",
+            serinus.rollout = id,
+            serinus.action = tracing::field::Empty,
+            serinus.reason = tracing::field::Empty,
+        );
+        let _looks = span.enter();
         if entry.rollout.phase.is_live() && measure(entry, now) {
             entry.touch();
             return Found::Measured;
@@ -137,6 +145,10 @@ impl Service {
             ..entry.bundle(now)
         };
         let verdict = policy::judge(&bundle);
+        span.record("serinus.action", verdict.action.name());
+        if let Some(decisive) = verdict.reasons.first() {
+            span.record("serinus.reason", decisive.as_str());
+        }
         let rollout = &entry.rollout;
         let mut live = self.live();
         live.evaluated(id, &verdict, rollout.step, rollout.phase, traffic(entry));
