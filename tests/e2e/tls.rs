@@ -217,10 +217,9 @@ async fn what_cannot_be_shown_is_said_at_the_start() {
     let other = authority.identity(folder, "other", &[NAME], Usage::Server);
     let old = authority.identity_until(folder, "old", &[NAME], Usage::Server, 2021);
     let nowhere = folder.join("nowhere.pem");
-    // As a key's file has to be.
-    let kept = folder.join("kept.pem");
-    std::fs::copy(&good.certificate, &kept).unwrap();
-    std::fs::set_permissions(&kept, Permissions::from_mode(0o600)).unwrap();
+    let everybodys = folder.join("everybodys.pem");
+    std::fs::copy(&good.key, &everybodys).unwrap();
+    std::fs::set_permissions(&everybodys, Permissions::from_mode(0o644)).unwrap();
     for (certificate, key, words) in [
         (&old.certificate, &old.key, "the certificate ended on "),
         (
