@@ -228,10 +228,14 @@ async fn what_cannot_be_shown_is_said_at_the_start() {
             "is not that of the certificate",
         ),
         (&good.key, &good.key, "has no certificate in PEM"),
-        (&good.certificate, &kept, "has no private key in PEM"),
         (
             &good.certificate,
             &good.certificate,
+            "has no private key in PEM",
+        ),
+        (
+            &good.certificate,
+            &everybodys,
             "may be read or written by every user",
         ),
         (&nowhere, &good.key, "nowhere.pem: "),

@@ -18,7 +18,8 @@ pub async fn traced(request: Request, next: Next) -> Response {
     caller::goes_on(&span, request.headers());
     let response = next.run(request).instrument(span.clone()).await;
     let status = response.status();
-    span.record("http.response.status_code", status.as_u16());
+    // As a number it is known only with a sign.
+    span.record("http.response.status_code", i64::from(status.as_u16()));
     if status.is_server_error() {
         span.record("otel.status_code", "ERROR");
     }
