@@ -120,7 +120,7 @@ soak-ecds: wasm envoy
 lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --manifest-path filter/core/fuzz/Cargo.toml --check
-	$(CARGO) clippy --locked --workspace --exclude serinus-bench-ext-proc --all-targets -- -D warnings
+	$(CARGO) clippy --locked --workspace --exclude serinus-bench-ext-proc --features serinus-cli/otel --all-targets -- -D warnings
 
 format:
 	$(CARGO) fmt --all
