@@ -40,8 +40,31 @@ pub struct Entry {
     dirty_units: Vec<UnitHash>,
     /// Decisions whose way to the workers is not measured yet, with their plans.
     under_way: Vec<(u64, Revision)>,
+    /// An epoch, and control's answers in it before it was warm, by bucket of duration.
+    cold: Option<(u64, BTreeMap<u16, u64>)>,
     /// and the rollout.
     dirty: bool,
+}
+
+impl Entry {
+    /// Control's `answers` in an epoch without those from before it was warm, which are
+    /// what was counted when this was first asked. A judge that was started anew asks
+    /// later, and leaves some more out.
+    pub fn since_warm(&mut self, epoch: u64, answers: &BTreeMap<u16, u64>) -> BTreeMap<u16, u64> {
+        if self.cold.as_ref().is_none_or(|(known, _)| *known != epoch) {
+            self.cold = Some((epoch, answers.clone()));
+        }
+        let cold = self.cold.as_ref().map(|(_, cold)| cold);
+        let before = |bucket: &u16| cold.and_then(|cold| cold.get(bucket)).copied();
+        answers
+            .iter()
+            .map(|(bucket, count)| {
+                let before = before(bucket).unwrap_or_default();
+                (*bucket, count.saturating_sub(before))
+            })
+            .filter(|(_, count)| *count > 0)
+            .collect()
+    }
 }
 
 impl Entry {
@@ -56,6 +79,7 @@ impl Entry {
             last_decision: None,
             dirty_sums: BTreeSet::new(),
             dirty_units: Vec::new(),
+            cold: None,
             under_way: Vec::new(),
             dirty: true,
         };
@@ -72,6 +96,7 @@ impl Entry {
             units: loaded.units,
             units_stored: loaded.units_stored,
             last_decision: loaded.last_decision,
+            cold: None,
             dirty_sums: BTreeSet::new(),
             dirty_units: Vec::new(),
             under_way: Vec::new(),

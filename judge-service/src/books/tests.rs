@@ -379,3 +379,17 @@ fn a_change_has_all_that_changed_and_only_once() {
     );
     assert!(books.take_change().is_empty());
 }
+
+#[test]
+fn what_was_answered_before_it_was_warm_teaches_nothing() {
+    let mut books = books();
+    let entry = books.entry_mut("digits").unwrap();
+    let answers = |counts: [(u16, u64); 2]| BTreeMap::from(counts);
+    // Slow at first, in bucket 90, and fast later.
+    let cold = answers([(40, 3), (90, 700)]);
+    assert!(entry.since_warm(1, &cold).is_empty());
+    let now = answers([(40, 903), (90, 702)]);
+    assert_eq!(entry.since_warm(1, &now), answers([(40, 900), (90, 2)]));
+    // The next step is warm anew.
+    assert!(entry.since_warm(4, &now).is_empty());
+}

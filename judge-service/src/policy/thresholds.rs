@@ -18,19 +18,21 @@ const PROMOTION: [u32; 2] = [50, 95];
 /// the step is twice as old.
 const FIRST_RESTART_MS: Millis = 60_000;
 
-/// The thresholds, when control has answered often and long enough: its answers
-/// of all segments, by bucket of duration.
+/// Whether the step's thresholds are to be learned from what is answered from now on.
 #[must_use]
-pub fn learn(
-    spec: &RolloutSpec,
-    epoch: &Epoch,
-    control_answers: &BTreeMap<u16, u64>,
-    now: Millis,
-) -> Option<Thresholds> {
+pub fn is_warm(spec: &RolloutSpec, epoch: &Epoch, now: Millis) -> bool {
+    let lasted = now.saturating_sub(epoch.started_ms) as f64;
+    epoch.thresholds.is_none() && lasted >= spec.warm_up.seconds * 1_000.0
+}
+
+/// The thresholds, when control has answered often enough since it was warm: its answers
+/// of all segments, by bucket of duration. Those of before are slow, of connections that
+/// are made and caches that are filled: a threshold that nobody passes later tells the arms
+/// apart no more.
+#[must_use]
+pub fn learn(spec: &RolloutSpec, control_answers: &BTreeMap<u16, u64>) -> Option<Thresholds> {
     let answers: u64 = control_answers.values().sum();
-    let warm = now.saturating_sub(epoch.started_ms) as f64 >= spec.warm_up.seconds * 1_000.0
-        && answers >= spec.warm_up.requests;
-    if epoch.thresholds.is_some() || !warm {
+    if answers < spec.warm_up.requests {
         return None;
     }
     let counts = dense(control_answers);
@@ -102,16 +104,18 @@ mod tests {
     fn learns_when_control_is_warm() {
         let mut rollout = rollout();
         let mut answers = BTreeMap::new();
-        let learn = |rollout: &crate::domain::Rollout, answers: &BTreeMap<u16, u64>, now| {
-            learn(&rollout.spec, rollout.epoch().unwrap(), answers, now)
-        };
-        assert_eq!(learn(&rollout, &answers, 99_000), None, "nothing counted");
+        let spec = rollout.spec.clone();
+        assert_eq!(learn(&spec, &answers), None, "nothing counted");
         for micros in 1..=1_000u64 {
             let bucket = histogram::bucket_of(micros * 10) as u16;
             *answers.entry(bucket).or_default() += 1;
         }
-        assert_eq!(learn(&rollout, &answers, 5_999), None, "too early");
-        let thresholds = learn(&rollout, &answers, 6_000).unwrap();
+        assert!(
+            !is_warm(&spec, rollout.epoch().unwrap(), 5_999),
+            "too early"
+        );
+        assert!(is_warm(&spec, rollout.epoch().unwrap(), 6_000));
+        let thresholds = learn(&spec, &answers).unwrap();
         assert!(thresholds.edges_us.is_sorted() && thresholds.edges_us.len() <= MAX_EDGES);
         let edge = |index: usize| thresholds.edges_us[index];
         let p50 = &thresholds.promotion[0];
@@ -126,7 +130,10 @@ mod tests {
             (edge(tolerated.control) as f64 * 1.1) as u64
         );
         rollout.learned(thresholds, 6_000);
-        assert_eq!(learn(&rollout, &answers, 7_000), None, "once a step");
+        assert!(
+            !is_warm(&spec, rollout.epoch().unwrap(), 99_000),
+            "once a step"
+        );
         assert!(!restart_is_due(rollout.step_epochs(), 65_999));
         assert!(restart_is_due(rollout.step_epochs(), 66_000));
         rollout.restart_processes(66_000);

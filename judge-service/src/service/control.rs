@@ -202,9 +202,13 @@ fn measure(entry: &mut Entry, now: u64) -> bool {
             *answers.entry(bucket).or_default() += count;
         }
     }
-    if let Some(learned) = thresholds::learn(&entry.rollout.spec, epoch, &answers, now) {
-        entry.rollout.learned(learned, now);
-        return true;
+    if thresholds::is_warm(&entry.rollout.spec, epoch, now) {
+        let number = epoch.epoch;
+        let answers = entry.since_warm(number, &answers);
+        if let Some(learned) = thresholds::learn(&entry.rollout.spec, &answers) {
+            entry.rollout.learned(learned, now);
+            return true;
+        }
     }
     let due = thresholds::restart_is_due(entry.rollout.step_epochs(), now);
     if due {
