@@ -33,6 +33,19 @@ pub enum ReplayError {
     Empty,
 }
 
+impl ReplayError {
+    /// Whether it says that a record is not to be trusted, and not only that it is none.
+    #[must_use]
+    pub fn is_untrue(&self) -> bool {
+        match self {
+            Self::Tampered { .. } | Self::Differs { .. } | Self::Forged(_) | Self::Unchained(_) => {
+                true
+            }
+            Self::Unreadable(_) | Self::NoEvidence | Self::OtherVersion(_) | Self::Empty => false,
+        }
+    }
+}
+
 /// What a file has in it: a decision, or all of a rollout from the first on.
 #[derive(Debug)]
 pub enum Replayed {

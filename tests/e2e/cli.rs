@@ -5,5 +5,6 @@ mod applying;
 mod assigning;
 pub mod desk;
 mod getting;
+mod recorded;
 mod watching;
 mod writing;

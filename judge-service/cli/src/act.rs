@@ -6,6 +6,7 @@ use crate::judge::{Answer, Call, Judge, JudgeOption, segment};
 use crate::output::{OutputOption, print};
 use crate::view::{Status, words as plain};
 use crate::{get, runtime, suggest};
+use clap::ValueEnum;
 use serde_json::{Value, json};
 
 #[derive(clap::Args)]
@@ -31,6 +32,21 @@ pub struct Drop {
     act: Act,
     /// The arm whose users go to the baseline
     arm: String,
+}
+
+#[derive(clap::Args)]
+pub struct Sampling {
+    /// Stopping also deletes what is kept of them
+    #[arg(value_enum)]
+    what: Switch,
+    #[command(flatten)]
+    act: Act,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Switch {
+    Stop,
+    Start,
 }
 
 #[derive(clap::Args)]
@@ -89,6 +105,17 @@ impl Drop {
                 Err(failure) => Err(suggest::arm(&judge, &self.act.id, &self.arm, failure).await),
             }
         })
+    }
+}
+
+impl Sampling {
+    pub fn run(&self) -> Result<(), Failure> {
+        let judge = self.act.judge.open()?;
+        let (action, words) = match self.what {
+            Switch::Stop => ("sampling/stop", "stop the sampling of"),
+            Switch::Start => ("sampling/start", "start the sampling of"),
+        };
+        runtime::run(self.act.post(&judge, action, words))
     }
 }
 

@@ -34,7 +34,7 @@ impl Audit {
     pub fn run(&self) -> Result<(), Failure> {
         let judge = self.judge.open()?;
         let all = runtime::run(read(&judge))?;
-        let end = follow(None, &all).map_err(|broken| Failure::Failed(broken.to_string()))?;
+        let end = follow(None, &all).map_err(|broken| Failure::Untrue(broken.to_string()))?;
         self.holds(&all)?;
         let of = |audited: &&Audited| {
             let wanted = self.rollout.as_ref();
@@ -51,7 +51,7 @@ impl Audit {
         if all.iter().any(|audited| audited.head() == *seen) {
             return Ok(());
         }
-        Err(Failure::Failed(format!(
+        Err(Failure::Untrue(format!(
             "record {} is not there with the hash that was seen: the record was written anew, or the judge has an older database",
             seen.sequence
         )))

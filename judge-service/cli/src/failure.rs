@@ -9,7 +9,8 @@ pub const EXIT_CODES: &str = "\
 Exit codes: 0 done; 1 refused or failed, and what was wrong is said on standard error; \
 2 the command line makes no sense; 3 the judge was not reached; 4 there is no such \
 rollout, arm or file; 5 the state does not allow it, or nothing of what runs can be \
-changed that way.";
+changed that way; 6 what was watched ended otherwise: the new version was taken back; \
+7 a record does not hold: it was changed, or the same evidence gives another verdict.";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
@@ -19,6 +20,10 @@ pub enum Failure {
     NotReached(String),
     NotFound(String),
     Conflict(String),
+    /// What was waited for will not come.
+    Otherwise(String),
+    /// A record was changed, or is judged otherwise now.
+    Untrue(String),
     /// Nobody reads on: not worth a word.
     Closed,
 }
@@ -34,6 +39,8 @@ impl Failure {
             Self::NotReached(_) => 3,
             Self::NotFound(_) => 4,
             Self::Conflict(_) => 5,
+            Self::Otherwise(_) => 6,
+            Self::Untrue(_) => 7,
         })
     }
 
@@ -45,6 +52,8 @@ impl Failure {
             Self::NotReached(text) => Self::NotReached(say(text)),
             Self::NotFound(text) => Self::NotFound(say(text)),
             Self::Conflict(text) => Self::Conflict(say(text)),
+            Self::Otherwise(text) => Self::Otherwise(say(text)),
+            Self::Untrue(text) => Self::Untrue(say(text)),
             Self::Closed => Self::Closed,
         }
     }
@@ -94,7 +103,9 @@ impl fmt::Display for Failure {
             | Self::Usage(text)
             | Self::NotReached(text)
             | Self::NotFound(text)
-            | Self::Conflict(text) => f.write_str(text),
+            | Self::Conflict(text)
+            | Self::Otherwise(text)
+            | Self::Untrue(text) => f.write_str(text),
             Self::Closed => f.write_str("nobody reads the output"),
         }
     }

@@ -111,6 +111,13 @@ pub fn detail(status: &Status, now_ms: u64) -> String {
         let why = gate.why.as_deref().unwrap_or_default();
         let _ = writeln!(text, "gate {}: {state}{why}", gate.name);
     }
+    for arm in status.arms.iter().filter(|arm| arm.scale_down.safe) {
+        let _ = writeln!(
+            text,
+            "the servers of {} may go: {}",
+            arm.name, arm.scale_down.why
+        );
+    }
     let _ = writeln!(text, "{}", workers(status));
     for notice in &status.notices {
         let _ = writeln!(text, "note: {notice}");
@@ -285,11 +292,13 @@ pub mod tests {
             {"name": "board", "kind": "ask", "open": false, "why": "answered 403"},
             {"name": "windows", "kind": "windows", "open": true, "why": null},
         ]);
+        answer["arms"][0]["scale_down"] = json!({"safe": true, "why": "nobody is sent there"});
         let text = detail(&read(&answer).unwrap(), 181_000);
         for part in [
             "\nasks for approval\n",
             "  `serinus approve digits` says yes\n",
             "gate board: closed: answered 403\ngate windows: open\n",
+            "the servers of control may go: nobody is sent there\n",
         ] {
             assert!(text.contains(part), "{part}\n---\n{text}");
         }

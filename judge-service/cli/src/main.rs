@@ -15,6 +15,7 @@ mod act;
 mod apply;
 mod assign;
 mod audit;
+mod decisions;
 #[cfg(test)]
 mod deploy_tests;
 mod documents;
@@ -37,6 +38,7 @@ mod validate;
 mod view;
 mod watch;
 mod words;
+mod workers;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use failure::{EXIT_CODES, Failure};
@@ -69,6 +71,10 @@ enum Command {
     Validate(validate::Validate),
     /// Show all rollouts, or one with its arms, metrics and verdict
     Get(get::Get),
+    /// Show what was decided of a rollout, by whom and why
+    Decisions(decisions::Decisions),
+    /// Show which worker of which proxy has which plan
+    Workers(workers::Workers),
     /// Watch rollouts move: a page on a terminal, a line a change elsewhere
     Watch(watch::Watch),
     /// Go on to the next step now
@@ -85,6 +91,8 @@ enum Command {
     Finish(act::Act),
     /// Take one arm of several back
     Drop(act::Drop),
+    /// Stop or start the copying of requests and answers
+    Sampling(act::Sampling),
     /// Forget a rollout that is over
     Delete(act::Delete),
     /// Say which arm, bucket and segment units get, and why
@@ -140,6 +148,8 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Apply(apply) => apply.run(),
         Command::Validate(validate) => validate.run(),
         Command::Get(get) => get.run(),
+        Command::Decisions(decisions) => decisions.run(),
+        Command::Workers(workers) => workers.run(),
         Command::Watch(watch) => watch.run(),
         Command::Promote(act) => act.run("promote"),
         Command::Approve(act) => act.run("approve"),
@@ -148,6 +158,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Abort(act) => act.run("abort"),
         Command::Finish(act) => act.run("finish"),
         Command::Drop(drop) => drop.run(),
+        Command::Sampling(sampling) => sampling.run(),
         Command::Delete(delete) => delete.run(),
         Command::Assign(assign) => assign.run(),
         Command::Replay(replay) => replay.run(),

@@ -2,23 +2,45 @@
 
 use crate::failure::Failure;
 use crate::files::read_or_stdin;
+use crate::judge::{Answer, Call, JudgeOption, segment};
 use crate::output::print;
-use serinus_judge::replay::{self, Replayed};
+use crate::{runtime, suggest};
+use serinus_judge::replay::{self, Broken, Replayed};
 use std::path::PathBuf;
 
 #[derive(clap::Args)]
 pub struct Replay {
     /// A decision as GET /v1/rollouts/{id}/decisions/{sequence} gives it, or all of
     /// a rollout as GET /v1/rollouts/{id}/chain does; - reads standard input
-    bundle: PathBuf,
+    #[arg(value_name = "BUNDLE", required_unless_present = "rollout")]
+    bundle: Option<PathBuf>,
+    /// All decisions of this rollout, from the judge instead of a file
+    #[arg(long, value_name = "ID", conflicts_with = "bundle")]
+    rollout: Option<String>,
+    /// Only that one of them, by its number as `serinus decisions` shows it
+    #[arg(long, value_name = "NUMBER", requires = "rollout")]
+    decision: Option<u64>,
+    #[command(flatten)]
+    judge: JudgeOption,
 }
 
 impl Replay {
     pub fn run(&self) -> Result<(), Failure> {
-        let path = &self.bundle;
-        let bytes = read_or_stdin(path)?;
-        let found =
-            replay::replay(&bytes).map_err(|error| format!("{}: {error}", path.display()))?;
+        let (name, bytes) = match (&self.bundle, &self.rollout) {
+            (Some(path), _) => (path.display().to_string(), read_or_stdin(path)?),
+            (None, Some(rollout)) => (rollout.clone(), runtime::run(self.fetch(rollout))?),
+            (None, None) => {
+                return Err(Failure::Usage("a bundle or --rollout is right".to_owned()));
+            }
+        };
+        let failed = |broken: Broken| {
+            let text = format!("{name}: {broken}");
+            match broken.problem.is_untrue() {
+                true => Failure::Untrue(text),
+                false => Failure::Failed(text),
+            }
+        };
+        let found = replay::replay(&bytes).map_err(failed)?;
         print(&match found {
             Replayed::One(sealed) => {
                 let decision = &sealed.decision;
@@ -37,5 +59,22 @@ impl Replay {
                 "{decisions} decisions follow from each other, and the {replayed} of the judge are what it would decide again; the last has hash {last_hash}\n"
             ),
         })
+    }
+
+    async fn fetch(&self, rollout: &str) -> Result<Vec<u8>, Failure> {
+        let judge = self.judge.open()?;
+        let mut path = format!("/v1/rollouts/{}/", segment(rollout));
+        match self.decision {
+            None => path.push_str("chain"),
+            Some(number) => path.push_str(&format!("decisions/{number}")),
+        }
+        match judge
+            .call(Call::get(&path))
+            .await
+            .and_then(Answer::accepted)
+        {
+            Ok(answer) => Ok(answer.body.to_vec()),
+            Err(failure) => Err(suggest::rollout(&judge, rollout, failure).await),
+        }
     }
 }

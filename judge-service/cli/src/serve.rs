@@ -76,15 +76,15 @@ pub struct Serve {
     /// How to say what happens, on standard error
     #[arg(long, env = "SERINUS_LOG_FORMAT", value_enum, default_value = "text")]
     log_format: log::Format,
-    #[command(flatten)]
-    wasm_plugins: WasmPluginOptions,
     /// Who is told of decisions, as a JSON list:
     /// [{"name": "mlflow", "url": "http://...", "events": ["promoted"], "secret_file": "secret"}]
     #[arg(long, env = "SERINUS_WEBHOOKS")]
     webhooks: Option<PathBuf>,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Whom it calls")]
     calls: CallOptions,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Kubernetes")]
+    wasm_plugins: WasmPluginOptions,
+    #[command(flatten, next_help_heading = "Who gets in")]
     entry: EntryOptions,
 }
 

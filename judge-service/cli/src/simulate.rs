@@ -8,8 +8,16 @@ use std::path::PathBuf;
 
 #[derive(clap::Args)]
 pub struct Simulate {
-    /// A rollout as POST /v1/rollouts takes it; - reads standard input
-    spec: PathBuf,
+    /// A rollout as YAML or JSON; - reads standard input
+    #[arg(
+        value_name = "FILE",
+        required_unless_present = "file",
+        conflicts_with = "file"
+    )]
+    spec: Option<PathBuf>,
+    /// The same, as other commands take it
+    #[arg(long, short, value_name = "FILE")]
+    file: Option<PathBuf>,
     /// Of all arms together; otherwise the spec's expected.requests_per_minute
     #[arg(long)]
     requests_per_minute: Option<f64>,
@@ -36,7 +44,9 @@ pub struct Simulate {
 
 impl Simulate {
     pub fn run(&self) -> Result<(), Failure> {
-        let spec = documents::one(&self.spec)?;
+        let path = self.spec.as_ref().or(self.file.as_ref());
+        let path = path.ok_or_else(|| Failure::Usage("a file is right".to_owned()))?;
+        let spec = documents::one(path)?;
         let beside = simulate::Asked {
             requests_per_minute: self.requests_per_minute,
             error_rate: self.error_rate,

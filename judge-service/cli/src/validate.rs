@@ -2,7 +2,7 @@
 
 use crate::documents::{self, Document};
 use crate::failure::Failure;
-use crate::output::print;
+use crate::output::{Format, OutputOption, print, yaml};
 use serinus_core::json::{FieldError, read_strict};
 use serinus_judge::domain::check::check;
 use serinus_judge::domain::plan::routable;
@@ -16,26 +16,47 @@ pub struct Validate {
     /// Rollouts as YAML or JSON, one or several in a file; - reads standard input
     #[arg(long = "file", short, value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
+    /// Print each rollout whole, with all that is assumed where it says nothing
+    #[arg(long, short, value_enum, default_value_t, value_name = "FORMAT")]
+    output: Format,
 }
 
 impl Validate {
     /// Everything is looked at, whatever is wrong before.
     pub fn run(&self) -> Result<(), Failure> {
         let mut wrong = Vec::new();
+        let mut right = Vec::new();
         for path in &self.files {
             match documents::all(path) {
                 Err(failure) => wrong.push(failure),
                 Ok(documents) => {
                     for document in documents {
                         match checked(&document) {
-                            Ok(spec) => print(&format!("{}\n", sentence(&spec)))?,
+                            Ok(spec) => right.push(spec),
                             Err(failure) => wrong.push(failure),
                         }
                     }
                 }
             }
         }
+        self.show(&right)?;
         Failure::all(wrong)
+    }
+
+    fn show(&self, right: &[RolloutSpec]) -> Result<(), Failure> {
+        match (self.output, right) {
+            (Format::Table, right) => {
+                let lines = right.iter().map(|spec| sentence(spec) + "\n");
+                print(&lines.collect::<String>())
+            }
+            // One document after the other, as a file has them.
+            (Format::Yaml, right) => {
+                let texts: Result<Vec<String>, Failure> = right.iter().map(yaml).collect();
+                print(&texts?.join("---\n"))
+            }
+            (output, [one]) => OutputOption { output }.print(one, String::new),
+            (output, all) => OutputOption { output }.print(&all, String::new),
+        }
     }
 }
 

@@ -53,6 +53,16 @@ pub struct Arm {
     pub weight: f64,
     #[serde(default)]
     pub dropped_ms: Option<u64>,
+    #[serde(default)]
+    pub scale_down: ScaleDown,
+}
+
+/// Whether its servers may be taken away.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct ScaleDown {
+    pub safe: bool,
+    pub why: String,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

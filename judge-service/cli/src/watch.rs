@@ -26,7 +26,7 @@ pub struct Watch {
     /// The rollout; all of them without one
     id: Option<String>,
     /// End as soon as the rollout is in this phase: exit code 0. It ends in any case when
-    /// nothing more is decided of the rollout: exit code 1 if that is another phase, or
+    /// nothing more is decided of the rollout: exit code 6 if that is another phase, or
     /// the new version was taken back
     #[arg(long, value_enum, requires = "id")]
     until: Option<Until>,
@@ -141,7 +141,7 @@ impl Watch {
         let over = format!("{}: is {}", status.id, plain(&status.phase));
         Turn::End(match (wanted, status.phase.as_str()) {
             (None, "finished") => Ok(()),
-            _ => Err(Failure::Failed(over)),
+            _ => Err(Failure::Otherwise(over)),
         })
     }
 }

@@ -181,8 +181,17 @@ async fn a_file_is_validated_without_a_judge() {
         String::from_utf8_lossy(&output.stdout),
         "digits: makes sense; steps: canary 10%, canary 100%\n"
     );
+    let whole = desk.run(&["validate", "-f", &file, "-o", "json"]).await;
+    let whole = whole.json();
+    assert_eq!((&whole["id"], &whole["salt"]), (&ID.into(), &ID.into()));
+    // What is printed is a rollout again.
+    let yaml = desk.run(&["validate", "-f", &file, "-o", "yaml"]).await;
+    let again = desk.file("whole.yaml", &yaml.done());
+    let read = desk.run(&["validate", "-f", &again, "-o", "json"]).await;
+    assert_eq!(read.json(), whole);
     let simulate = [
         "simulate",
+        "-f",
         &file,
         "--requests-per-minute",
         "6000",

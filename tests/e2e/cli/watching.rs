@@ -40,7 +40,7 @@ async fn a_line_for_each_change_until_it_is_over() {
     logged(&desk, "watch.log", "Z digits: paused\n").await;
     desk.run(&["abort", ID]).await.done();
     let status = child.wait().await.unwrap();
-    assert_eq!(status.code(), Some(1), "it was taken back");
+    assert_eq!(status.code(), Some(6), "it was taken back");
     logged(&desk, "watch.log", "serinus: digits: is aborted\n").await;
     let log = std::fs::read_to_string(desk.path("watch.log")).unwrap();
     assert!(!log.contains('\x1b'), "{log}");
