@@ -1,7 +1,7 @@
 //! Where the judge listens: TCP, with TLS around it if there is a certificate.
 
 use super::Peer;
-use crate::tls::{ServerTls, client_name};
+use crate::tls::{ReadAhead, ServerTls, client_name};
 use socket2::{SockRef, TcpKeepalive};
 use std::collections::VecDeque;
 use std::io;
@@ -58,7 +58,7 @@ pub struct Guest {
 
 enum Stream {
     Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<ReadAhead<TcpStream>>>),
 }
 
 impl Door {
@@ -85,7 +85,7 @@ impl Door {
         let Some(tls) = &self.tls else {
             return Some(Guest::plain(stream, address));
         };
-        let handshake = tls.acceptor().accept(stream);
+        let handshake = tls.acceptor().accept(ReadAhead::new(stream));
         self.shaking.begin(async move {
             match tokio::time::timeout(HANDSHAKE, handshake).await {
                 Ok(Ok(stream)) => Some(Guest::tls(stream, address)),
@@ -173,7 +173,7 @@ impl Guest {
         }
     }
 
-    fn tls(stream: TlsStream<TcpStream>, address: SocketAddr) -> Self {
+    fn tls(stream: TlsStream<ReadAhead<TcpStream>>, address: SocketAddr) -> Self {
         let certificate = client_name(stream.get_ref().1);
         Self {
             stream: Stream::Tls(Box::new(stream)),

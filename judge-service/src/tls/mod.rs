@@ -1,12 +1,14 @@
 //! TLS by rustls: what the judge shows to others, and whom it and the command line trust.
 //! One provider of cryptography, ring.
 
+mod ahead;
 mod certificate;
 mod client;
 mod error;
 mod pem;
 mod server;
 
+pub use ahead::ReadAhead;
 pub use client::{Connector, connector, trusting_this_machine};
 pub use error::TlsError;
 pub use server::{ServerTls, client_name};
