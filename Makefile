@@ -29,7 +29,7 @@ help:
 	@echo 'make soak-ecds  a thousand plans by ECDS into real Envoy, some minutes (target/bench)'
 	@echo 'make oracles    models, inputs and outputs of other libraries again (needs tests/oracles/requirements.txt of judge-service/inference)'
 	@echo 'make oracles-torch  the same of networks that PyTorch exports (needs PyTorch)'
-	@echo 'make contracts  write openapi.json and plan.schema.json as the code says'
+	@echo 'make contracts  write openapi.json, plan.schema.json and rollout-fields.md as the code says'
 	@echo 'make screenshot the picture of the page in README.md again, from the demo'
 	@echo 'make train      train the demo models again (needs scikit-learn)'
 
@@ -133,7 +133,7 @@ oracles-torch:
 	$(TORCH_PYTHON) judge-service/inference/tests/oracles/torch_exports.py
 
 contracts:
-	SERINUS_WRITE=1 $(CARGO) test --locked $(NATIVE) --lib openapi
+	SERINUS_WRITE=1 $(CARGO) test --locked $(NATIVE) --lib --bins committed
 
 train:
 	python3 tests/models/train.py

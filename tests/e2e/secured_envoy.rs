@@ -4,7 +4,9 @@ use crate::tls::NAME;
 use crate::tls::authority::{Authority, Usage};
 use crate::world::{LIMIT, settled_by, steady, turn};
 use reqwest::Method;
+use serde_json::Value;
 use serinus_tests::envoy::{self, Envoy, Upstreams};
+use serinus_tests::failure::Result;
 use serinus_tests::judge::Judge;
 use serinus_tests::load::USER_HEADER;
 use serinus_tests::tokens::Tokens;
@@ -114,6 +116,26 @@ impl Secured {
         .unwrap();
     }
 
+    /// What the judge knows of the one proxy on ECDS.
+    async fn proxy(&self) -> Result<Value> {
+        let proxies = self.judge.call(Method::GET, "/v1/proxies", None).await?;
+        Ok(proxies.body[0].clone())
+    }
+
+    async fn has_stream(&self, wanted: bool) {
+        wait::until("the stream to begin or to end", LIMIT, async || {
+            let proxy = self.proxy().await?;
+            Ok((proxy["connected"] == wanted).then_some(()))
+        })
+        .await
+        .unwrap();
+    }
+
+    async fn accepted(&self) -> String {
+        let proxy = self.proxy().await.unwrap();
+        proxy["accepted"].as_str().unwrap().to_owned()
+    }
+
     fn secret(&self, token: &str) {
         let next = self.path().join("judge-secret.new");
         std::fs::write(&next, envoy::judge_secret(token).unwrap()).unwrap();
@@ -167,8 +189,20 @@ async fn a_token_is_injected_into_the_stream_of_ecds_too() {
     ];
     let envoy = secured.envoy("envoy/judge-token.yaml", &edits, true).await;
     secured.serves(&envoy).await;
-    let proxies = secured.judge.call(Method::GET, "/v1/proxies", None).await;
-    assert_eq!(proxies.unwrap().body[0]["connected"], true);
+    secured.has_stream(true).await;
+
+    // Who is taken out of the file has no stream any more, and no plan that is made later.
+    let next = serinus_tests::tokens::add(secured.tokens.file(), "proxy", "envoy-2").unwrap();
+    secured.tokens.remove("envoy-1").unwrap();
+    secured.has_stream(false).await;
+    let paused = secured.judge.act("secured", "pause", "to make a plan");
+    let paused = paused.await.unwrap();
+    assert_ne!(secured.accepted().await, paused.delivery.revision);
+    // Until it has another token.
+    secured.secret(&next);
+    secured.has_stream(true).await;
+    settled_by(&secured.judge).await.unwrap();
+    assert_eq!(secured.accepted().await, paused.delivery.revision);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,8 +1,7 @@
 //! Documents that people write: YAML or JSON, one or several in a file.
 
-mod fields;
-
 use crate::failure::Failure;
+use crate::fields;
 use crate::files::read_or_stdin;
 use serde::de::IgnoredAny;
 use serde_json::Value;

@@ -19,7 +19,9 @@ mod decisions;
 #[cfg(test)]
 mod deploy_tests;
 mod documents;
+mod explain;
 mod failure;
+mod fields;
 mod files;
 mod get;
 mod judge;
@@ -69,6 +71,8 @@ enum Command {
     Apply(apply::Apply),
     /// Say whether the rollouts of a file make sense, without a judge
     Validate(validate::Validate),
+    /// Say what the fields of a rollout are, and what is assumed without them
+    Explain(explain::Explain),
     /// Show all rollouts, or one with its arms, metrics and verdict
     Get(get::Get),
     /// Show what was decided of a rollout, by whom and why
@@ -147,6 +151,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Serve(serve) => serve.run().map_err(Failure::from),
         Command::Apply(apply) => apply.run(),
         Command::Validate(validate) => validate.run(),
+        Command::Explain(explain) => explain.run(),
         Command::Get(get) => get.run(),
         Command::Decisions(decisions) => decisions.run(),
         Command::Workers(workers) => workers.run(),

@@ -23,7 +23,10 @@ use std::collections::BTreeMap;
 
 #[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct RolloutSpec {
+    /// Names it in URLs, statistics and the header that routes match: lower-case letters,
+    /// digits and hyphens.
     pub id: String,
+    /// Which requests it is about. The first rollout that matches has the request.
     #[serde(rename = "match")]
     pub matches: Match,
     /// The one place on a request's way where it is decided and counted, by the name that
@@ -42,6 +45,7 @@ pub struct RolloutSpec {
     /// Public; the same salt puts the same users first again. Default: the id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub salt: Option<String>,
+    /// The versions, two at least.
     pub arms: Vec<Arm>,
     /// Key splits: the first whose conditions hold has a request; the rest goes by
     /// the steps' weights.
@@ -58,24 +62,31 @@ pub struct RolloutSpec {
     /// Default, for one new version: 10, 25, 75, 100%.
     #[serde(default)]
     pub steps: Vec<Step>,
+    /// What a step lasts at least.
     #[serde(default)]
     pub minimum: Minimum,
     #[serde(default)]
     pub warm_up: WarmUp,
+    /// How long a step may stay undecided, and what is done then.
     #[serde(default)]
     pub deadline: Deadline,
+    /// What is tolerated of a new version, and within what it is promoted.
     #[serde(default)]
     pub guardrails: Guardrails,
     /// What must be so besides before a step ends.
     #[serde(default, skip_serializing_if = "is_default")]
     pub gates: Gates,
+    /// How often a verdict may be wrong.
     #[serde(default)]
     pub alpha: Alpha,
+    /// When a worker takes an arm's users back by itself, without the judge; `null` for
+    /// never.
     #[serde(default = "default_breaker")]
     pub breaker: Option<Breaker>,
     /// Tokens of testers; none of their requests is counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overrides: Option<Overrides>,
+    /// Which requests and answers are copied to the judge; `null` for none.
     #[serde(default = "default_sampling")]
     pub sampling: Option<Sampling>,
     /// How sampled bodies are read.
@@ -127,6 +138,7 @@ pub struct RolloutSpec {
 /// A rollout's part of its layer, kept for it until it is deleted.
 #[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct InLayer {
+    /// The layer; rollouts that name the same one share its users out.
     pub name: String,
     /// Of the layer's users: the others are for other rollouts.
     #[serde(default = "hundred")]
@@ -135,8 +147,11 @@ pub struct InLayer {
 
 #[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct OnStale {
+    /// Without an answer of the judge.
     #[serde(default = "thirty")]
     pub after_seconds: f64,
+    /// `hold`: the last plan stands, and the breaker watches; `baseline`: everybody gets
+    /// the baseline.
     #[serde(default)]
     pub then: AtStale,
 }
@@ -155,6 +170,7 @@ pub enum AtStale {
 pub struct Arm {
     /// Also the value of the arm header, which routes match.
     pub name: String,
+    /// What people call it; shown, and told to webhooks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// Where a registry has this version, such as `models:/fraud/8`: shown, and told to
@@ -177,12 +193,14 @@ pub struct Arm {
 /// neither they go by the steps' weights, and are judged by themselves too.
 #[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Segment {
+    /// Shown, and judged by itself.
     pub name: String,
     /// All must hold.
     pub when: Vec<Condition>,
     /// All its requests, while the rollout is not taken back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arm: Option<String>,
+    /// Percent of its users for each arm, through all steps; the baseline has the rest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<BTreeMap<String, f64>>,
 }
@@ -192,6 +210,7 @@ pub struct Segment {
 /// looks then, at copies or at what the models answer to sampled inputs.
 #[derive(Debug, Clone, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Step {
+    /// Percent of users for each arm; the baseline has the rest.
     #[serde(default)]
     pub weights: BTreeMap<String, f64>,
     /// A person looks before the next step: the judge pauses where it would promote.
@@ -209,6 +228,7 @@ pub struct Watch {
 /// What a person knows of the traffic that the rollout will see.
 #[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Expected {
+    /// Of all arms together.
     pub requests_per_minute: f64,
     /// Of control.
     #[serde(default = "percent")]
@@ -221,6 +241,7 @@ pub struct Expected {
 /// What a step lasts at least.
 #[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Minimum {
+    /// Since the step began.
     #[serde(default = "sixty")]
     pub seconds: f64,
     /// Requests decided for each arm.
@@ -231,11 +252,14 @@ pub struct Minimum {
 /// The start of a step, in which latency is learned and not judged.
 #[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct WarmUp {
+    /// Since the step began.
     #[serde(default = "five")]
     pub seconds: f64,
     /// Answers of control from which the latency thresholds are learned.
     #[serde(default = "thousand")]
     pub requests: u64,
+    /// What is not judged meanwhile: `latency`, or `everything` for versions that fail
+    /// while they load. Workers' breakers watch all the same.
     #[serde(default)]
     pub leaves_out: LeavesOut,
 }
@@ -256,6 +280,7 @@ pub struct Deadline {
     /// Of one step.
     #[serde(default = "day")]
     pub seconds: f64,
+    /// `pause` waits for a person; `roll_back`; `proceed` takes the next step undecided.
     #[serde(default)]
     pub then: AtDeadline,
 }

@@ -24,11 +24,11 @@ pub enum BodyProtocol {
 pub struct JsonPointers {
     /// Into a request: one for each input of the model, or for each column of its only one.
     pub inputs: Vec<String>,
-    /// Into an answer: the label,
+    /// Into an answer: the label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
-    /// and the probabilities, or the values of a model without labels. One of the two is
-    /// needed.
+    /// Into an answer: the probabilities, or the values of a model without labels. One of
+    /// the two is needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probabilities: Option<String>,
 }
@@ -40,10 +40,10 @@ pub struct Serves {
     /// By the description's name of an input.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub inputs: BTreeMap<String, String>,
-    /// The output with the label,
+    /// The output with the label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
-    /// and the one with the probabilities or values.
+    /// The output with the probabilities or values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probabilities: Option<String>,
     /// The labels of names, where a server answers with names.
@@ -59,10 +59,10 @@ pub struct Privacy {
     /// anything is kept. An input that cannot be read without it is not shown.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub redact: Vec<String>,
-    /// How long an example is kept, and
+    /// How long an example is kept.
     #[serde(default = "day")]
     pub keep_seconds: f64,
-    /// how many bytes of them at most; 0 keeps none.
+    /// How many bytes of examples are kept at most; 0 keeps none.
     #[serde(default = "mebibyte")]
     pub keep_bytes: u64,
 }
@@ -84,6 +84,7 @@ pub struct Pairing {
     /// Request headers that are sent again; all others are dropped, `authorization` too.
     #[serde(default = "harmless")]
     pub headers: Vec<String>,
+    /// A later second answer is none.
     #[serde(default = "two_thousand")]
     pub timeout_ms: u32,
 }

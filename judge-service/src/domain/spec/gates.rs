@@ -20,8 +20,11 @@ pub struct Gates {
 /// Asked by POST with the rollout, its step and its version, every ten seconds.
 #[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct AskGate {
+    /// Shown, and said in reasons.
     pub name: String,
+    /// Asked by POST with the rollout, its step and its version, every ten seconds.
     pub url: String,
+    /// A later answer is a no.
     #[serde(default = "five_thousand")]
     pub timeout_ms: u32,
 }
@@ -32,10 +35,10 @@ pub struct Window {
     /// Default: all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub days: Vec<Day>,
-    /// `HH:MM`, and
+    /// `HH:MM`, from when on.
     #[serde(default = "midnight")]
     pub from: String,
-    /// until then, which is not in the window any more; `24:00` is the day's end.
+    /// `HH:MM`, until then, which is not in the window any more; `24:00` is the day's end.
     #[serde(default = "days_end")]
     pub to: String,
     /// Such as `Europe/Zurich`.
@@ -59,17 +62,24 @@ pub enum Day {
 /// well.
 #[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct QueryGate {
+    /// Shown, and said in reasons.
     pub name: String,
+    /// PromQL that gives one number. Without a number nothing is promoted.
     pub query: String,
+    /// The number's lower bound, inclusive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_least: Option<f64>,
+    /// The number's upper bound, inclusive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_most: Option<f64>,
+    /// What a number out of bounds does: `hold`, no next step while it lasts, or
+    /// `roll_back`.
     #[serde(default)]
     pub then: AtBreach,
     /// For a rollback: out of bounds at so many checks in a row.
     #[serde(default = "three")]
     pub checks: u32,
+    /// Between two checks.
     #[serde(default = "fifteen")]
     pub every_seconds: f64,
 }

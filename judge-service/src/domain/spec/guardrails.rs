@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Guardrails {
+    /// Requests that fail.
     #[serde(default)]
     pub errors: ErrorGuardrail,
+    /// How long requests take.
     #[serde(default)]
     pub latency: LatencyGuardrail,
     /// Judged for arms that name a model.
@@ -43,21 +45,23 @@ pub struct ErrorGuardrail {
     /// Rolled back only when surely worse than this times control's rate.
     #[serde(default = "default_tolerated_ratio")]
     pub tolerated_ratio: f64,
-    /// ... and by this much at least, as a difference of rates.
+    /// Rolled back only when worse by this much at least, as a difference of rates.
     #[serde(default = "default_floor")]
     pub floor: f64,
-    /// Promoted when surely below this times control's rate,
+    /// Promoted when surely below this times control's rate.
     #[serde(default = "default_margin_ratio")]
     pub margin_ratio: f64,
-    /// or surely below this rate.
+    /// Or promoted when surely below this rate.
     #[serde(default = "percent")]
     pub margin_absolute: f64,
 }
 
 #[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct LatencyGuardrail {
+    /// Rolled back only when surely worse than this times control's share of slow requests.
     #[serde(default = "default_tolerated_ratio")]
     pub tolerated_ratio: f64,
+    /// Rolled back only when worse by this much at least, as a difference of shares.
     #[serde(default = "default_floor")]
     pub floor: f64,
     /// Rolled back only when surely slower by more than this: 0.1 is a tenth.
@@ -71,14 +75,18 @@ pub struct LatencyGuardrail {
 
 #[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct AgreementGuardrail {
+    /// Rolled back only when surely worse than this times control's share of answers that
+    /// their own model does not give.
     #[serde(default = "default_tolerated_ratio")]
     pub tolerated_ratio: f64,
+    /// Rolled back only when worse by this much at least, as a difference of shares.
     #[serde(default = "default_floor")]
     pub floor: f64,
     /// Promoted when surely fewer users than this share get an answer that the
     /// arm's own model file does not give.
     #[serde(default = "percent")]
     pub margin_absolute: f64,
+    /// How far numbers may be from the model's.
     #[serde(default)]
     pub tolerance: AnswerTolerance,
 }
@@ -87,8 +95,10 @@ pub struct AgreementGuardrail {
 /// vectors such as embeddings, by their angle.
 #[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct AnswerTolerance {
+    /// `|served - expected| <= absolute + relative * |expected|`, for each number.
     #[serde(default = "thousandth")]
     pub absolute: f64,
+    /// The share of the expected number in that bound.
     #[serde(default = "thousandth")]
     pub relative: f64,
     /// With it numbers are not compared one by one: an answer agrees when the cosine
@@ -120,8 +130,11 @@ pub struct DriftGuardrail {
 /// Users whose outcome says that they were answered wrongly, against control's.
 #[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct OutcomeGuardrail {
+    /// Rolled back only when surely worse than this times control's share of wrong
+    /// outcomes.
     #[serde(default = "default_tolerated_ratio")]
     pub tolerated_ratio: f64,
+    /// Rolled back only when worse by this much at least, as a difference of shares.
     #[serde(default = "default_floor")]
     pub floor: f64,
     /// No promotion before so many users of each arm have an outcome at this step.
@@ -149,6 +162,8 @@ pub struct ValueGuardrail {
 /// arm's is not.
 #[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct PairGuardrail {
+    /// Rolled back only when surely more often wrong than this times as often as control
+    /// is.
     #[serde(default = "default_tolerated_ratio")]
     pub tolerated_ratio: f64,
 }
