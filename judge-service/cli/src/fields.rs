@@ -27,8 +27,10 @@ pub fn all() -> Vec<Field> {
 }
 
 fn walk(whole: &Value, place: &Value, parent: &str, found: &mut Vec<Field>) {
-    for fields in objects(whole, place) {
-        for (name, field) in fields {
+    for object in objects(whole, place) {
+        // An alternative of one field is described as a whole.
+        let only = object.description.filter(|_| object.fields.len() == 1);
+        for (name, field) in object.fields {
             let path = match parent {
                 "" => name.clone(),
                 parent => format!("{parent}.{name}"),
@@ -42,6 +44,7 @@ fn walk(whole: &Value, place: &Value, parent: &str, found: &mut Vec<Field>) {
                 kind: kind(whole, field),
                 default: default.map(Value::to_string),
                 meaning: description(whole, field)
+                    .or(only)
                     .unwrap_or_default()
                     .replace('\n', " "),
                 path: path.clone(),
@@ -127,21 +130,28 @@ pub fn meant(problem: &str) -> Option<String> {
     for part in parent.split('.').filter(|part| !part.is_empty()) {
         // `arms[1]`: the fields of all arms are the same.
         let name = part.split('[').next().unwrap_or(part);
-        let within = places.iter().filter_map(|place| place.get(name));
+        let within = places.iter().filter_map(|place| place.fields.get(name));
         places = within.flat_map(|field| objects(&schema, field)).collect();
     }
-    let names = places.iter().flat_map(|place| place.keys());
+    let names = places.iter().flat_map(|place| place.fields.keys());
     nearest(wrong, names.map(String::as_str)).map(str::to_owned)
 }
 
-type Fields = serde_json::Map<String, Value>;
+/// An object that a schema allows.
+struct Object<'a> {
+    fields: &'a serde_json::Map<String, Value>,
+    description: Option<&'a str>,
+}
 
-/// The fields of the objects that a schema allows at a place, through references, lists and
+/// The objects that a schema allows at a place, through references, lists and
 /// alternatives. No type of a rollout is part of itself.
-fn objects<'a>(whole: &'a Value, place: &'a Value) -> Vec<&'a Fields> {
+fn objects<'a>(whole: &'a Value, place: &'a Value) -> Vec<Object<'a>> {
     let mut found = Vec::new();
     if let Some(fields) = place.get("properties").and_then(Value::as_object) {
-        found.push(fields);
+        found.push(Object {
+            fields,
+            description: place.get("description").and_then(Value::as_str),
+        });
     }
     let lists = ["anyOf", "oneOf", "allOf"];
     let alternatives = lists.iter().filter_map(|list| place.get(list)?.as_array());

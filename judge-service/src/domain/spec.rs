@@ -3,9 +3,21 @@
 //! Defaults are chosen so that a spec with nothing but two arms does the right
 //! thing; their sources are in the documentation of the statistics.
 
+/// Defaults of a whole type, the same as of its fields.
+macro_rules! default_from_fields {
+    ($($type:ident { $($field:ident: $value:expr),+ })+) => {$(
+        impl Default for $type {
+            fn default() -> Self {
+                Self { $($field: $value),+ }
+            }
+        }
+    )+};
+}
+
 mod answers;
 mod gates;
 mod guardrails;
+mod timing;
 
 pub use answers::{BodyProtocol, JsonPointers, Pairing, Privacy, Serves};
 pub use gates::{AskGate, AtBreach, Day, Gates, QueryGate, Window};
@@ -13,6 +25,7 @@ pub use guardrails::{
     AgreementGuardrail, AnswerTolerance, DifferenceGuardrail, DriftGuardrail, ErrorGuardrail,
     Guardrails, LatencyGuardrail, OutcomeGuardrail, PairGuardrail, ValueGuardrail,
 };
+pub use timing::{AtDeadline, AtStale, Deadline, LeavesOut, Minimum, OnStale, WarmUp, Watch};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -23,8 +36,8 @@ use std::collections::BTreeMap;
 
 #[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct RolloutSpec {
-    /// Names it in URLs, statistics and the header that routes match: lower-case letters,
-    /// digits and hyphens.
+    /// Names it in URLs, statistics and the header that routes match: letters, digits, `-`,
+    /// `_` and `.`.
     pub id: String,
     /// Which requests it is about. The first rollout that matches has the request.
     #[serde(rename = "match")]
@@ -146,27 +159,6 @@ pub struct InLayer {
 }
 
 #[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
-pub struct OnStale {
-    /// Without an answer of the judge.
-    #[serde(default = "thirty")]
-    pub after_seconds: f64,
-    /// `hold`: the last plan stands, and the breaker watches; `baseline`: everybody gets
-    /// the baseline.
-    #[serde(default)]
-    pub then: AtStale,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AtStale {
-    /// The last plan stands, and the breaker watches.
-    #[default]
-    Hold,
-    /// Everybody gets the baseline.
-    Baseline,
-}
-
-#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Arm {
     /// Also the value of the arm header, which routes match.
     pub name: String,
@@ -218,13 +210,6 @@ pub struct Step {
     pub look_first: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
-pub struct Watch {
-    /// After that the holdback ends too, and the rollout is finished.
-    #[serde(default = "day")]
-    pub seconds: f64,
-}
-
 /// What a person knows of the traffic that the rollout will see.
 #[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Expected {
@@ -236,62 +221,6 @@ pub struct Expected {
     /// Distinct units a day; default: each request is a unit's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub users_per_day: Option<f64>,
-}
-
-/// What a step lasts at least.
-#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
-pub struct Minimum {
-    /// Since the step began.
-    #[serde(default = "sixty")]
-    pub seconds: f64,
-    /// Requests decided for each arm.
-    #[serde(default = "five_hundred")]
-    pub exposures: u64,
-}
-
-/// The start of a step, in which latency is learned and not judged.
-#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
-pub struct WarmUp {
-    /// Since the step began.
-    #[serde(default = "five")]
-    pub seconds: f64,
-    /// Answers of control from which the latency thresholds are learned.
-    #[serde(default = "thousand")]
-    pub requests: u64,
-    /// What is not judged meanwhile: `latency`, or `everything` for versions that fail
-    /// while they load. Workers' breakers watch all the same.
-    #[serde(default)]
-    pub leaves_out: LeavesOut,
-}
-
-/// What is not judged while a step warms up, in all arms alike.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LeavesOut {
-    #[default]
-    Latency,
-    /// Errors and answers too: for versions that fail while they load. Workers'
-    /// breakers watch all the same.
-    Everything,
-}
-
-#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
-pub struct Deadline {
-    /// Of one step.
-    #[serde(default = "day")]
-    pub seconds: f64,
-    /// `pause` waits for a person; `roll_back`; `proceed` takes the next step undecided.
-    #[serde(default)]
-    pub then: AtDeadline,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AtDeadline {
-    #[default]
-    Pause,
-    RollBack,
-    Proceed,
 }
 
 #[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
@@ -407,43 +336,12 @@ impl RolloutSpec {
 
 // === defaults ===
 
-macro_rules! default_from_fields {
-    ($($type:ident { $($field:ident: $value:expr),+ })+) => {$(
-        impl Default for $type {
-            fn default() -> Self {
-                Self { $($field: $value),+ }
-            }
-        }
-    )+};
-}
-
 default_from_fields! {
-    Minimum { seconds: sixty(), exposures: five_hundred() }
-    WarmUp { seconds: five(), requests: thousand(), leaves_out: LeavesOut::Latency }
-    Watch { seconds: day() }
-    OnStale { after_seconds: thirty(), then: AtStale::Hold }
-    Deadline { seconds: day(), then: AtDeadline::Pause }
     Alpha { rollback: percent(), promotion: twentieth() }
-    AnswerTolerance { absolute: thousandth(), relative: thousandth(), cosine: None }
-    ErrorGuardrail {
-        tolerated_ratio: default_tolerated_ratio(), floor: default_floor(),
-        margin_ratio: default_margin_ratio(), margin_absolute: percent()
-    }
-    LatencyGuardrail {
-        tolerated_ratio: default_tolerated_ratio(), floor: default_floor(),
-        tolerated_slowdown: default_tolerated_slowdown(), slowdown: default_slowdown()
-    }
-    AgreementGuardrail {
-        tolerated_ratio: default_tolerated_ratio(), floor: default_floor(),
-        margin_absolute: percent(), tolerance: AnswerTolerance::default()
-    }
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
-}
-fn thirty() -> f64 {
-    30.0
 }
 fn hundred() -> f64 {
     100.0
@@ -451,48 +349,11 @@ fn hundred() -> f64 {
 fn default_held_bytes() -> u32 {
     65_536
 }
-fn sixty() -> f64 {
-    60.0
-}
-fn five() -> f64 {
-    5.0
-}
-fn day() -> f64 {
-    86_400.0
-}
-fn five_hundred() -> u64 {
-    500
-}
-fn thousand() -> u64 {
-    1_000
-}
 fn percent() -> f64 {
     0.01
 }
 fn twentieth() -> f64 {
     0.05
-}
-fn thousandth() -> f64 {
-    0.001
-}
-/// At huge traffic a tolerated ratio of 1 would roll back a true 1.05.
-fn default_tolerated_ratio() -> f64 {
-    1.1
-}
-/// A tenth of a percentage point.
-fn default_floor() -> f64 {
-    0.001
-}
-fn default_margin_ratio() -> f64 {
-    1.5
-}
-/// A new model is seldom just as fast, and 5% slower at p90 is 20% more answers
-/// above control's: without this, good releases would be taken back for it.
-fn default_tolerated_slowdown() -> f64 {
-    0.1
-}
-fn default_slowdown() -> f64 {
-    0.25
 }
 #[allow(clippy::unnecessary_wraps)]
 fn default_breaker() -> Option<Breaker> {

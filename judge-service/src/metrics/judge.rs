@@ -3,7 +3,7 @@
 use super::page::{Labels, Page, label};
 use crate::domain::Millis;
 use crate::service::status::Status;
-use crate::service::{Delivery, Service};
+use crate::service::{Delivery, Service, Standing};
 
 /// What the one that judges knows.
 pub async fn leader(page: &mut Page, service: &Service) {
@@ -149,24 +149,24 @@ fn counted(page: &mut Page, service: &Service) {
 
 fn delivery(page: &mut Page, delivery: &Delivery, now: Millis) {
     let (mut states, mut idle) = ([0_u32; 4], 0_u32);
-    let names = ["converged", "lagging", "silent", "refused"];
+    let standings = Standing::ALL;
     for worker in delivery.workers(now) {
-        if !worker.serves_traffic && worker.state != "refused" {
+        if !worker.serves_traffic && worker.state != Standing::Refused {
             idle += 1;
             continue;
         }
-        let counts = names.iter().zip(&mut states);
-        for (_, count) in counts.filter(|(name, _)| **name == worker.state) {
+        let counts = standings.iter().zip(&mut states);
+        for (_, count) in counts.filter(|(standing, _)| **standing == worker.state) {
             *count += 1;
         }
     }
-    let workers = names.iter().zip(states);
+    let workers = standings.iter().map(|standing| standing.name()).zip(states);
     page.gauges(
         "workers",
         "Workers by whether they have the newest plan; idle ones serve no traffic",
         workers
-            .chain([(&"idle", idle)])
-            .map(|(state, count)| (label("state", *state), f64::from(count))),
+            .chain([("idle", idle)])
+            .map(|(state, count)| (label("state", state), f64::from(count))),
     );
     let proxies = delivery.proxies().states(now);
     let connected = proxies.iter().filter(|proxy| proxy.connected).count();

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 mod sessions;
 
+pub use sessions::Standing;
 pub(super) use sessions::{GONE_MS, SILENT_MS};
 use sessions::{Round, Session, State};
 
@@ -47,7 +48,7 @@ pub struct WorkerState {
     pub session: String,
     pub node: String,
     pub revision: Option<String>,
-    pub state: &'static str,
+    pub state: Standing,
     pub serves_traffic: bool,
     pub last_seen_ms: Millis,
     pub refused: Option<String>,
@@ -209,7 +210,7 @@ impl Delivery {
                 session: id.clone(),
                 node: session.node.clone(),
                 revision: session.revision.map(|revision| revision.to_string()),
-                state: session.state(current, now, &proxies),
+                state: session.standing(current, now, &proxies),
                 serves_traffic: session.serves,
                 last_seen_ms: session.seen_ms,
                 refused: session.refusal(current, &proxies).map(str::to_owned),
@@ -222,7 +223,7 @@ impl Delivery {
                     session: String::new(),
                     node: node.to_owned(),
                     revision: revision.map(|revision| revision.to_string()),
-                    state: "refused",
+                    state: Standing::Refused,
                     serves_traffic: false,
                     last_seen_ms,
                     refused: Some(why.to_owned()),
@@ -245,11 +246,11 @@ impl Delivery {
         let serving = state.sessions.values().filter(|session| session.serves);
         for session in serving.filter(recent) {
             workers.serving += 1;
-            match session.state(current, now, &proxies) {
-                "silent" => workers.silent += 1,
-                "refused" => workers.refused += 1,
-                "lagging" => workers.lagging += 1,
-                _ => {}
+            match session.standing(current, now, &proxies) {
+                Standing::Silent => workers.silent += 1,
+                Standing::Refused => workers.refused += 1,
+                Standing::Lagging => workers.lagging += 1,
+                Standing::Converged => {}
             }
         }
         workers
@@ -260,22 +261,20 @@ impl Delivery {
         let current = self.revision();
         let state = self.state();
         let proxies = self.proxies();
-        let count = |wanted: &str| {
-            state
-                .sessions
-                .values()
-                .filter(|session| session.serves && session.state(current, now, &proxies) == wanted)
-                .count()
+        let count = |wanted: Standing| {
+            let serving = state.sessions.values().filter(|session| session.serves);
+            let stands = |session: &&Session| session.standing(current, now, &proxies) == wanted;
+            serving.filter(stands).count()
         };
-        let converged = count("converged");
-        let workers = converged + count("lagging") + count("refused");
+        let (converged, refused) = (count(Standing::Converged), count(Standing::Refused));
+        let workers = converged + refused + count(Standing::Lagging);
         let round = state.rounds.get(&current);
         Convergence {
             revision: current.to_string(),
             workers,
             converged,
-            silent: count("silent"),
-            refused: count("refused"),
+            silent: count(Standing::Silent),
+            refused,
             decided_to_last_worker_ms: round
                 .filter(|_| workers > 0 && converged == workers)
                 .and_then(|round| Some(round.last_arrival_ms?.saturating_sub(round.published_ms))),

@@ -32,7 +32,7 @@ pub use answers::status::AnswersStatus;
 pub use answers::{SampleRefusal, Taken};
 pub use asked::Asked;
 pub use deeds::{DeedError, Draft};
-pub use delivery::{Delivery, Published, WorkerState};
+pub use delivery::{Delivery, Published, Standing, WorkerState};
 pub use feedback::{Feedback, FeedbackProblem, Received};
 pub use gates::prometheus::check_address as check_prometheus;
 pub use gates::{GateKind, GateState};

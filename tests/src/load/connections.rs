@@ -66,7 +66,7 @@ impl Connections {
         response.ok_or_else(|| io::ErrorKind::ConnectionReset.into())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<TcpStream>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<TcpStream>> {
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,9 +1,6 @@
 //! What is tolerated of a new version, and within what it is promoted.
 
-use super::{
-    default_floor, default_margin_ratio, default_slowdown, default_tolerated_ratio,
-    default_tolerated_slowdown, percent, thousandth,
-};
+use super::percent;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -168,6 +165,52 @@ pub struct PairGuardrail {
     pub tolerated_ratio: f64,
 }
 
+// === defaults ===
+
+default_from_fields! {
+    AnswerTolerance { absolute: thousandth(), relative: thousandth(), cosine: None }
+    ErrorGuardrail {
+        tolerated_ratio: default_tolerated_ratio(), floor: default_floor(),
+        margin_ratio: default_margin_ratio(), margin_absolute: percent()
+    }
+    LatencyGuardrail {
+        tolerated_ratio: default_tolerated_ratio(), floor: default_floor(),
+        tolerated_slowdown: default_tolerated_slowdown(), slowdown: default_slowdown()
+    }
+    AgreementGuardrail {
+        tolerated_ratio: default_tolerated_ratio(), floor: default_floor(),
+        margin_absolute: percent(), tolerance: AnswerTolerance::default()
+    }
+}
+
 fn tenth() -> f64 {
     0.1
+}
+
+fn thousandth() -> f64 {
+    0.001
+}
+
+/// At huge traffic a tolerated ratio of 1 would roll back a true 1.05.
+fn default_tolerated_ratio() -> f64 {
+    1.1
+}
+
+/// A tenth of a percentage point.
+fn default_floor() -> f64 {
+    0.001
+}
+
+fn default_margin_ratio() -> f64 {
+    1.5
+}
+
+/// A new model is seldom just as fast, and 5% slower at p90 is 20% more answers
+/// above control's: without this, good releases would be taken back for it.
+fn default_tolerated_slowdown() -> f64 {
+    0.1
+}
+
+fn default_slowdown() -> f64 {
+    0.25
 }

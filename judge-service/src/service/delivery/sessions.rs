@@ -2,6 +2,8 @@
 
 use super::super::proxies::Proxies;
 use crate::domain::Millis;
+use schemars::JsonSchema;
+use serde::Serialize;
 use serinus_core::plan::Revision;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
@@ -31,6 +33,20 @@ pub(super) struct Session {
     pub refused: Option<String>,
     /// Whether it ever sent a report or samples: Envoy's main thread polls and serves nothing.
     pub serves: bool,
+}
+
+/// What a worker has to do with the newest plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// It routes by it.
+    Converged,
+    /// It has not got it yet.
+    Lagging,
+    /// It has not been heard for longer than three of the longest polls.
+    Silent,
+    /// It cannot use it, and said why.
+    Refused,
 }
 
 pub(super) struct Round {
@@ -101,6 +117,25 @@ impl State {
     }
 }
 
+// === impl Standing ===
+
+impl Standing {
+    pub const ALL: [Self; 4] = [Self::Converged, Self::Lagging, Self::Silent, Self::Refused];
+
+    /// As JSON has it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Converged => "converged",
+            Self::Lagging => "lagging",
+            Self::Silent => "silent",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+// === impl Session ===
+
 impl Session {
     /// Why it does not route by the current plan: in its own words, or in its proxy's,
     /// whose Envoy tried the plan before any worker did.
@@ -111,15 +146,15 @@ impl Session {
             .or_else(|| by_proxy().filter(|_| self.revision != Some(current)))
     }
 
-    pub fn state(&self, current: Revision, now: Millis, proxies: &Proxies) -> &'static str {
+    pub fn standing(&self, current: Revision, now: Millis, proxies: &Proxies) -> Standing {
         if now.saturating_sub(self.seen_ms) > SILENT_MS {
-            "silent"
+            Standing::Silent
         } else if self.refusal(current, proxies).is_some() {
-            "refused"
+            Standing::Refused
         } else if self.revision == Some(current) {
-            "converged"
+            Standing::Converged
         } else {
-            "lagging"
+            Standing::Lagging
         }
     }
 }

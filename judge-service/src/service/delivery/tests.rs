@@ -95,7 +95,7 @@ fn what_a_proxy_refuses_its_workers_refuse_until_one_of_them_has_it() {
     let delivery = Delivery::empty();
     delivery.give_out(Published::of(&plan(1)), 0);
     let revision = |counter| plan(counter).revision;
-    let states = |now| -> Vec<(String, &'static str, Option<String>)> {
+    let states = |now| -> Vec<(String, Standing, Option<String>)> {
         let workers = delivery.workers(now).into_iter();
         workers
             .map(|worker| (worker.session, worker.state, worker.refused))
@@ -109,7 +109,7 @@ fn what_a_proxy_refuses_its_workers_refuse_until_one_of_them_has_it() {
         proxies.refused("envoy-1", &version, Some(revision(counter)), "no", 1);
     };
     refuse(1);
-    assert_eq!(states(1), [(String::new(), "refused", no())]);
+    assert_eq!(states(1), [(String::new(), Standing::Refused, no())]);
     for session in ["worker-1", "worker-2"] {
         delivery.polled(&poll(session, 1), 2);
         delivery.serves(session, 2);
@@ -117,23 +117,35 @@ fn what_a_proxy_refuses_its_workers_refuse_until_one_of_them_has_it() {
     let worker = |number: u32, state, why| (format!("worker-{number}"), state, why);
     assert_eq!(
         states(2),
-        [worker(1, "converged", None), worker(2, "converged", None)]
+        [
+            worker(1, Standing::Converged, None),
+            worker(2, Standing::Converged, None)
+        ]
     );
     delivery.give_out(Published::of(&plan(2)), 3);
     assert_eq!(
         states(3),
-        [worker(1, "lagging", None), worker(2, "lagging", None)]
+        [
+            worker(1, Standing::Lagging, None),
+            worker(2, Standing::Lagging, None)
+        ]
     );
     refuse(2);
     assert_eq!(
         states(4),
-        [worker(1, "refused", no()), worker(2, "refused", no())]
+        [
+            worker(1, Standing::Refused, no()),
+            worker(2, Standing::Refused, no())
+        ]
     );
     assert_eq!(delivery.heard_of(4).refused, 2);
     assert_eq!(delivery.convergence(4).refused, 2);
     delivery.polled(&poll("worker-1", 2), 5);
     assert_eq!(
         states(5),
-        [worker(1, "converged", None), worker(2, "refused", no())]
+        [
+            worker(1, Standing::Converged, None),
+            worker(2, Standing::Refused, no())
+        ]
     );
 }

@@ -43,6 +43,7 @@ read_fields!(Match {
 pub enum UnitSource {
     /// The value of this request header.
     Header(String),
+    /// A cookie, by its name.
     Cookie(String),
     /// A parameter of the query string, decoded.
     Query(String),

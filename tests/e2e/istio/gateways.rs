@@ -1,0 +1,174 @@
+//! Real Envoys with what an EnvoyFilter patches into them.
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_with_the_envoy_filter_routes_as_the_judge_says() {
+    let _turn = turn().await;
+    let desk = Desk::start().await;
+    let mut spec = spec();
+    spec["shadow"] = json!({"cluster": "copies"});
+    desk.judge.create(&spec).await.unwrap();
+    let backends = [Backend::start("v1").await, Backend::start("v2").await];
+    let copies = Backend::start("copies").await;
+    let shadow = format!("127.0.0.1:{}", copies.port());
+    let more = [&AT_GATEWAY[..], &["--shadow-address", &shadow]].concat();
+    let objects = Asked::of(&desk, &more).objects(&desk).await;
+    let mut proxy = Proxy::new("GATEWAY", &objects, &backends);
+    proxy.apply(of_kind(&objects, "EnvoyFilter"));
+    let folder = tempfile::tempdir().unwrap();
+    let bootstrap = proxy.write(folder.path(), MODULE);
+    let file = folder.path().join("checked.yaml");
+    std::fs::write(&file, &bootstrap).unwrap();
+    Envoy::validate(&file.display().to_string()).await.unwrap();
+    let envoy = Envoy::with(folder.path(), &bootstrap, 2).await.unwrap();
+    settled(&desk, 3).await.unwrap();
+
+    let allocation = canary_after(&[50]);
+    let mut seen = [0, 0];
+    for user in keys(40) {
+        let (index, arm) = match arm_of(&allocation, &user, ID) {
+            Arm::Control => (0, CONTROL),
+            Arm::Canary => (1, CANARY),
+        };
+        seen[index] += 1;
+        // Nobody picks an arm for themselves.
+        let answer = ask(&envoy, &user, Some(CANARY)).await;
+        assert_eq!(
+            answer,
+            (["v1", "v2"][index].to_owned(), json!(arm)),
+            "{user}"
+        );
+    }
+    assert!(seen.iter().all(|&count| count > 5), "{seen:?}");
+    wait::until("the judge to count what was asked", LIMIT, async || {
+        let counted = counted(&desk).await?;
+        assert!(counted <= 40, "{counted} of 40");
+        Ok((counted == 40).then_some(()))
+    })
+    .await
+    .unwrap();
+    wait::until("copies of requests", LIMIT, async || {
+        Ok((copies.asked() == 40).then_some(()))
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_shows_a_judge_its_token_and_nobody_else() {
+    let _turn = turn().await;
+    let folder = tempfile::tempdir().unwrap();
+    let tokens = Tokens::new(folder.path()).unwrap();
+    let mut desk = Desk::with(&[("--tokens", &tokens.path())]).await;
+    desk.judge.token(Some(&tokens.operator));
+    desk.judge.create(&spec()).await.unwrap();
+    let secret = desk.file(
+        "judge-secret.yaml",
+        &envoy::judge_secret(&tokens.proxy).unwrap(),
+    );
+    let rollout = desk.file("rollout.json", &spec().to_string());
+    let judge = desk.judge.address().replace("http://", "");
+    let sha256 = sha256(&artefacts::wasm().unwrap());
+    let words = [
+        "manifest",
+        "istio",
+        "-f",
+        &rollout,
+        "--gateway",
+        "istio-ingress/public",
+        "--subset-label",
+        "version",
+        "--address",
+        "control=digits:8080",
+        "--address",
+        "canary=digits:8080",
+        "--module",
+        MODULE,
+        "--sha256",
+        &sha256,
+        "--judge-address",
+        &judge,
+        "--judge-token",
+        &secret,
+    ];
+    let objects = objects(&desk, &words).await;
+    let backends = [Backend::start("v1").await, Backend::start("v2").await];
+    let mut proxy = Proxy::new("GATEWAY", &objects, &backends);
+    proxy.apply(of_kind(&objects, "EnvoyFilter"));
+    let bootstrap = proxy.write(folder.path(), MODULE);
+    let envoy = Envoy::with(folder.path(), &bootstrap, 2).await.unwrap();
+    settled(&desk, 3).await.unwrap();
+    let shown = envoy.config_dump().await.unwrap();
+    assert!(shown.contains("credential_injector"));
+    assert!(!shown.contains(&tokens.proxy));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_hops_the_one_that_the_rollout_names_decides_and_counts() {
+    let _turn = turn().await;
+    let desk = Desk::start().await;
+    desk.judge.create(&spec()).await.unwrap();
+    let backends = [Backend::start("v1").await, Backend::start("v2").await];
+    let second = Asked::of(&desk, &AT_SIDECAR).objects(&desk).await;
+    let mut sidecar = Proxy::new("SIDECAR_OUTBOUND", &second, &backends);
+    sidecar.apply(of_kind(&second, "EnvoyFilter"));
+    let folder = tempfile::tempdir().unwrap();
+    let bootstrap = sidecar.write(folder.path(), MODULE);
+    let sidecar = Envoy::with(folder.path(), &bootstrap, 2).await.unwrap();
+
+    // Whatever its arm, the gateway sends a request by way of the other proxy, as through
+    // a service that passes on what it is asked.
+    let first = Asked::of(&desk, &AT_GATEWAY).objects(&desk).await;
+    let through = Backend::that_is(&sidecar);
+    let mut gateway = Proxy::new("GATEWAY", &first, &[through.clone(), through]);
+    gateway.apply(of_kind(&first, "EnvoyFilter"));
+    let folder = tempfile::tempdir().unwrap();
+    let bootstrap = gateway.write(folder.path(), MODULE);
+    let gateway = Envoy::with(folder.path(), &bootstrap, 2).await.unwrap();
+    settled(&desk, 6).await.unwrap();
+
+    let allocation = canary_after(&[50]);
+    for user in keys(40) {
+        let name = match arm_of(&allocation, &user, ID) {
+            Arm::Control => "v1",
+            Arm::Canary => "v2",
+        };
+        assert_eq!(ask(&gateway, &user, None).await.0, name, "{user}");
+    }
+    wait::until("the judge to count what was asked", LIMIT, async || {
+        Ok((counted(&desk).await? >= 40).then_some(()))
+    })
+    .await
+    .unwrap();
+    // What the second hop counted would be there with its next report: it is asked for
+    // the same once more, and both have reported since.
+    for user in keys(40) {
+        ask(&gateway, &user, None).await;
+    }
+    wait::until("the judge to count it again", LIMIT, async || {
+        let counted = counted(&desk).await?;
+        assert!(counted <= 80, "{counted} of 80");
+        Ok((counted == 80).then_some(()))
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_whose_module_never_comes_serves_the_baseline() {
+    let _turn = turn().await;
+    let desk = Desk::start().await;
+    desk.judge.create(&spec()).await.unwrap();
+    let backends = [Backend::start("v1").await, Backend::start("v2").await];
+    let objects = Asked::of(&desk, &AT_GATEWAY).objects(&desk).await;
+    let mut proxy = Proxy::new("GATEWAY", &objects, &backends);
+    proxy.apply(of_kind(&objects, "EnvoyFilter"));
+    let folder = tempfile::tempdir().unwrap();
+    let bootstrap = proxy.write(folder.path(), "https://elsewhere.example");
+    let envoy = Envoy::with(folder.path(), &bootstrap, 1).await.unwrap();
+    for user in keys(5) {
+        let answer = ask(&envoy, &user, Some(CANARY)).await;
+        assert_eq!(answer, ("v1".to_owned(), Value::Null));
+    }
+}
