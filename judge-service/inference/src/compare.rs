@@ -236,6 +236,9 @@ mod tests {
         fn digest(&self) -> &str {
             ""
         }
+        fn file_digest(&self) -> &str {
+            ""
+        }
         fn input(&self) -> &Input {
             &self.input
         }

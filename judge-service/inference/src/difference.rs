@@ -106,6 +106,9 @@ mod tests {
         fn digest(&self) -> &str {
             ""
         }
+        fn file_digest(&self) -> &str {
+            ""
+        }
         fn input(&self) -> &Input {
             &self.1
         }

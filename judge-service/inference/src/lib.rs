@@ -68,6 +68,10 @@ pub trait Model: Send + Sync {
     /// lowercase hex: what `cat model.json model.safetensors | sha256sum` prints.
     fn digest(&self) -> &str;
 
+    /// SHA-256 of the weights' file alone, in lowercase hex, as a registry has it: what
+    /// `sha256sum model.safetensors` prints.
+    fn file_digest(&self) -> &str;
+
     /// The first input as it is on the wire, without the batch dimension.
     fn input(&self) -> &Input;
 

@@ -11,7 +11,7 @@ use super::Model;
 use super::description::{Description, DescriptionError, Format};
 use super::error::BuildError;
 use super::kind::{self, OtherFile};
-use super::loaded::{Engine, Loaded};
+use super::loaded::{Digests, Engine, Loaded};
 use super::network::Network;
 use super::onnx::Onnx;
 use super::tabular::Tabular;
@@ -68,7 +68,11 @@ pub fn load(path: &Path) -> Result<Arc<dyn Model>, LoadError> {
     let weights_path = beside(path, &description.weights)?;
     let bytes = read(&weights_path, MAX_WEIGHTS_BYTES)?;
     let engine = engine(path, &description, &weights_path, &bytes)?;
-    let loaded = Loaded::new(&description, engine, digest(&text, &bytes));
+    let digests = Digests {
+        both: digest(&[&text, &bytes]),
+        weights: digest(&[&bytes]),
+    };
+    let loaded = Loaded::new(&description, engine, digests);
     Ok(Arc::new(loaded.map_err(|reason| LoadError::Build {
         path: path.to_owned(),
         reason,
@@ -115,14 +119,15 @@ fn engine(
     Ok(Box::new(tabular))
 }
 
-/// SHA-256 over both files, one after the other, in lowercase hex. Where one ends
-/// and the other begins is not ambiguous: the description is one JSON value, which
-/// ends with the brace that closes it.
-fn digest(description: &[u8], weights: &[u8]) -> String {
-    let hash = Sha256::new()
-        .chain_update(description)
-        .chain_update(weights)
-        .finalize();
+/// SHA-256 over files, one after the other, in lowercase hex. Where a description ends
+/// and its weights begin is not ambiguous: it is one JSON value, which ends with the brace
+/// that closes it.
+fn digest(files: &[&[u8]]) -> String {
+    let mut hash = Sha256::new();
+    for file in files {
+        hash.update(file);
+    }
+    let hash = hash.finalize();
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -239,18 +244,20 @@ mod tests {
     fn the_digest_covers_both_files() {
         // echo -n '' | sha256sum, and echo -n abc | sha256sum (FIPS 180-2, B.1).
         assert_eq!(
-            digest(b"", b""),
+            digest(&[b"", b""]),
             "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
         );
         assert_eq!(
-            digest(b"a", b"bc"),
+            digest(&[b"a", b"bc"]),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
         let folder = copy();
         let path = folder.path().join("digits-v1.json");
-        let before = load(&path).unwrap().digest().to_owned();
+        let model = load(&path).unwrap();
+        let before = model.digest().to_owned();
         let weights = folder.path().join("digits-v1.safetensors");
         let mut bytes = std::fs::read(&weights).unwrap();
+        assert_eq!(model.file_digest(), digest(&[&bytes]));
         *bytes.last_mut().unwrap() ^= 0x80;
         std::fs::write(&weights, bytes).unwrap();
         assert_ne!(load(&path).unwrap().digest(), before);

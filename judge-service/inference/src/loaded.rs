@@ -22,10 +22,17 @@ pub(super) trait Engine: Send + Sync {
     fn run(&self, rows: &[f64], count: usize) -> Result<Vec<f32>, InferenceError>;
 }
 
+/// SHA-256 in lowercase hex.
+pub(super) struct Digests {
+    /// Of the description followed by the weights.
+    pub both: String,
+    pub weights: String,
+}
+
 /// A model that is ready to run.
 pub(super) struct Loaded {
     name: String,
-    digest: String,
+    digests: Digests,
     input: Input,
     inputs: Vec<Input>,
     width: usize,
@@ -43,7 +50,7 @@ impl Loaded {
     pub(super) fn new(
         description: &Description,
         engine: Box<dyn Engine>,
-        digest: String,
+        digests: Digests,
     ) -> Result<Self, BuildError> {
         let mut width = description.width();
         let mut preprocess = Vec::new();
@@ -55,7 +62,7 @@ impl Loaded {
         }
         Ok(Self {
             name: description.name.clone(),
-            digest,
+            digests,
             input: description.input.clone(),
             inputs: description.inputs().cloned().collect(),
             width: description.width(),
@@ -116,7 +123,11 @@ impl Model for Loaded {
     }
 
     fn digest(&self) -> &str {
-        &self.digest
+        &self.digests.both
+    }
+
+    fn file_digest(&self) -> &str {
+        &self.digests.weights
     }
 
     fn input(&self) -> &Input {

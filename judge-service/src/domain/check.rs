@@ -380,6 +380,7 @@ pub(crate) mod tests {
             ("/arms", json!([{"name": "a"}]), "arms"),
             ("/arms/1/name", json!("control"), "arms[1].name"),
             ("/arms/1/modl", json!("x"), "arms[1].modl"),
+            ("/arms/1/sha256", json!("abc"), "arms[1].sha256"),
             (
                 "/arms/1/registry_uri",
                 json!("fraud/8"),

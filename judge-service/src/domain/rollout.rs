@@ -18,8 +18,11 @@ pub use phase::Phase;
 #[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Rollout {
     pub spec: RolloutSpec,
-    /// SHA-256 of each arm's model, by arm.
+    /// SHA-256 of each arm's model, its description and its file, by arm.
     pub digests: BTreeMap<String, String>,
+    /// SHA-256 of each arm's model file alone, by arm.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub file_digests: BTreeMap<String, String>,
     pub first_epoch: u64,
     /// The place in the plan of the rollout that it superseded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -98,6 +101,7 @@ impl Rollout {
             inherited_place: None,
             spec,
             digests,
+            file_digests: BTreeMap::new(),
             created_ms: now,
             phase: Phase::Running,
             phase_since_ms: now,

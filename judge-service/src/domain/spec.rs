@@ -169,6 +169,11 @@ pub struct Arm {
     /// webhooks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registry_uri: Option<String>,
+    /// SHA-256 of the version's model file, as `sha256sum fraud-8.onnx` prints it: shown, and
+    /// told to webhooks. Where the arm has a `model` whose file is another, the rollout is
+    /// refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
     /// Path of the model's description, below the judge's models folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,

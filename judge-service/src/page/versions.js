@@ -15,6 +15,6 @@ export function versions(rollout) {
       h("td", { class: "name" }, arm.version ?? "–"),
       h("td", { class: "name" }, arm.registry_uri ? registry(arm.registry_uri) : "–"),
       h("td", { class: "name" }, arm.model ?? "none"),
-      h("td", null, arm.sha256 ? h("code", { title: arm.sha256 }, String(arm.sha256).slice(0, 16)) : "–"),
+      h("td", null, arm.file_sha256 ? h("code", { title: arm.file_sha256 }, String(arm.file_sha256).slice(0, 16)) : "–"),
       h("td", null, arm.scale_down?.safe ? "may go" : "are needed", arm.scale_down?.why && h("span", { class: "why soft" }, arm.scale_down.why)))))));
 }

@@ -157,6 +157,7 @@ impl Service {
         };
         let (digests, epoch) = (models.digests(), books.first_epoch());
         let mut rollout = Rollout::start(spec, digests, epoch, self.now())?;
+        rollout.file_digests = models.file_digests();
         rollout.inherited_place = place;
         if let Some(layer) = &rollout.spec.layer {
             rollout.layer_part = Some(layers::place(

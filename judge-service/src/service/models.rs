@@ -52,12 +52,20 @@ pub struct Reader {
 impl Kit {
     #[must_use]
     pub fn digests(&self) -> BTreeMap<String, String> {
+        self.of_models(|model| model.digest().to_owned())
+    }
+
+    /// Of the models' files alone.
+    #[must_use]
+    pub fn file_digests(&self) -> BTreeMap<String, String> {
+        self.of_models(|model| model.file_digest().to_owned())
+    }
+
+    /// By arm.
+    fn of_models(&self, of: impl Fn(&dyn Model) -> String) -> BTreeMap<String, String> {
         let arms = self.names.iter().zip(&self.arms);
-        arms.filter_map(|(name, arm)| {
-            let digest = arm.as_ref()?.model.digest();
-            Some((name.clone(), digest.to_owned()))
-        })
-        .collect()
+        arms.filter_map(|(name, arm)| Some((name.clone(), of(&*arm.as_ref()?.model))))
+            .collect()
     }
 
     /// The arm with which a request of this one is paired: control, or one of the others
@@ -127,6 +135,18 @@ fn alike(arms: &[Option<Reader>]) -> Vec<usize> {
     own.iter().enumerate().map(first).collect()
 }
 
+/// Whether a model is the one that the spec means.
+fn is_the_file(reader: Reader, wanted: Option<&str>) -> Result<Reader, (String, String)> {
+    let found = reader.model.file_digest();
+    match wanted {
+        Some(wanted) if !wanted.eq_ignore_ascii_case(found) => {
+            let problem = format!("is {wanted}, but the model's file has {found}");
+            Err(("sha256".to_owned(), problem))
+        }
+        _ => Ok(reader),
+    }
+}
+
 // === impl Models ===
 
 impl Models {
@@ -152,6 +172,7 @@ impl Models {
                 return Ok(None);
             };
             self.reader(path, &arm.serves, &spec.protocol)
+                .and_then(|reader| is_the_file(reader, arm.sha256.as_deref()))
                 .map(Some)
                 .map_err(|(field, problem)| {
                     // Pointers are one rollout's, and belong to each of its models.

@@ -59,7 +59,10 @@ pub struct ArmStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dropped_ms: Option<Millis>,
     pub model: Option<String>,
+    /// Of the model's description and its file.
     pub sha256: Option<String>,
+    /// Of the model's file alone, as the judge read it, or else as the spec says it.
+    pub file_sha256: Option<String>,
     /// Whether its servers may be taken away.
     pub scale_down: ScaleDown,
 }
@@ -171,6 +174,11 @@ impl Service {
                 dropped_ms: rollout.dropped.get(&arm.name).copied(),
                 model: arm.model.clone(),
                 sha256: rollout.digests.get(&arm.name).cloned(),
+                file_sha256: rollout
+                    .file_digests
+                    .get(&arm.name)
+                    .or(arm.sha256.as_ref())
+                    .cloned(),
                 scale_down: scale_down::of_arm(entry, index, &delivery, now),
             })
             .collect();

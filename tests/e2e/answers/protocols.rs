@@ -8,6 +8,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use reqwest::Method;
 use serde_json::{Value, json};
+use serinus_tests::artefacts;
 use serinus_tests::judge::Judge;
 use serinus_tests::lab::{CONTROL, Lab, Settings};
 use serinus_tests::load::USER_HEADER;
@@ -104,6 +105,30 @@ async fn plain_json_is_read_by_pointers_compressed_and_without_what_is_private()
         .await
         .unwrap();
     assert!(!examples.body.to_string().contains("Lovelace"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_is_the_file_that_the_registry_means() {
+    let judge = judge().await;
+    let output = std::process::Command::new("sha256sum")
+        .arg(artefacts::root().join("tests/models/digits-v2.safetensors"))
+        .output()
+        .unwrap();
+    let sum = String::from_utf8(output.stdout).unwrap();
+    let sum = sum.split(' ').next().unwrap();
+    let mut spec = with_models(alone("meant"));
+    spec["arms"][1]["sha256"] = json!("0".repeat(64));
+    let refused = judge.create(&spec).await.unwrap_err().to_string();
+    let words = format!("is {}, but the model's file has {sum}", "0".repeat(64));
+    for part in ["arms[1].sha256", &words] {
+        assert!(refused.contains(part), "{part}: {refused}");
+    }
+    spec["arms"][1]["sha256"] = json!(sum.to_uppercase());
+    judge.create(&spec).await.unwrap();
+    let status = judge.call(Method::GET, "/v1/rollouts/meant", None).await;
+    let arms = status.unwrap().body["arms"].clone();
+    assert_eq!(arms[1]["file_sha256"], *sum);
+    assert!(arms[0]["file_sha256"].is_string(), "{arms}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -26,20 +26,32 @@ pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
         }
     }
     for (index, arm) in spec.arms.iter().enumerate() {
-        addresses(arm).map_err(|error| {
+        of_version(arm).map_err(|error| {
             FieldError::new(format!("arms[{index}].{}", error.field), error.problem)
         })?;
     }
     Ok(())
 }
 
-fn addresses(arm: &Arm) -> Result<(), FieldError> {
+/// What is said of the version.
+fn of_version(arm: &Arm) -> Result<(), FieldError> {
     if let Some(uri) = arm.registry_uri.as_ref().filter(|uri| !is_uri(uri)) {
         return Err(FieldError::new(
             "registry_uri",
             format!(
                 "is `{}`; a URI with its scheme, such as `models:/fraud/8`, of {LONGEST_URI} bytes at most is right",
                 uri.chars().take(80).collect::<String>()
+            ),
+        ));
+    }
+    let is_digest =
+        |text: &&String| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if let Some(digest) = arm.sha256.as_ref().filter(|digest| !is_digest(digest)) {
+        return Err(FieldError::new(
+            "sha256",
+            format!(
+                "is `{}`; 64 hex digits, as `sha256sum fraud-8.onnx` prints them, are right",
+                digest.chars().take(80).collect::<String>()
             ),
         ));
     }
