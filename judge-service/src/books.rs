@@ -1,7 +1,7 @@
 //! The judge's books: every rollout with its sums and users, in memory, and the
 //! change that the store has yet to take.
 //!
-//! Pure but for nothing: no clock, no store, no lock. [`crate::service`] holds
+//! Pure: no clock, no store, no lock. [`crate::service`] holds
 //! the lock, commits the change, and reloads the books if that fails.
 
 mod check;
@@ -15,7 +15,7 @@ pub(crate) mod tests;
 pub use check::check;
 pub use entry::{Entry, Paired, Sampled, Told, Whose};
 
-use crate::domain::audit::{Audited, Head, Record, Reference};
+use crate::domain::audit::{self, Audited, Head, Record, Reference};
 use crate::domain::decision::{By, Decision, Deed, Evidence, NO_HASH, Sealed};
 use crate::domain::layers::Part;
 use crate::domain::plan::{Keyed, Terms, build};
@@ -315,7 +315,7 @@ impl Books {
     /// # Errors
     /// No such rollout, or evidence that JSON cannot write.
     pub fn decide(&mut self, id: &str, made: Made) -> Result<Sealed, String> {
-        self.decide_by(id, made, "judge")
+        self.decide_by(id, made, audit::JUDGE)
     }
 
     /// Records a decision on a rollout, and who made it.

@@ -1,13 +1,15 @@
 //! The Serinus judge: it takes reports, judges rollouts and delivers plans.
 //!
-//! Rooms, from the inside out: [`domain`] has plain values; [`policy`] turns
-//! evidence into a verdict; [`assignment`] says which arm a user has; [`inference`] runs model artefacts; [`store`] keeps;
-//! [`forecast`] says what a rollout will take; [`books`] has it all in memory;
-//! [`service`] joins them; [`access`] says who may do what; [`cluster`] says which of
-//! several judges judges; [`api`] is HTTP, [`metrics`] what Prometheus reads, [`tls`] what
-//! it is wrapped in, [`xds`] gRPC for Envoy, [`kubernetes`] writes plans where istiod finds
-//! them. Nothing inside knows what is outside. The command
-//! line is a package of its own, `serinus-cli`.
+//! Rooms, from the inside out: [`domain`] has plain values; [`policy`] turns evidence into a
+//! verdict, and [`replay`] does so again; [`assignment`] says which arm a user has;
+//! [`inference`] runs model artefacts; [`store`] keeps; [`forecast`] says what a rollout will
+//! take, and [`simulate`] tries it; [`books`] has it all in memory; [`web`] calls other
+//! people's servers; [`service`] joins them; [`access`] says who may do what; [`cluster`]
+//! says which of several judges judges; [`api`] is HTTP, [`metrics`] what Prometheus reads,
+//! [`tls`] what it is wrapped in, [`xds`] gRPC for Envoy, [`kubernetes`] writes plans where
+//! istiod finds them. [`hex`] and [`private_file`] are small things that several need.
+//! Nothing inside knows what is outside. The command line is a package of its own,
+//! `serinus-cli`.
 
 pub mod access;
 pub mod api;
@@ -30,3 +32,6 @@ pub mod web;
 pub mod xds;
 
 pub use serinus_inference as inference;
+
+/// The target of the judge's spans: logs are asked for by others.
+pub const TRACES: &str = "serinus_judge::trace";

@@ -126,8 +126,8 @@ impl Web {
             .await
             .map_err(|_| Unanswered::Late(within))?
             .map_err(|error| match error.is_connect() {
-                true => Unanswered::Unreachable(whole(&error)),
-                false => Unanswered::BrokenOff(whole(&error)),
+                true => Unanswered::Unreachable(causes(&error)),
+                false => Unanswered::BrokenOff(causes(&error)),
             })?;
         let (parts, mut rest) = answer.into_parts();
         let mut body = Vec::new();
@@ -163,8 +163,9 @@ impl Answer {
     }
 }
 
-/// With what it comes from: "client error (Connect)" alone says little.
-pub(crate) fn whole(error: &dyn std::error::Error) -> String {
+/// An error with what it comes from: "client error (Connect)" alone says little.
+#[must_use]
+pub fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(inner) = source {

@@ -28,6 +28,12 @@ impl FieldError {
             problem: problem.into(),
         }
     }
+
+    /// The same of a field below another one, such as `arms[1]`.
+    #[must_use]
+    pub fn below(self, parent: impl fmt::Display) -> Self {
+        Self::new(format!("{parent}.{}", self.field), self.problem)
+    }
 }
 
 impl fmt::Display for FieldError {

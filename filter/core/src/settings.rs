@@ -133,10 +133,7 @@ pub fn read(bytes: Option<&[u8]>) -> Result<Configuration, FieldError> {
     }
     let plan = match settings.plan.take() {
         None => None,
-        Some(plan) => Some(
-            plan::compile(&plan)
-                .map_err(|error| FieldError::new(format!("plan.{}", error.field), error.problem))?,
-        ),
+        Some(plan) => Some(plan::compile(&plan).map_err(|error| error.below("plan"))?),
     };
     Ok(Configuration {
         settings,

@@ -239,8 +239,7 @@ fn read_plan(bytes: &[u8]) -> Result<Plan, FieldError> {
     let inner = serde_json::from_slice::<serde_json::Value>(bytes).ok();
     let inner = inner.and_then(|value| value.get("plan").map(ToString::to_string));
     let (plan, _) = match inner {
-        Some(plan) => read_tolerant(plan.as_bytes())
-            .map_err(|error| FieldError::new(format!("plan.{}", error.field), error.problem))?,
+        Some(plan) => read_tolerant(plan.as_bytes()).map_err(|error| error.below("plan"))?,
         None => read_tolerant(bytes)?,
     };
     Ok(plan)

@@ -10,6 +10,7 @@ use hyper_util::rt::TokioExecutor;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serinus_judge::tls::{Connector, connector};
+use serinus_judge::web;
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -200,14 +201,9 @@ impl Judge {
     }
 }
 
-/// An error with what it comes from: hyper's own words are "client error (Connect)".
+/// An error with what it comes from, and what helps where nobody is trusted.
 fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let _ = write!(text, ": {cause}");
-        next = cause.source();
-    }
+    let mut text = web::causes(error);
     if text.contains("UnknownIssuer") || text.contains("BadSignature") {
         text.push_str("; --ca FILE says whom to trust");
     }

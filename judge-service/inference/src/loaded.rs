@@ -236,7 +236,11 @@ mod tests {
         });
         let description = Description::parse(text.to_string().as_bytes()).unwrap();
         let network = Network::build(&description, &Tensors::new()).unwrap();
-        Loaded::new(&description, Box::new(network), String::new()).unwrap()
+        let digests = Digests {
+            both: String::new(),
+            weights: String::new(),
+        };
+        Loaded::new(&description, Box::new(network), digests).unwrap()
     }
 
     #[test]

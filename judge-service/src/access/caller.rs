@@ -1,6 +1,7 @@
 //! Who asks.
 
 use super::Role;
+use crate::domain::audit;
 use serde::{Deserialize, Serialize};
 
 /// Who asks: the name that a token has in its file, or that a certificate has.
@@ -15,7 +16,7 @@ impl Caller {
     pub const ANONYMOUS: &'static str = "anonymous";
 
     /// What the judge is called where it did something itself.
-    pub const JUDGE: &'static str = "judge";
+    pub const JUDGE: &'static str = audit::JUDGE;
 
     /// Names that say who nobody with a token is.
     pub const RESERVED: [&'static str; 2] = [Self::JUDGE, Self::ANONYMOUS];

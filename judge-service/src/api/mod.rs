@@ -34,7 +34,6 @@ pub use guard::{Guard, Peer};
 pub use member::member_router;
 pub use metrics::{Source, metrics_router};
 pub use serving::serve;
-pub use traced::TARGET as TRACES;
 
 use crate::service::Service;
 use axum::Router;

@@ -1,13 +1,11 @@
 //! A span for each request, for whoever collects traces. Nobody does by default: then it
 //! costs the question whether somebody does.
 
+use crate::TRACES;
 use axum::extract::{MatchedPath, Request};
 use axum::middleware::Next;
 use axum::response::Response;
 use tracing::{Instrument, Span, debug_span, field};
-
-/// The target of the judge's spans: logs are asked for by others.
-pub const TARGET: &str = "serinus_judge::trace";
 
 pub async fn traced(request: Request, next: Next) -> Response {
     let span = span_of(&request);
@@ -30,7 +28,7 @@ fn span_of(request: &Request) -> Span {
     let route = request.extensions().get::<MatchedPath>();
     let route = route.map_or("", MatchedPath::as_str);
     debug_span!(
-        target: TARGET,
+        target: TRACES,
         "request",
         otel.name = format_args!("{} {route}", request.method()),
         otel.kind = "server",

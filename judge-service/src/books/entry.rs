@@ -1,21 +1,22 @@
 //! One rollout in the books: its state, its sums, and what is remembered of its users.
 
 mod answers;
+mod users;
 
 pub use answers::{Paired, Sampled, Told, Whose};
 
 use super::lists;
 use super::requests;
 use crate::domain::evidence::{NewUsers, Workers};
-use crate::domain::sums::{Firsts, Trip};
-use crate::domain::units::{Units, mark, pack};
+use crate::domain::sums::Trip;
+use crate::domain::units::{Units, pack};
 use crate::domain::{Bundle, Delivered, EpochSums, Millis, Rollout, evidence};
 use crate::store::{Change, LoadedRollout, SumsChange, UnitsChange};
 use serinus_core::identity::UnitHash;
 use serinus_core::plan::Revision;
-use serinus_core::plan::compiled::MAX_EDGES;
 use serinus_core::report::RolloutReport;
 use std::collections::{BTreeMap, BTreeSet};
+use users::Users;
 
 /// No sum grows over this, so that sums of sums (256 slots, 16 arms, thousands of
 /// epochs) never overflow: 2^44 x 2^8 x 2^4 x 2^7 = 2^63.
@@ -34,38 +35,19 @@ pub struct Entry {
     units: Units,
     /// Entries of the store's lists of users.
     units_stored: usize,
-    /// What the pending change must take of this entry: indices of `sums`,
-    dirty_sums: BTreeSet<usize>,
-    /// users, some more than once,
-    dirty_units: Vec<UnitHash>,
     /// Decisions whose way to the workers is not measured yet, with their plans.
     under_way: Vec<(u64, Revision)>,
     /// An epoch, and control's answers in it before it was warm, by bucket of duration.
     cold: Option<(u64, BTreeMap<u16, u64>)>,
+    /// What the pending change must take of this entry: indices of `sums`,
+    dirty_sums: BTreeSet<usize>,
+    /// users, some more than once,
+    dirty_units: Vec<UnitHash>,
     /// and the rollout.
     dirty: bool,
 }
 
-impl Entry {
-    /// Control's `answers` in an epoch without those from before it was warm, which are
-    /// what was counted when this was first asked. A judge that was started anew asks
-    /// later, and leaves some more out.
-    pub fn since_warm(&mut self, epoch: u64, answers: &BTreeMap<u16, u64>) -> BTreeMap<u16, u64> {
-        if self.cold.as_ref().is_none_or(|(known, _)| *known != epoch) {
-            self.cold = Some((epoch, answers.clone()));
-        }
-        let cold = self.cold.as_ref().map(|(_, cold)| cold);
-        let before = |bucket: &u16| cold.and_then(|cold| cold.get(bucket)).copied();
-        answers
-            .iter()
-            .map(|(bucket, count)| {
-                let before = before(bucket).unwrap_or_default();
-                (*bucket, count.saturating_sub(before))
-            })
-            .filter(|(_, count)| *count > 0)
-            .collect()
-    }
-}
+// === impl Entry ===
 
 impl Entry {
     #[must_use]
@@ -124,6 +106,25 @@ impl Entry {
                 false
             }
         });
+    }
+
+    /// Control's `answers` in an epoch without those from before it was warm, which are
+    /// what was counted when this was first asked. A judge that was started anew asks
+    /// later, and leaves some more out.
+    pub fn since_warm(&mut self, epoch: u64, answers: &BTreeMap<u16, u64>) -> BTreeMap<u16, u64> {
+        if self.cold.as_ref().is_none_or(|(known, _)| *known != epoch) {
+            self.cold = Some((epoch, answers.clone()));
+        }
+        let cold = self.cold.as_ref().map(|(_, cold)| cold);
+        let before = |bucket: &u16| cold.and_then(|cold| cold.get(bucket)).copied();
+        answers
+            .iter()
+            .map(|(bucket, count)| {
+                let before = before(bucket).unwrap_or_default();
+                (*bucket, count.saturating_sub(before))
+            })
+            .filter(|(_, count)| *count > 0)
+            .collect()
     }
 
     /// To be called after the rollout was changed.
@@ -208,116 +209,23 @@ impl Entry {
 
     /// Adds a report's part; `arms` maps its arms to those of the spec.
     pub(super) fn add(&mut self, part: &RolloutReport, arms: &[usize]) {
-        let epoch = part.epoch;
         let segment = part.segment.as_deref();
         let each_request = self.rollout.spec.each_request();
         let all_arms = self.rollout.spec.arms.len();
-        let (index, sums) = sums_mut(&mut self.sums, epoch, segment, all_arms);
+        let (index, sums) = sums_mut(&mut self.sums, part.epoch, segment, all_arms);
         self.dirty_sums.insert(index);
-        for (report, &arm) in part.arms.iter().zip(arms) {
-            let Some(arm) = sums.arms.get_mut(arm) else {
-                continue;
-            };
-            for row in &report.slots {
-                let slot = usize::from(row.0);
-                add(&mut arm.exposures, slot, row.1);
-                add(&mut arm.finished, slot, row.2);
-                add(&mut arm.errors, slot, row.3);
-                add(&mut arm.latency_sum_us, slot, row.4);
-                for (over, &count) in arm.over.iter_mut().zip(row.5.iter()) {
-                    add(over, slot, count);
-                }
-            }
-            if each_request {
-                requests::count(&mut arm.firsts, report);
-            }
-            for &(bucket, count) in &report.histogram {
-                if usize::from(bucket) < serinus_core::histogram::BUCKETS {
-                    let sum = arm.histogram.entry(bucket).or_default();
-                    grow(sum, count);
-                }
-            }
-            if let Some(cluster) = &report.cluster
-                && arm.clusters.len() < MAX_CLUSTERS
-            {
-                arm.clusters.insert(cluster.chars().take(256).collect());
-            }
-            grow(&mut arm.local_replies, report.local_replies);
-            grow(&mut arm.disconnects, report.disconnects);
-            grow(&mut arm.samples_sent, report.samples_sent);
-            grow(&mut arm.samples_dropped, report.samples_dropped);
-        }
-        for (&cause, &count) in &part.fallbacks {
-            let name = serde_json::to_value(cause)
-                .ok()
-                .and_then(|name| name.as_str().map(str::to_owned));
-            let sum = sums.fallbacks.entry(name.unwrap_or_default()).or_default();
-            grow(sum, count);
-        }
-        if let Some(trip) = &part.breaker {
-            sums.trips.push(Trip {
-                arm: trip.arm.clone(),
-                finished: trip.finished,
-                errors: trip.errors,
-            });
-        }
-        for unit in &part.new_units {
-            let (never, marked) = self.units.update(unit.0, |record| {
-                (record.exposed == 0, mark(&mut record.exposed, epoch))
-            });
-            if marked.is_some() {
-                self.dirty_units.push(unit.0);
-                if never && let Some(firsts) = firsts(sums, arms, unit.1) {
-                    firsts.new_users += 1;
-                }
-            }
-        }
-        for unit in &part.first_outcomes {
-            let marked = self
-                .units
-                .update(unit.0, |record| mark(&mut record.outcome, epoch));
-            if let Some(before) = marked {
-                self.dirty_units.push(unit.0);
-                if let Some(firsts) = firsts(sums, arms, unit.1) {
-                    let outcomes = firsts.outcomes.entry(before).or_default();
-                    outcomes.users += 1;
-                    outcomes.bad += u64::from(unit.2);
-                }
-            }
-        }
-        for unit in &part.first_errors {
-            let marked = self
-                .units
-                .update(unit.0, |record| mark(&mut record.failed, epoch));
-            if let Some(before) = marked {
-                self.dirty_units.push(unit.0);
-                if let Some(firsts) = firsts(sums, arms, unit.1) {
-                    *firsts.errors.entry(before).or_default() += 1;
-                }
-            }
-        }
-        for unit in &part.first_slow {
-            let marked = self.units.update(unit.0, |record| {
-                let mut marked = [None; MAX_EDGES];
-                // An answer above a level is above all below it.
-                let levels = record.slow.iter_mut().zip(&mut marked);
-                for (last, marked) in levels.take(usize::from(unit.2)) {
-                    *marked = mark(last, epoch);
-                }
-                marked
-            });
-            if marked.iter().any(Option::is_some) {
-                self.dirty_units.push(unit.0);
-            }
-            for (edge, before) in marked.into_iter().enumerate() {
-                if let Some(before) = before
-                    && let Some(map) =
-                        firsts(sums, arms, unit.1).and_then(|firsts| firsts.slow.get_mut(edge))
-                {
-                    *map.entry(before).or_default() += 1;
-                }
-            }
-        }
+        add_sums(sums, part, arms, each_request);
+        let mut users = Users {
+            units: &mut self.units,
+            dirty: &mut self.dirty_units,
+            sums,
+            arms,
+            epoch: part.epoch,
+        };
+        users.seen(&part.new_units);
+        users.ended(&part.first_outcomes);
+        users.failed(&part.first_errors);
+        users.waited(&part.first_slow);
     }
 
     /// Every epoch has its sums from its start on; its segments', when they have any.
@@ -402,14 +310,52 @@ fn sums_mut<'sums>(
     (index, &mut sums[index])
 }
 
-/// The first events of the arm that a report's list names.
-fn firsts<'sums>(
-    sums: &'sums mut EpochSums,
-    arms: &[usize],
-    listed: u8,
-) -> Option<&'sums mut Firsts> {
-    let arm = arms.get(usize::from(listed)).copied()?;
-    sums.arms.get_mut(arm).map(|arm| &mut arm.firsts)
+/// All of a report's part that is counted without asking who it was.
+fn add_sums(sums: &mut EpochSums, part: &RolloutReport, arms: &[usize], each_request: bool) {
+    for (report, &arm) in part.arms.iter().zip(arms) {
+        let Some(arm) = sums.arms.get_mut(arm) else {
+            continue;
+        };
+        for row in &report.slots {
+            let slot = usize::from(row.0);
+            add(&mut arm.exposures, slot, row.1);
+            add(&mut arm.finished, slot, row.2);
+            add(&mut arm.errors, slot, row.3);
+            add(&mut arm.latency_sum_us, slot, row.4);
+            for (over, &count) in arm.over.iter_mut().zip(row.5.iter()) {
+                add(over, slot, count);
+            }
+        }
+        if each_request {
+            requests::count(&mut arm.firsts, report);
+        }
+        for &(bucket, count) in &report.histogram {
+            if usize::from(bucket) < serinus_core::histogram::BUCKETS {
+                let sum = arm.histogram.entry(bucket).or_default();
+                grow(sum, count);
+            }
+        }
+        if let Some(cluster) = &report.cluster
+            && arm.clusters.len() < MAX_CLUSTERS
+        {
+            arm.clusters.insert(cluster.chars().take(256).collect());
+        }
+        grow(&mut arm.local_replies, report.local_replies);
+        grow(&mut arm.disconnects, report.disconnects);
+        grow(&mut arm.samples_sent, report.samples_sent);
+        grow(&mut arm.samples_dropped, report.samples_dropped);
+    }
+    for (cause, &count) in &part.fallbacks {
+        let sum = sums.fallbacks.entry(cause.name().to_owned()).or_default();
+        grow(sum, count);
+    }
+    if let Some(trip) = &part.breaker {
+        sums.trips.push(Trip {
+            arm: trip.arm.clone(),
+            finished: trip.finished,
+            errors: trip.errors,
+        });
+    }
 }
 
 fn add(slots: &mut [u64], slot: usize, count: u64) {

@@ -4,6 +4,7 @@ mod answers;
 mod arms;
 mod gates;
 mod guardrails;
+mod timing;
 
 pub(crate) use gates::minutes;
 
@@ -53,7 +54,7 @@ pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
         ("baseline", spec.baseline()),
         ("compare_to", spec.control()),
     ] {
-        if !spec.arms.iter().any(|known| known.name == arm) {
+        if spec.arm_index(arm).is_none() {
             return Err(unknown_arm(field, arm, spec));
         }
     }
@@ -70,101 +71,62 @@ pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
         ));
     }
     for (index, step) in spec.steps.iter().enumerate() {
-        let in_step = |error: FieldError| {
-            FieldError::new(format!("steps[{index}].{}", error.field), error.problem)
-        };
+        let in_step = |error: FieldError| error.below(format_args!("steps[{index}]"));
         let weights = weights(spec, step, spec.holdback_percent).map_err(in_step)?;
         let is_last = index + 1 == spec.steps.len();
         has_control(spec, step, &weights, is_last).map_err(in_step)?;
     }
     for (index, segment) in spec.segments.iter().enumerate() {
-        check_segment(spec, segment).map_err(|error| {
-            FieldError::new(format!("segments[{index}].{}", error.field), error.problem)
-        })?;
+        check_segment(spec, segment)
+            .map_err(|error| error.below(format_args!("segments[{index}]")))?;
     }
     if let Some(point) = &spec.enforced_at {
         check_name("enforced_at", point)?;
     }
-    if let Some(layer) = &spec.layer {
-        check_name("layer.name", &layer.name)?;
-        within("layer.percent", layer.percent, 0.01, 100.0)?;
-        if spec.each_request() {
-            return Err(FieldError::new(
-                "layer",
-                "shares out users, and with unit = [\"each_request\"] there are none",
-            ));
-        }
-    }
-    // Polls are answered at least every ten seconds.
-    within(
-        "on_stale.after_seconds",
-        spec.on_stale.after_seconds,
-        15.0,
-        86_400.0,
-    )?;
+    check_layer(spec)?;
     within("holdback_percent", spec.holdback_percent, 0.0, 50.0)?;
-    if let Some(expected) = &spec.expected {
-        within(
-            "expected.requests_per_minute",
-            expected.requests_per_minute,
-            1e-3,
-            1e9,
-        )?;
-        within("expected.error_rate", expected.error_rate, 1e-6, 0.5)?;
-        within(
-            "expected.users_per_day",
-            expected.users_per_day.unwrap_or(1.0),
-            1.0,
-            1e12,
-        )?;
-    }
-    let users = spec.expected.as_ref().and_then(|own| own.users_per_day);
-    if users.is_some() && spec.each_request() {
-        return Err(FieldError::new(
-            "expected.users_per_day",
-            "counts users, and with unit = [\"each_request\"] each request is one; leave it out",
-        ));
-    }
-    within("watch.seconds", spec.watch.seconds, 1.0, 31_536_000.0)?;
-    within("minimum.seconds", spec.minimum.seconds, 0.0, 31_536_000.0)?;
-    within(
-        "minimum.exposures",
-        spec.minimum.exposures,
-        1,
-        1_000_000_000,
-    )?;
-    within("warm_up.seconds", spec.warm_up.seconds, 0.0, 86_400.0)?;
-    // A thousand answers have one above p99.9; fewer than 20 have none above p95.
-    within("warm_up.requests", spec.warm_up.requests, 20, 1_000_000)?;
-    within(
-        "deadline.seconds",
-        spec.deadline.seconds,
-        1.0,
-        315_360_000.0,
-    )?;
-    if spec.deadline.seconds <= spec.minimum.seconds {
-        return Err(FieldError::new(
-            "deadline.seconds",
-            format!(
-                "is {}, but a step lasts at least minimum.seconds = {}",
-                spec.deadline.seconds, spec.minimum.seconds
-            ),
-        ));
-    }
-    if spec.deadline.seconds <= spec.warm_up.seconds {
-        return Err(FieldError::new(
-            "deadline.seconds",
-            format!(
-                "is {}, but nothing is promoted before latency is learned, after warm_up.seconds = {}",
-                spec.deadline.seconds, spec.warm_up.seconds
-            ),
-        ));
-    }
+    check_expected(spec)?;
+    timing::check(spec)?;
     within("alpha.rollback", spec.alpha.rollback, 1e-9, 0.5)?;
     within("alpha.promotion", spec.alpha.promotion, 1e-9, 0.5)?;
     gates::check(spec)?;
     guardrails::check(spec)?;
     answers::check(spec)
+}
+
+fn check_layer(spec: &RolloutSpec) -> Result<(), FieldError> {
+    let Some(layer) = &spec.layer else {
+        return Ok(());
+    };
+    check_name("layer.name", &layer.name)?;
+    within("layer.percent", layer.percent, 0.01, 100.0)?;
+    if spec.each_request() {
+        return Err(FieldError::new(
+            "layer",
+            "shares out users, and with unit = [\"each_request\"] there are none",
+        ));
+    }
+    Ok(())
+}
+
+fn check_expected(spec: &RolloutSpec) -> Result<(), FieldError> {
+    let Some(expected) = &spec.expected else {
+        return Ok(());
+    };
+    let per_minute = expected.requests_per_minute;
+    within("expected.requests_per_minute", per_minute, 1e-3, 1e9)?;
+    within("expected.error_rate", expected.error_rate, 1e-6, 0.5)?;
+    let Some(users) = expected.users_per_day else {
+        return Ok(());
+    };
+    within("expected.users_per_day", users, 1.0, 1e12)?;
+    if spec.each_request() {
+        return Err(FieldError::new(
+            "expected.users_per_day",
+            "counts users, and with unit = [\"each_request\"] each request is one; leave it out",
+        ));
+    }
+    Ok(())
 }
 
 /// A step without a control decides nothing; only the last one may have none.
@@ -195,9 +157,7 @@ fn check_segment(spec: &RolloutSpec, segment: &Segment) -> Result<(), FieldError
             "weights",
             "stand beside `arm`; one of the two is right",
         )),
-        (Some(arm), None) if !spec.arms.iter().any(|known| known.name == *arm) => {
-            Err(unknown_arm("arm", arm, spec))
-        }
+        (Some(arm), None) if spec.arm_index(arm).is_none() => Err(unknown_arm("arm", arm, spec)),
         (None, Some(own)) => {
             let own = Step {
                 weights: own.clone(),
@@ -221,7 +181,7 @@ pub fn weights(
 ) -> Result<Vec<u16>, FieldError> {
     for (name, &percent) in &step.weights {
         let field = format!("weights.{name}");
-        if !spec.arms.iter().any(|arm| arm.name == *name) {
+        if spec.arm_index(name).is_none() {
             return Err(unknown_arm(&field, name, spec));
         }
         if name == spec.baseline() {
@@ -271,7 +231,7 @@ pub fn weights(
         })
         .collect();
     let placed: u16 = weights.iter().sum();
-    if let Some(index) = spec.arms.iter().position(|arm| arm.name == spec.baseline())
+    if let Some(index) = spec.arm_index(spec.baseline())
         && let Some(weight) = weights.get_mut(index)
     {
         *weight = BUCKETS - placed;

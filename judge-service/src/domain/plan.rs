@@ -28,6 +28,17 @@ pub struct Terms {
 /// The salt of the holdout: with it anybody can recompute who is held out.
 const HOLDOUT_SALT: &str = "serinus-holdout";
 
+/// The revision of a plan as JSON, whatever else that says and whichever version it has:
+/// the rest is the filter's. (Kubernetes writes numbers as it likes; ours are whole.)
+#[must_use]
+pub fn revision_in(plan: &serde_json::Value) -> Option<Revision> {
+    let number = |name: &str| plan.get("revision")?.get(name)?.as_u64();
+    Some(Revision {
+        generation: number("generation")?,
+        counter: number("counter")?,
+    })
+}
+
 #[must_use]
 pub fn build<'a>(
     rollouts: impl IntoIterator<Item = Keyed<'a>>,

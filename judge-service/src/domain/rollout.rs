@@ -12,7 +12,7 @@ mod epoch;
 mod moving;
 mod phase;
 
-pub use epoch::{EdgePair, Epoch, PromotionEdge, SegmentSplit, Thresholds};
+pub use epoch::{EdgePair, Epoch, PromotionEdge, SegmentSplit, Thresholds, share_of};
 pub use phase::Phase;
 
 #[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
@@ -137,7 +137,7 @@ impl Rollout {
 
     #[must_use]
     pub fn arm_index(&self, name: &str) -> Option<usize> {
-        self.spec.arms.iter().position(|arm| arm.name == name)
+        self.spec.arm_index(name)
     }
 
     /// The arm that all others are compared with. Once the new version is promoted

@@ -295,6 +295,11 @@ impl RolloutSpec {
     }
 
     #[must_use]
+    pub fn arm_index(&self, name: &str) -> Option<usize> {
+        self.arms.iter().position(|arm| arm.name == name)
+    }
+
+    #[must_use]
     pub fn baseline(&self) -> &str {
         self.baseline.as_deref().unwrap_or_default()
     }

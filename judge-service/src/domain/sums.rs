@@ -84,6 +84,22 @@ impl Add for Outcomes {
     }
 }
 
+// === impl Outcomes ===
+
+impl Outcomes {
+    /// One user more.
+    pub fn count(&mut self, bad: bool) {
+        self.users += 1;
+        self.bad += u64::from(bad);
+    }
+
+    /// The share of the bad ones; `None` where nobody was counted.
+    #[must_use]
+    pub fn rate(self) -> Option<f64> {
+        (self.users > 0).then(|| self.bad as f64 / self.users as f64)
+    }
+}
+
 /// A worker's breaker that opened.
 #[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Trip {

@@ -4,7 +4,9 @@ use super::FIELD_MANAGER;
 use super::account::{Account, Credentials};
 use super::refusal::Refusal;
 use super::writer::ObjectName;
-use crate::web::whole;
+use crate::domain::plan::revision_in;
+use crate::tls::trusting;
+use crate::web::causes;
 use axum::http::{Method, Request, StatusCode, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
@@ -12,12 +14,11 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as HyperClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
 use serinus_core::plan::Revision;
-use std::sync::Arc;
 use std::time::Duration;
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -47,13 +48,7 @@ impl There {
     /// Of its plan, if that has one.
     #[must_use]
     pub fn revision(&self) -> Option<Revision> {
-        let revision = self.plan.as_ref()?.get("revision")?;
-        // The API writes numbers as it likes; ours are whole.
-        let number = |name: &str| revision.get(name)?.as_u64();
-        Some(Revision {
-            generation: number("generation")?,
-            counter: number("counter")?,
-        })
+        revision_in(self.plan.as_ref()?)
     }
 }
 
@@ -168,7 +163,10 @@ async fn exchange(
     http: &Http,
     request: Request<Full<Bytes>>,
 ) -> Result<(StatusCode, Bytes), String> {
-    let answer = http.request(request).await.map_err(|error| whole(&error))?;
+    let answer = http
+        .request(request)
+        .await
+        .map_err(|error| causes(&error))?;
     let code = answer.status();
     let body = Limited::new(answer.into_body(), LONGEST_ANSWER);
     let body = body.collect().await.map_err(|error| error.to_string())?;
@@ -186,12 +184,7 @@ fn http(authority: Option<&[u8]>) -> Result<Http, String> {
     if authority.is_some() && roots.is_empty() {
         return Err("ca.crt has no certificate".to_owned());
     }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let tls = trusting(roots).map_err(|error| error.to_string())?;
     let connector = HttpsConnectorBuilder::new()
         .with_tls_config(tls)
         .https_or_http()

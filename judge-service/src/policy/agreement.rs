@@ -4,10 +4,9 @@ use super::harm::{Harm, Pending};
 use super::labels::Event;
 use super::view::Comparison;
 use super::{SHOWN_ALPHA, words};
-use crate::domain::sums::{Firsts, Outcomes};
+use crate::domain::sums::{ArmSums, Firsts, Outcomes};
 use crate::domain::{Metric, MetricEvidence};
 use serinus_stats::{absolute, restart};
-use std::ops::Add;
 
 /// When control itself surely disagrees more often, the reference is unusable.
 const CONTROL_UNUSABLE: f64 = 0.2;
@@ -29,14 +28,14 @@ pub fn evidence(
         return None;
     }
     let guardrail = &comparison.rollout.spec.guardrails.agreement;
-    let arm = samples(comparison, comparison.arm);
-    let control = samples(comparison, comparison.control);
-    let rate = |outcomes: Outcomes| {
-        (outcomes.users > 0).then(|| outcomes.bad as f64 / outcomes.users as f64)
+    let start = comparison.step_start();
+    // How the first sample of each user in this step compared.
+    let samples = |arm: usize| {
+        let first = |sums: &ArmSums| Firsts::outcomes_since(&sums.firsts.samples, start);
+        comparison.total(arm, first)
     };
-    let gap = rate(arm)
-        .zip(rate(control))
-        .map(|(arm, control)| arm - control);
+    let (arm, control) = (samples(comparison.arm), samples(comparison.control));
+    let gap = gap(arm, control);
     let harm = Harm::of(
         comparison,
         guardrail.tolerated_ratio,
@@ -79,11 +78,8 @@ pub fn evidence(
         Some(_) => (None, None),
     };
     Some(MetricEvidence {
-        metric: Metric::Agreement,
-        arm: name.to_owned(),
-        segment: comparison.segment.map(str::to_owned),
-        arm_rate: rate(arm),
-        control_rate: rate(control),
+        arm_rate: arm.rate(),
+        control_rate: control.rate(),
         difference: gap,
         lower,
         upper,
@@ -97,30 +93,23 @@ pub fn evidence(
         harm_ratio: harm.ratio,
         harmed,
         within_margin: Some(within),
-        words,
+        ..comparison.evidence(Metric::Agreement, words)
     })
 }
 
-/// How the first sample of each user in this step compared.
-fn samples(comparison: &Comparison<'_>, arm: usize) -> Outcomes {
-    let start = comparison.step_start();
-    comparison
-        .epochs
-        .iter()
-        .filter_map(|view| view.sums.arms.get(arm))
-        .map(|sums| Firsts::outcomes_since(&sums.firsts.samples, start))
-        .fold(Outcomes::default(), Add::add)
+/// How much larger the arm's share of bad ones is than control's.
+pub fn gap(arm: Outcomes, control: Outcomes) -> Option<f64> {
+    Some(arm.rate()? - control.rate()?)
 }
 
 /// A confidence sequence for the arm's own rate: the rates that the two bounded
 /// e-processes cannot exclude, each at half of alpha.
 pub fn interval(outcomes: Outcomes) -> (Option<f64>, Option<f64>) {
     let Outcomes { users, bad } = outcomes;
-    if users == 0 {
+    let Some(rate) = outcomes.rate() else {
         return (None, None);
-    }
+    };
     let threshold = restart::threshold(SHOWN_ALPHA / 2.0);
-    let rate = bad as f64 / users as f64;
     let upper = boundary(rate, 1.0, |bound| {
         absolute::log_e(bound, users, bad) < threshold
     });

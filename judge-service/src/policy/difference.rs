@@ -30,13 +30,13 @@ pub fn evidence(
         None => agreement::interval(found),
         Some(_) => (None, None),
     };
-    let rate = (found.users > 0).then(|| found.bad as f64 / found.users as f64);
+    let rate = found.rate();
     let shown = MetricEvidence {
         difference: rate,
         arm_rate: rate,
         lower,
         upper,
-        ..informing::shown(Metric::Difference, comparison, words)
+        ..comparison.evidence(Metric::Difference, words)
     };
     let Some(guardrail) = guardrail else {
         return Some(shown);

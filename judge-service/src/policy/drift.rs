@@ -8,46 +8,46 @@ use crate::domain::{Metric, MetricEvidence};
 use serinus_stats::ratio::LabelCounts;
 use serinus_stats::{psi, restart, srm};
 use std::collections::BTreeMap;
+use std::ops::Add;
 
 /// Ten bins of scores, or a doubling's eight, are one class: each class has its price.
 const SCORES_TOGETHER: i64 = 10;
 const EIGHTHS_TOGETHER: i64 = 8;
 
-/// Users by class, of the arm and of control.
-type Classes = BTreeMap<i64, [u64; 2]>;
+/// Users whose answer is of a class.
+#[derive(Debug, Clone, Copy, Default)]
+struct Users {
+    arm: u64,
+    control: u64,
+}
+
+impl Add for Users {
+    type Output = Self;
+
+    fn add(self, more: Self) -> Self {
+        Self {
+            arm: self.arm + more.arm,
+            control: self.control + more.control,
+        }
+    }
+}
+
+type Classes = BTreeMap<i64, Users>;
 
 /// `None` where nothing was sampled.
 pub fn evidence(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<MetricEvidence> {
     let guardrail = comparison.rollout.spec.guardrails.drift.as_ref();
-    // Users who were split alike are one process.
-    let mut by_share: Vec<(f64, Classes)> = Vec::new();
-    for view in &comparison.epochs {
-        let share = comparison.share(view.weights);
-        let known = by_share.iter().position(|(other, _)| *other == share);
-        let index = known.unwrap_or(by_share.len());
-        if known.is_none() {
-            by_share.push((share, Classes::new()));
-        }
-        if let Some((_, classes)) = by_share.get_mut(index) {
-            count(classes, comparison, view);
-        }
-    }
-    let mut whole = Classes::new();
-    for (&class, users) in by_share.iter().flat_map(|(_, classes)| classes) {
-        let sum = whole.entry(class).or_default();
-        *sum = [sum[0] + users[0], sum[1] + users[1]];
-    }
-    let totals = whole.values().fold([0, 0], |sum: [u64; 2], next| {
-        [sum[0] + next[0], sum[1] + next[1]]
-    });
-    if totals.contains(&0) {
+    let by_share = by_share(comparison);
+    let whole = together(&by_share);
+    let totals = whole.values().copied().fold(Users::default(), Add::add);
+    if totals.arm == 0 || totals.control == 0 {
         return None;
     }
     let counts = by_share.iter().flat_map(|(share, classes)| {
         classes.values().map(|users| LabelCounts {
             share: *share,
-            with_event: users[0] + users[1],
-            in_arm: users[0],
+            with_event: users.arm + users.control,
+            in_arm: users.arm,
         })
     });
     let log_e = informing::of_step(comparison, srm::log_e_two_arms(srm::CONCENTRATION, counts));
@@ -57,20 +57,10 @@ pub fn evidence(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<Metr
         let classes = answers.into_iter().flat_map(classes_of);
         classes.map(|(_, users)| users).sum()
     });
-    let distance = 0.5
-        * whole
-            .values()
-            .map(|users| {
-                (users[0] as f64 / totals[0] as f64 - users[1] as f64 / totals[1] as f64).abs()
-            })
-            .sum::<f64>();
-    let [arm, control]: [Vec<u64>; 2] = [0, 1].map(|side: usize| {
-        whole
-            .values()
-            .filter_map(|users| users.get(side).copied())
-            .collect()
-    });
-    let psi = psi::psi(&control, &arm).unwrap_or_default();
+    let distance = distance(&whole, totals);
+    let of = |side: fn(&Users) -> u64| whole.values().map(side).collect::<Vec<u64>>();
+    let psi = psi::psi(&of(|users| users.control), &of(|users| users.arm));
+    let psi = psi.unwrap_or_default();
     let threshold = restart::threshold(rollback_alpha);
     let unequal = if coverage.is_unequal() {
         format!(
@@ -85,8 +75,8 @@ pub fn evidence(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<Metr
         words::percent(distance),
         comparison.arm_name(),
         comparison.control_name(),
-        totals[0],
-        totals[1],
+        totals.arm,
+        totals.control,
         comparison.units(),
         words::odds(log_e),
     );
@@ -94,7 +84,7 @@ pub fn evidence(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<Metr
         difference: Some(distance),
         harm_log_e: Some(log_e),
         harm_threshold: Some(threshold),
-        ..informing::shown(Metric::Drift, comparison, words)
+        ..comparison.evidence(Metric::Drift, words)
     };
     let Some(guardrail) = guardrail else {
         return Some(shown);
@@ -118,15 +108,55 @@ pub fn evidence(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<Metr
     })
 }
 
-fn count(classes: &mut Classes, comparison: &Comparison<'_>, view: &EpochView<'_>) {
-    for (side, arm) in [comparison.arm, comparison.control].into_iter().enumerate() {
-        let answers = view.sums.arms.get(arm).map(|arm| &arm.answers);
-        for (class, users) in answers.into_iter().flat_map(classes_of) {
-            if let Some(sum) = classes.entry(class).or_default().get_mut(side) {
-                *sum += users;
-            }
+/// Users by class for each share of users that the arm had: those who were split alike
+/// are one process.
+fn by_share(comparison: &Comparison<'_>) -> Vec<(f64, Classes)> {
+    let mut by_share: Vec<(f64, Classes)> = Vec::new();
+    for view in &comparison.epochs {
+        let share = comparison.share(view.weights);
+        let classes = classes_at(comparison, view);
+        match by_share.iter_mut().find(|(other, _)| *other == share) {
+            Some((_, known)) => add(known, &classes),
+            None => by_share.push((share, classes)),
         }
     }
+    by_share
+}
+
+fn classes_at(comparison: &Comparison<'_>, view: &EpochView<'_>) -> Classes {
+    let mut classes = Classes::new();
+    let of = |arm: usize| view.sums.arms.get(arm).into_iter();
+    for (class, users) in of(comparison.arm).flat_map(|arm| classes_of(&arm.answers)) {
+        classes.entry(class).or_default().arm += users;
+    }
+    for (class, users) in of(comparison.control).flat_map(|arm| classes_of(&arm.answers)) {
+        classes.entry(class).or_default().control += users;
+    }
+    classes
+}
+
+fn together(by_share: &[(f64, Classes)]) -> Classes {
+    let mut whole = Classes::new();
+    for (_, classes) in by_share {
+        add(&mut whole, classes);
+    }
+    whole
+}
+
+fn add(sums: &mut Classes, more: &Classes) {
+    for (&class, &users) in more {
+        let sum = sums.entry(class).or_default();
+        *sum = *sum + users;
+    }
+}
+
+/// Total variation: the share of answers that would have to change to make the two alike.
+fn distance(classes: &Classes, totals: Users) -> f64 {
+    let apart = classes.values().map(|users| {
+        let (arm, control) = (users.arm as f64, users.control as f64);
+        (arm / totals.arm as f64 - control / totals.control as f64).abs()
+    });
+    0.5 * apart.sum::<f64>()
 }
 
 /// Labels; or scores, coarsely.

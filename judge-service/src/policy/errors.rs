@@ -9,7 +9,6 @@ use crate::domain::{Metric, MetricEvidence};
 use serinus_stats::absolute;
 use serinus_stats::restart;
 use serinus_stats::sequence::{Influences, Margin, Rates, TUNING_REQUESTS};
-use std::ops::Add;
 
 pub fn evidence(
     comparison: &Comparison<'_>,
@@ -37,7 +36,11 @@ pub fn evidence(
     let alpha = promotion_alpha / 2.0;
     let by_ratio = at(Margin::Ratio(guardrail.margin_ratio))
         .is_some_and(|difference| difference.promotes(alpha));
-    let Outcomes { users, bad } = outcomes(comparison);
+    let start = comparison.step_start();
+    // How the first request of each listed user in this step ended.
+    let Outcomes { users, bad } = comparison.total(comparison.arm, |sums| {
+        Firsts::outcomes_since(&sums.firsts.outcomes, start)
+    });
     let clean = absolute::log_e(guardrail.margin_absolute, users, bad);
     let by_bound = clean >= restart::threshold(alpha);
     let within = by_ratio || by_bound;
@@ -66,9 +69,6 @@ pub fn evidence(
         )
     };
     MetricEvidence {
-        metric: Metric::Errors,
-        arm: comparison.arm_name().to_owned(),
-        segment: comparison.segment.map(str::to_owned),
         arm_rate: rates.map(|rates| rates.canary),
         control_rate: rates.map(|rates| rates.control),
         difference: gap,
@@ -88,17 +88,6 @@ pub fn evidence(
         harm_ratio: harm.ratio,
         harmed,
         within_margin: Some(within),
-        words,
+        ..comparison.evidence(Metric::Errors, words)
     }
-}
-
-/// How the first request of each listed user in this step ended.
-fn outcomes(comparison: &Comparison<'_>) -> Outcomes {
-    let start = comparison.step_start();
-    comparison
-        .epochs
-        .iter()
-        .filter_map(|view| view.sums.arms.get(comparison.arm))
-        .map(|sums| Firsts::outcomes_since(&sums.firsts.outcomes, start))
-        .fold(Outcomes::default(), Add::add)
 }

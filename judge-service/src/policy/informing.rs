@@ -1,9 +1,9 @@
 //! What metrics have in common that are shown, and decide only where a spec says so.
 
-use super::SRM_ALPHA;
 use super::view::{Comparison, EpochView};
+use super::{SRM_ALPHA, words};
+use crate::domain::Bundle;
 use crate::domain::sums::Answers;
-use crate::domain::{Bundle, Metric, MetricEvidence};
 use serinus_stats::ratio::LabelCounts;
 use serinus_stats::restart::{self, Process};
 use serinus_stats::srm;
@@ -22,28 +22,6 @@ pub fn answers<'a>(
     });
     sums.filter_map(move |sums| sums.arms.get(arm))
         .map(|arm| &arm.answers)
-}
-
-/// Evidence of which nothing is known yet and nothing decided.
-pub fn shown(metric: Metric, comparison: &Comparison<'_>, words: String) -> MetricEvidence {
-    MetricEvidence {
-        metric,
-        arm: comparison.arm_name().to_owned(),
-        segment: comparison.segment.map(str::to_owned),
-        arm_rate: None,
-        control_rate: None,
-        difference: None,
-        lower: None,
-        upper: None,
-        margin: None,
-        margin_words: "shown, and decides nothing".to_owned(),
-        harm_log_e: None,
-        harm_threshold: None,
-        harm_ratio: None,
-        harmed: false,
-        within_margin: None,
-        words,
-    }
 }
 
 /// ln of the evidence of something that is counted anew at each step, as a threshold for
@@ -84,5 +62,16 @@ pub struct Coverage {
 impl Coverage {
     pub fn is_unequal(&self) -> bool {
         self.log_e >= restart::threshold(SRM_ALPHA)
+    }
+
+    /// Why `what`, of which there is `shown`, is not compared.
+    pub fn words(&self, comparison: &Comparison<'_>, what: &str, shown: &str) -> String {
+        format!(
+            "{what} are told of {} and {} in another ratio than their {} (odds against chance {}), so they cannot be compared: {shown}",
+            comparison.arm_name(),
+            comparison.control_name(),
+            comparison.units(),
+            words::odds(self.log_e)
+        )
     }
 }

@@ -77,15 +77,11 @@ pub fn tail(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<MetricEv
     };
     let (lower, upper) = interval(shown.as_ref());
     Some(MetricEvidence {
-        metric: Metric::Latency,
-        arm: comparison.arm_name().to_owned(),
-        segment: comparison.segment.map(str::to_owned),
         arm_rate: rates.map(|rates| rates.canary),
         control_rate: rates.map(|rates| rates.control),
         difference: rates.map(Rates::gap),
         lower,
         upper,
-        margin: None,
         margin_words: format!(
             "no more than {} times as often above any of five thresholds, {} slower being tolerated",
             guardrail.tolerated_ratio,
@@ -95,8 +91,7 @@ pub fn tail(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<MetricEv
         harm_threshold: Some(harm.threshold),
         harm_ratio: harm.ratio,
         harmed,
-        within_margin: None,
-        words: harm.words(comparison, &event),
+        ..comparison.evidence(Metric::Latency, harm.words(comparison, &event))
     })
 }
 
@@ -142,27 +137,20 @@ fn quantile(
             words::percent(slowdown)
         )
     };
+    let metric = if percentile == 50 {
+        Metric::LatencyP50
+    } else {
+        Metric::LatencyP95
+    };
     MetricEvidence {
-        metric: if percentile == 50 {
-            Metric::LatencyP50
-        } else {
-            Metric::LatencyP95
-        },
-        arm: arm.to_owned(),
-        segment: comparison.segment.map(str::to_owned),
         arm_rate: shown.as_ref().map(|shown| shown.canary_rate),
         control_rate: shown.as_ref().map(|shown| shown.control_rate),
         difference: shown.as_ref().map(|shown| shown.estimate),
         lower,
         upper,
-        margin: None,
         margin_words: format!("slower by at most {}", words::percent(slowdown)),
-        harm_log_e: None,
-        harm_threshold: None,
-        harm_ratio: None,
-        harmed: false,
         within_margin: Some(within),
-        words,
+        ..comparison.evidence(metric, words)
     }
 }
 

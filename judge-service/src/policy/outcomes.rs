@@ -3,25 +3,24 @@
 use super::harm::{Harm, Pending};
 use super::labels::Event;
 use super::view::Comparison;
-use super::{informing, words};
-use crate::domain::sums::{Firsts, Outcomes};
+use super::{agreement, informing};
+use crate::domain::sums::{ArmSums, Firsts};
 use crate::domain::{Metric, MetricEvidence};
-use std::ops::Add;
 
 /// `None` when nothing was told, and nothing has to be.
 pub fn evidence(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<MetricEvidence> {
     let guardrail = comparison.rollout.spec.guardrails.outcomes.as_ref();
+    let start = comparison.step_start();
+    // First outcomes of the step's users.
+    let told = |sums: &ArmSums| Firsts::outcomes_since(&sums.answers.told, start);
     let (arm, control) = (
-        told(comparison, comparison.arm),
-        told(comparison, comparison.control),
+        comparison.total(comparison.arm, told),
+        comparison.total(comparison.control, told),
     );
     if arm.users + control.users == 0 && guardrail.is_none() {
         return None;
     }
-    let rate = |told: Outcomes| (told.users > 0).then(|| told.bad as f64 / told.users as f64);
-    let gap = rate(arm)
-        .zip(rate(control))
-        .map(|(arm, control)| arm - control);
+    let gap = agreement::gap(arm, control);
     let (name, other) = (comparison.arm_name(), comparison.control_name());
     let units = comparison.units();
     let words = format!(
@@ -29,24 +28,16 @@ pub fn evidence(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<Metr
         arm.bad, arm.users, control.bad, control.users
     );
     let shown = MetricEvidence {
-        arm_rate: rate(arm),
-        control_rate: rate(control),
+        arm_rate: arm.rate(),
+        control_rate: control.rate(),
         difference: gap,
-        ..informing::shown(Metric::Outcomes, comparison, words)
+        ..comparison.evidence(Metric::Outcomes, words)
     };
-    let start = comparison.step_start();
     let coverage = informing::coverage(comparison, |view, arm| {
-        let sums = view.sums.arms.get(arm);
-        sums.map_or(0, |sums| {
-            Firsts::outcomes_since(&sums.answers.told, start).users
-        })
+        view.sums.arms.get(arm).map_or(0, |sums| told(sums).users)
     });
     let unequal = coverage.is_unequal();
-    let unequal_words = format!(
-        "outcomes are told of {name} and {other} in another ratio than their {units} (odds against chance {}), so they cannot be compared: {}",
-        words::odds(coverage.log_e),
-        shown.words
-    );
+    let unequal_words = coverage.words(comparison, "outcomes", &shown.words);
     let Some(guardrail) = guardrail else {
         return Some(MetricEvidence {
             words: if unequal {
@@ -86,13 +77,4 @@ pub fn evidence(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<Metr
         },
         ..shown
     })
-}
-
-/// First outcomes of the step's users.
-fn told(comparison: &Comparison<'_>, arm: usize) -> Outcomes {
-    let start = comparison.step_start();
-    let arms = comparison.epochs.iter();
-    arms.filter_map(|view| view.sums.arms.get(arm))
-        .map(|sums| Firsts::outcomes_since(&sums.answers.told, start))
-        .fold(Outcomes::default(), Add::add)
 }

@@ -33,7 +33,7 @@ pub fn evidence(
         arm_rate: Some(found.only_arm_wrong as f64 / found.users as f64),
         control_rate: Some(found.only_control_wrong as f64 / found.users as f64),
         difference: Some(rate),
-        ..informing::shown(Metric::Pairs, comparison, words)
+        ..comparison.evidence(Metric::Pairs, words)
     };
     let Some(guardrail) = guardrail else {
         return Some(shown);

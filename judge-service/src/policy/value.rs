@@ -3,17 +3,18 @@
 
 use super::view::Comparison;
 use super::{informing, words};
-use crate::domain::sums::Values;
+use crate::domain::sums::{ArmSums, Values};
 use crate::domain::{Metric, MetricEvidence};
 use serinus_stats::restart;
-use std::ops::Add;
 
 /// `None` when nothing was told, and nothing has to be.
 pub fn evidence(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<MetricEvidence> {
     let guardrail = comparison.rollout.spec.guardrails.value.as_ref();
+    // First values of the step's users.
+    let told = |sums: &ArmSums| sums.answers.values;
     let (arm, control) = (
-        told(comparison, comparison.arm),
-        told(comparison, comparison.control),
+        comparison.total(comparison.arm, told),
+        comparison.total(comparison.control, told),
     );
     if arm.users + control.users == 0 && guardrail.is_none() {
         return None;
@@ -32,7 +33,7 @@ pub fn evidence(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<Metr
         control.users
     );
     // Neither is a rate: what is shown of rates is left out.
-    let shown = informing::shown(Metric::Value, comparison, words);
+    let shown = comparison.evidence(Metric::Value, words);
     let Some(guardrail) = guardrail else {
         return Some(shown);
     };
@@ -62,11 +63,7 @@ pub fn evidence(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<Metr
         // As with outcomes: harm is never within it.
         within_margin: Some(enough && !coverage.is_unequal() && !harmed),
         words: if coverage.is_unequal() {
-            format!(
-                "values are told of {name} and {other} in another ratio than their {units} (odds against chance {}), so they cannot be compared: {}",
-                words::odds(coverage.log_e),
-                shown.words
-            )
+            coverage.words(comparison, "values", &shown.words)
         } else if harmed {
             format!(
                 "{}; {} less is tolerated; odds against chance {}",
@@ -81,12 +78,4 @@ pub fn evidence(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<Metr
         },
         ..shown
     })
-}
-
-/// First values of the step's users.
-fn told(comparison: &Comparison<'_>, arm: usize) -> Values {
-    let arms = comparison.epochs.iter();
-    arms.filter_map(|view| view.sums.arms.get(arm))
-        .map(|sums| sums.answers.values)
-        .fold(Values::default(), Add::add)
 }

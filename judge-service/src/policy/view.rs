@@ -2,11 +2,12 @@
 
 use super::labels::Since;
 use super::strata::Strata;
-use crate::domain::rollout::EdgePair;
+use crate::domain::rollout::{EdgePair, share_of};
 use crate::domain::spec::LeavesOut;
-use crate::domain::sums::EpochSums;
-use crate::domain::{Bundle, Epoch, Rollout};
+use crate::domain::sums::{ArmSums, EpochSums};
+use crate::domain::{Bundle, Epoch, Metric, MetricEvidence, Rollout};
 use serinus_stats::sequence::{self, Rates, Stratum, Totals};
+use std::ops::Add;
 use std::rc::Rc;
 
 /// What was counted in the current step.
@@ -308,7 +309,36 @@ impl<'a> Comparison<'a> {
 
     /// The arm's share of the users that it and control have.
     pub fn share(&self, weights: &[u16]) -> f64 {
-        let weight = |arm: usize| f64::from(weights.get(arm).copied().unwrap_or_default());
-        weight(self.arm) / (weight(self.arm) + weight(self.control))
+        share_of(weights, self.arm, self.control)
+    }
+
+    /// Of an arm in all epochs compared, added up.
+    pub fn total<T: Default + Add<Output = T>>(&self, arm: usize, of: impl Fn(&ArmSums) -> T) -> T {
+        let arms = self.epochs.iter();
+        arms.filter_map(|view| view.sums.arms.get(arm))
+            .map(of)
+            .fold(T::default(), Add::add)
+    }
+
+    /// Evidence of which nothing is known yet and nothing decided.
+    pub fn evidence(&self, metric: Metric, words: String) -> MetricEvidence {
+        MetricEvidence {
+            metric,
+            arm: self.arm_name().to_owned(),
+            segment: self.segment.map(str::to_owned),
+            arm_rate: None,
+            control_rate: None,
+            difference: None,
+            lower: None,
+            upper: None,
+            margin: None,
+            margin_words: "shown, and decides nothing".to_owned(),
+            harm_log_e: None,
+            harm_threshold: None,
+            harm_ratio: None,
+            harmed: false,
+            within_margin: None,
+            words,
+        }
     }
 }

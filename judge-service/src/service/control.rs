@@ -5,6 +5,7 @@ use super::live::PointTraffic;
 use crate::books::{Books, Entry, Made};
 use crate::domain::decision::{By, Deed, Evidence};
 use crate::domain::evidence::Workers;
+use crate::domain::sums::ArmSums;
 use crate::domain::{Action, Bundle, Phase, Rollout, Verdict};
 use crate::metrics::Measures;
 use crate::policy::{self, thresholds};
@@ -125,7 +126,7 @@ impl Service {
             return Found::Nothing;
         };
         let span = tracing::debug_span!(
-            target: "serinus_judge::trace",
+            target: crate::TRACES,
             "look",
             serinus.rollout = id,
             serinus.action = tracing::field::Empty,
@@ -235,13 +236,21 @@ fn act(rollout: &mut Rollout, verdict: &Verdict, now: u64) -> Option<Deed> {
 }
 
 fn traffic(entry: &Entry) -> Vec<PointTraffic> {
-    super::status::traffic(entry)
-        .into_iter()
-        .map(|traffic| PointTraffic {
-            arm: traffic.arm,
-            exposures: traffic.exposures,
-            finished: traffic.finished,
-            errors: traffic.errors,
-        })
-        .collect()
+    let arms = entry.rollout.spec.arms.iter().enumerate();
+    arms.map(|(index, arm)| {
+        let sums = || {
+            entry
+                .sums()
+                .iter()
+                .filter_map(move |sums| sums.arms.get(index))
+        };
+        let total = |of: fn(&ArmSums) -> &[u64]| sums().flat_map(of).sum();
+        PointTraffic {
+            arm: arm.name.clone(),
+            exposures: total(|sums| &sums.exposures),
+            finished: total(|sums| &sums.finished),
+            errors: total(|sums| &sums.errors),
+        }
+    })
+    .collect()
 }

@@ -1,4 +1,5 @@
-//! Joins books, store, policy, inference and delivery. Knows no HTTP.
+//! Joins books, store, policy, inference and delivery. Knows no routes; what it asks of others goes by
+//! [`crate::web`].
 
 mod acting;
 mod answers;

@@ -7,6 +7,7 @@
 use super::Service;
 use crate::access::{Limit, Rate};
 use crate::books::Books;
+use crate::domain::audit;
 use crate::store::StoreError;
 use serinus_core::plan::Revision;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -111,7 +112,7 @@ impl Service {
         tracing::warn!(%seen, %ours, "a worker knows a later plan: starting a new generation");
         books.overtake(seen, self.now());
         let why = format!("a worker knows plan {seen}, which is later than {ours}");
-        books.audit("", "judge", "overtake", vec![why], self.now(), None);
+        books.audit("", audit::JUDGE, "overtake", vec![why], self.now(), None);
         self.publish(books).await?;
         Ok(Ok(()))
     }

@@ -42,14 +42,15 @@ pub fn trusting_this_machine() -> Result<ClientConfig, TlsError> {
     trusting(roots)
 }
 
-fn trusting(roots: RootCertStore) -> Result<ClientConfig, TlsError> {
+/// One that trusts these authorities.
+///
+/// # Errors
+/// A machine on which TLS cannot be spoken.
+pub fn trusting(roots: RootCertStore) -> Result<ClientConfig, TlsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| TlsError::Refused {
-            file: "TLS".to_owned(),
-            why: error.to_string(),
-        })?
+        .map_err(|error| TlsError::Unspoken(error.to_string()))?
         .with_root_certificates(roots)
         .with_no_client_auth();
     Ok(config)

@@ -154,9 +154,8 @@ pub fn compile(plan: &Plan) -> Result<CompiledPlan, FieldError> {
     }
     let mut rollouts: Vec<Rc<CompiledRollout>> = Vec::with_capacity(plan.rollouts.len());
     for (index, rollout) in plan.rollouts.iter().enumerate() {
-        let compiled = compile_rollout(rollout).map_err(|error| {
-            FieldError::new(format!("rollouts[{index}].{}", error.field), error.problem)
-        })?;
+        let compiled = compile_rollout(rollout)
+            .map_err(|error| error.below(format_args!("rollouts[{index}]")))?;
         if rollouts.iter().any(|other| other.id == compiled.id) {
             return Err(FieldError::new(
                 format!("rollouts[{index}].id"),

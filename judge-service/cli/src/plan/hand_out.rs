@@ -6,6 +6,7 @@ use crate::judge::{Call, Judge};
 use crate::output::print;
 use serde_json::{Map, Value};
 use serinus_core::plan::Revision;
+use serinus_judge::domain::plan::revision_in;
 use serinus_judge::service::Published;
 use serinus_judge::xds::{self, Plugin};
 use std::fs;
@@ -122,12 +123,7 @@ impl Form {
 
 /// The rest of a plan is the filter's, whatever its version.
 fn revision(plan: &[u8]) -> Option<Revision> {
-    let plan: Value = serde_json::from_slice(plan).ok()?;
-    let number = |name: &str| plan.get("revision")?.get(name)?.as_u64();
-    Some(Revision {
-        generation: number("generation")?,
-        counter: number("counter")?,
-    })
+    revision_in(&serde_json::from_slice(plan).ok()?)
 }
 
 /// Envoy sees a file only when another is renamed over it, and nobody is to see half of

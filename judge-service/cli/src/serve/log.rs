@@ -60,7 +60,7 @@ mod traces {
     use opentelemetry_sdk::Resource;
     use opentelemetry_sdk::propagation::TraceContextPropagator;
     use opentelemetry_sdk::trace::SdkTracerProvider;
-    use serinus_judge::api::TRACES;
+    use serinus_judge::TRACES;
     use tracing::level_filters::LevelFilter;
     use tracing_subscriber::filter::Targets;
     use tracing_subscriber::{Layer, Registry};

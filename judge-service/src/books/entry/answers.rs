@@ -3,8 +3,9 @@
 
 use super::super::requests::NEVER;
 use super::{Entry, sums_mut};
+use crate::domain::rollout::share_of;
 use crate::domain::spec::ValueGuardrail;
-use crate::domain::sums::{ArmSums, Bet, Outcomes, class_of};
+use crate::domain::sums::{ArmSums, Bet, class_of};
 use crate::domain::units::{UnitRecord, mark};
 use serinus_core::identity::UnitHash;
 use serinus_stats::value::{Terms, ValueBet};
@@ -189,7 +190,7 @@ impl Entry {
         for ((arm, sums), centre) in arms.iter_mut().enumerate().zip(centres) {
             let concerns = whose.arm == arm || whose.arm == control;
             if arm != control && concerns {
-                let share = share(&weights, arm, control);
+                let share = share_of(&weights, arm, control);
                 let in_arm = whose.arm == arm;
                 sums.answers
                     .bet
@@ -236,12 +237,6 @@ impl Entry {
     }
 }
 
-/// Of an arm's users and control's those that are the arm's.
-fn share(weights: &[u16], arm: usize, control: usize) -> f64 {
-    let weight = |arm: usize| f64::from(weights.get(arm).copied().unwrap_or_default());
-    weight(arm) / (weight(arm) + weight(control))
-}
-
 impl Bet {
     /// `centre` is the mean of what was told before, if there was anything.
     fn observe(
@@ -269,12 +264,5 @@ impl Bet {
         let mut bet = ValueBet::resumed([self.log_wealth, self.sum, self.sum_of_squares]);
         bet.observe_by(in_arm, missing(value), terms);
         [self.log_wealth, self.sum, self.sum_of_squares] = bet.parts();
-    }
-}
-
-impl Outcomes {
-    fn count(&mut self, bad: bool) {
-        self.users += 1;
-        self.bad += u64::from(bad);
     }
 }

@@ -65,7 +65,7 @@ fn check_pairing(spec: &RolloutSpec, pairing: &Pairing) -> Result<(), FieldError
     }
     for (arm, url) in &pairing.endpoints {
         let field = format!("pairing.endpoints.{arm}");
-        if !spec.arms.iter().any(|known| known.name == *arm) {
+        if spec.arm_index(arm).is_none() {
             return Err(super::unknown_arm(&field, arm, spec));
         }
         let host = super::host_of(url);

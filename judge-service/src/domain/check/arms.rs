@@ -26,9 +26,7 @@ pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
         }
     }
     for (index, arm) in spec.arms.iter().enumerate() {
-        of_version(arm).map_err(|error| {
-            FieldError::new(format!("arms[{index}].{}", error.field), error.problem)
-        })?;
+        of_version(arm).map_err(|error| error.below(format_args!("arms[{index}]")))?;
     }
     Ok(())
 }

@@ -83,3 +83,10 @@ impl Epoch {
         self.segments.iter().find(|split| split.name == segment)
     }
 }
+
+/// The share of an arm's users and control's that are the arm's, by their weights.
+#[must_use]
+pub fn share_of(weights: &[u16], arm: usize, control: usize) -> f64 {
+    let weight = |arm: usize| f64::from(weights.get(arm).copied().unwrap_or_default());
+    weight(arm) / (weight(arm) + weight(control))
+}
