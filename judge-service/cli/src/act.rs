@@ -2,9 +2,9 @@
 //! `finish`, `drop` and `delete`.
 
 use crate::failure::Failure;
-use crate::judge::{Answer, Call, Judge, JudgeOption, segment};
+use crate::judge::{Answer, Call, Judge, JudgeOption, rollout_path, segment};
 use crate::output::{OutputOption, print};
-use crate::view::{Status, words as plain};
+use crate::view::Status;
 use crate::{get, runtime, suggest};
 use clap::ValueEnum;
 use serde_json::{Value, json};
@@ -69,28 +69,17 @@ impl Act {
     /// `action` is the last part of the path, and `words` what it is called.
     async fn post(&self, judge: &Judge, action: &str, words: &str) -> Result<(), Failure> {
         let id = &self.id;
-        let path = format!("/v1/rollouts/{}/{action}", segment(id));
-        let reason = self.reason.as_ref();
-        let body = reason.map(|reason| json!({ "reason": reason }).to_string());
-        let mut call = Call::post(&path, body);
+        let path = rollout_path(id, &format!("/{action}"));
+        let mut call = Call::post(&path, reason(self.reason.as_ref()));
         call.only_if = self.if_version.as_deref();
-        let answer = match judge.call(call).await.and_then(Answer::accepted) {
-            Ok(answer) => answer.read::<Value>()?,
-            Err(failure) => {
-                let failure = suggest::rollout(judge, id, failure).await;
-                return Err(cannot(words, id, failure));
-            }
-        };
+        let answer = judge.call(call).await.and_then(Answer::accepted);
+        let answer = suggest::known(judge, id, answer).await;
+        let answer: Value = answer
+            .map_err(|failure| cannot(words, id, failure))?
+            .read()?;
         let status: Status = get::read(&answer)?;
-        self.output.print(&answer, || {
-            format!(
-                "{}: {}, step {}, {}\n",
-                status.id,
-                plain(&status.phase),
-                status.step_words(),
-                status.users()
-            )
-        })
+        self.output
+            .print(&answer, || format!("{}: {}\n", status.id, status.stands()))
     }
 }
 
@@ -122,20 +111,20 @@ impl Sampling {
 impl Delete {
     pub fn run(&self) -> Result<(), Failure> {
         let judge = self.judge.open()?;
-        let path = format!("/v1/rollouts/{}", segment(&self.id));
+        let path = rollout_path(&self.id, "");
         runtime::run(async {
-            let reason = self.reason.as_ref();
-            let body = reason.map(|reason| json!({ "reason": reason }).to_string());
-            let answer = judge.call(Call::delete(&path, body)).await;
-            match answer.and_then(Answer::accepted) {
-                Ok(_) => print(&format!("{}: deleted\n", self.id)),
-                Err(failure) => {
-                    let failure = suggest::rollout(&judge, &self.id, failure).await;
-                    Err(cannot("delete", &self.id, failure))
-                }
-            }
+            let call = Call::delete(&path, reason(self.reason.as_ref()));
+            let answer = judge.call(call).await.and_then(Answer::accepted);
+            let deleted = suggest::known(&judge, &self.id, answer).await;
+            deleted.map_err(|failure| cannot("delete", &self.id, failure))?;
+            print(&format!("{}: deleted\n", self.id))
         })
     }
+}
+
+/// As the API takes it.
+fn reason(text: Option<&String>) -> Option<String> {
+    text.map(|text| json!({ "reason": text }).to_string())
 }
 
 /// What the state does not allow is said with what was asked: "cannot promote digits".

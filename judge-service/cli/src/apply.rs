@@ -4,9 +4,10 @@ mod difference;
 
 use crate::documents::{self, Document};
 use crate::failure::Failure;
-use crate::judge::{Answer, Call, Judge, JudgeOption, segment};
+use crate::judge::{Answer, Call, Judge, JudgeOption, rollout_path};
 use crate::output::{Format, OutputOption, print};
-use crate::view::{Status, words as plain};
+use crate::view::Status;
+use crate::words::plain;
 use crate::{get, runtime};
 use difference::difference;
 use serde::{Deserialize, Serialize};
@@ -50,9 +51,18 @@ enum Step {
 #[derive(Serialize)]
 struct Outcome {
     id: String,
-    action: &'static str,
+    action: Became,
     #[serde(skip_serializing_if = "Option::is_none")]
     difference: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Became {
+    WouldBeCreated,
+    Created,
+    Unchanged,
+    Differs,
 }
 
 /// What has to be known of a document before the judge is asked.
@@ -151,8 +161,8 @@ impl Apply {
                 let answer = answer.and_then(Answer::accepted);
                 let answer = answer.map_err(|failure| failure.map(|why| format!("{id}: {why}")))?;
                 let status: Status = answer.read()?;
-                outcome.action = "created";
-                self.say(&format!("{id}: created; {}\n", now(&status)))?;
+                outcome.action = Became::Created;
+                self.say(&format!("{id}: created; {}\n", status.stands()))?;
             }
             Step::Unchanged(_) | Step::Differs { .. } => self.say(&step.words(false))?,
         }
@@ -167,7 +177,7 @@ async fn look_at(
     follows: bool,
 ) -> Result<Step, Failure> {
     let said = |failure: Failure| failure.map(|problem| document.say(&problem));
-    let path = format!("/v1/rollouts/{}", segment(id));
+    let path = rollout_path(id, "");
     let known = match id {
         "" => None,
         _ => match judge.get::<Value>(&path).await {
@@ -220,15 +230,6 @@ fn plain_value(spec: &RolloutSpec) -> Result<Value, Failure> {
     Ok(value.map_err(|error| format!("failed to write a rollout: {error}"))?)
 }
 
-fn now(status: &Status) -> String {
-    format!(
-        "{}, step {}, {}",
-        plain(&status.phase),
-        status.step_words(),
-        status.users()
-    )
-}
-
 // === impl Step ===
 
 impl Step {
@@ -252,17 +253,17 @@ impl Step {
         match self {
             Self::Create { id, .. } => Outcome {
                 id: id.clone(),
-                action: "would_be_created",
+                action: Became::WouldBeCreated,
                 difference: None,
             },
             Self::Unchanged(status) => Outcome {
                 id: status.id.clone(),
-                action: "unchanged",
+                action: Became::Unchanged,
                 difference: None,
             },
             Self::Differs { status, difference } => Outcome {
                 id: status.id.clone(),
-                action: "differs",
+                action: Became::Differs,
                 difference: Some(difference.clone()),
             },
         }
@@ -279,7 +280,7 @@ impl Step {
             }
             // Something else is refused, and so nothing is done.
             Self::Create { id, .. } => format!("{id}: not created\n"),
-            Self::Unchanged(status) => format!("{}: unchanged; {}\n", status.id, now(status)),
+            Self::Unchanged(status) => format!("{}: unchanged; {}\n", status.id, status.stands()),
             Self::Differs { status, difference } => {
                 format!("{}: differs from what is there\n{difference}", status.id)
             }

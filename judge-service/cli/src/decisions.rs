@@ -1,10 +1,10 @@
 //! `serinus decisions`: what was decided of a rollout, by whom and why.
 
 use crate::failure::Failure;
-use crate::judge::{JudgeOption, segment};
+use crate::judge::{JudgeOption, rollout_path};
 use crate::output::OutputOption;
 use crate::table::Table;
-use crate::view::words as plain;
+use crate::words::plain;
 use crate::{get, runtime, suggest, words};
 use serde::Deserialize;
 use serde_json::Value;
@@ -45,11 +45,8 @@ impl Decisions {
     pub fn run(&self) -> Result<(), Failure> {
         let judge = self.judge.open()?;
         runtime::run(async {
-            let path = format!("/v1/rollouts/{}/decisions", segment(&self.id));
-            let answer: Value = match judge.get(&path).await {
-                Ok(answer) => answer,
-                Err(failure) => return Err(suggest::rollout(&judge, &self.id, failure).await),
-            };
+            let answer = judge.get(&rollout_path(&self.id, "/decisions")).await;
+            let answer: Value = suggest::known(&judge, &self.id, answer).await?;
             let all: Vec<Decision> = get::read(&answer)?;
             self.output.print(&answer, || text(&all))
         })

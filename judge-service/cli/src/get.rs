@@ -1,10 +1,11 @@
 //! `serinus get`: all rollouts, or one.
 
 use crate::failure::Failure;
-use crate::judge::{Judge, JudgeOption, segment};
+use crate::judge::{Judge, JudgeOption, rollout_path};
 use crate::output::OutputOption;
 use crate::table::Table;
-use crate::view::{Metric, Status, words as plain};
+use crate::view::{Metric, Status};
+use crate::words::plain;
 use crate::{runtime, suggest, words};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -46,10 +47,8 @@ impl Get {
 /// # Errors
 /// No such rollout, with the nearest that there is.
 pub async fn one(judge: &Judge, id: &str) -> Result<Value, Failure> {
-    match judge.get(&format!("/v1/rollouts/{}", segment(id))).await {
-        Ok(answer) => Ok(answer),
-        Err(failure) => Err(suggest::rollout(judge, id, failure).await),
-    }
+    let answer = judge.get(&rollout_path(id, "")).await;
+    suggest::known(judge, id, answer).await
 }
 
 /// # Errors

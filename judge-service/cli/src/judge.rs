@@ -223,6 +223,11 @@ pub fn segment(name: &str) -> String {
     part
 }
 
+/// The path of a rollout; `rest` is what follows it, such as `/chain`.
+pub fn rollout_path(id: &str, rest: &str) -> String {
+    format!("/v1/rollouts/{}{rest}", segment(id))
+}
+
 // === impl Call ===
 
 impl<'a> Call<'a> {

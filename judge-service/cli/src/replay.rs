@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::files::read_or_stdin;
-use crate::judge::{Answer, Call, JudgeOption, segment};
+use crate::judge::{Answer, Call, JudgeOption, rollout_path};
 use crate::output::print;
 use crate::{runtime, suggest};
 use serinus_judge::replay::{self, Broken, Replayed};
@@ -63,18 +63,12 @@ impl Replay {
 
     async fn fetch(&self, rollout: &str) -> Result<Vec<u8>, Failure> {
         let judge = self.judge.open()?;
-        let mut path = format!("/v1/rollouts/{}/", segment(rollout));
-        match self.decision {
-            None => path.push_str("chain"),
-            Some(number) => path.push_str(&format!("decisions/{number}")),
-        }
-        match judge
-            .call(Call::get(&path))
-            .await
-            .and_then(Answer::accepted)
-        {
-            Ok(answer) => Ok(answer.body.to_vec()),
-            Err(failure) => Err(suggest::rollout(&judge, rollout, failure).await),
-        }
+        let path = match self.decision {
+            None => rollout_path(rollout, "/chain"),
+            Some(number) => rollout_path(rollout, &format!("/decisions/{number}")),
+        };
+        let answer = judge.call(Call::get(&path)).await;
+        let answer = suggest::known(&judge, rollout, answer.and_then(Answer::accepted)).await?;
+        Ok(answer.body.to_vec())
     }
 }

@@ -9,15 +9,16 @@ mod wasm_plugins;
 mod webhooks;
 
 use crate::files::plugin;
+use axum::Router;
 use calls::CallOptions;
-use entry::EntryOptions;
+use entry::{Entry, EntryOptions};
 use serinus_judge::access::{Peers, on_change};
 use serinus_judge::api::{self, Admission, Door, Guard, Source};
 use serinus_judge::cluster::{Member, Role};
 use serinus_judge::domain::plan::Terms;
 use serinus_judge::kubernetes::Judges;
 use serinus_judge::service::{Delivery, Service, Settings, wall_clock};
-use serinus_judge::store::{Location, Postgres, Shared, Sqlite, Store};
+use serinus_judge::store::{Location, Postgres, Shared, Sqlite, Store, StoreError};
 use serinus_judge::xds;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -164,38 +165,33 @@ async fn judge(serve: Serve) -> Result<(), String> {
         .map_err(|error| format!("failed to listen on {}: {error}", serve.listen))?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     let delivery = Arc::new(Delivery::empty());
-    let plans = Arc::clone(&delivery);
-    let judges: Judges;
-    let (mut router, source, admission) = match opened {
+    let unread = |error: StoreError| format!("failed to read {location}: {error}");
+    let joined = match opened {
         Opened::Alone(store) => {
-            let service = Service::start(settings, store, None, Arc::clone(&delivery), wall_clock)
-                .await
-                .map_err(|error| format!("failed to read {location}: {error}"))?;
-            let admission = entry.admission(None, wall_clock);
-            let router = api::router(Arc::clone(&service));
-            judges = Arc::new(|| true);
-            (router, Source::Alone(service), admission)
+            let plans = Arc::clone(&delivery);
+            let service = Service::start(settings, store, None, plans, wall_clock).await;
+            alone(service.map_err(unread)?, &entry)
         }
         Opened::Shared(shared) => {
             let own = serve
                 .advertise
                 .unwrap_or_else(|| format!("{}://{address}", entry.scheme()));
-            let secret = shared.secret().await;
-            let secret = secret.map_err(|error| format!("failed to read {location}: {error}"))?;
-            let peers = Arc::new(Peers::new(secret));
-            let colleagues = entry.colleagues(Arc::clone(&peers), &own)?;
-            let admission = entry.admission(Some(peers), wall_clock);
-            let member = Member::join(settings, shared, Arc::clone(&delivery), own, wall_clock);
-            tokio::spawn(Arc::clone(&member).run());
-            let router = api::member_router(Arc::clone(&member), colleagues);
-            let own = Arc::clone(&member);
-            judges = Arc::new(move || matches!(own.role(), Some(Role::Leader(_))));
-            (router, Source::Member(member), admission)
+            let secret = shared.secret().await.map_err(unread)?;
+            let plans = Arc::clone(&delivery);
+            let join = |own| Member::join(settings, shared, plans, own, wall_clock);
+            one_of_several(join, secret, own, &entry)?
         }
     };
-    wasm_plugins.write(&plans, &judges);
+    let Joined {
+        mut router,
+        source,
+        admission,
+        judges,
+    } = joined;
+    wasm_plugins.write(&delivery, &judges);
     if let Some(plugin) = plugin {
         tracing::info!(filter = plugin.filter, "plans go out by ECDS too");
+        let plans = Arc::clone(&delivery);
         router = router.merge(xds::server::router(plans, wall_clock, plugin));
     }
     let admission = Arc::new(admission);
@@ -218,6 +214,45 @@ async fn judge(serve: Serve) -> Result<(), String> {
     Ok(())
 }
 
+/// A judge, alone or among several.
+struct Joined {
+    router: Router,
+    source: Source,
+    admission: Admission,
+    /// Whether it is the one that judges.
+    judges: Judges,
+}
+
+fn alone(service: Arc<Service>, entry: &Entry) -> Joined {
+    Joined {
+        router: api::router(Arc::clone(&service)),
+        source: Source::Alone(service),
+        admission: entry.admission(None, wall_clock),
+        judges: Arc::new(|| true),
+    }
+}
+
+/// `own` is where the others reach it, and `secret` what they know each other by.
+fn one_of_several(
+    join: impl FnOnce(String) -> Arc<Member>,
+    secret: Vec<u8>,
+    own: String,
+    entry: &Entry,
+) -> Result<Joined, String> {
+    let peers = Arc::new(Peers::new(secret));
+    let colleagues = entry.colleagues(Arc::clone(&peers), &own)?;
+    let member = join(own);
+    tokio::spawn(Arc::clone(&member).run());
+    let known = Arc::clone(&member);
+    Ok(Joined {
+        router: api::member_router(Arc::clone(&member), colleagues),
+        source: Source::Member(member),
+        admission: entry.admission(Some(peers), wall_clock),
+        judges: Arc::new(move || matches!(known.role(), Some(Role::Leader(_)))),
+    })
+}
+
+/// Until the judge ends, and with it all that it answers.
 async fn show_metrics(
     at: SocketAddr,
     source: Source,
@@ -228,11 +263,8 @@ async fn show_metrics(
     let address = listener.local_addr().map_err(failed)?;
     tracing::info!(%address, "metrics are given out, to whoever asks");
     let router = api::metrics_router(source, admission);
-    tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, router).await {
-            tracing::error!(%error, "metrics are no longer given out");
-        }
-    });
+    let door = Door::new(listener, None);
+    tokio::spawn(api::serve(door, router, std::future::pending()));
     Ok(())
 }
 

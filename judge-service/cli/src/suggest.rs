@@ -1,7 +1,7 @@
 //! The valid name that is nearest to a wrong one.
 
 use crate::failure::Failure;
-use crate::judge::{Judge, segment};
+use crate::judge::{Judge, rollout_path};
 use crate::view::Status;
 use serde::Deserialize;
 
@@ -25,6 +25,14 @@ pub fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Opt
         .map(|(_, name)| name)
 }
 
+/// What was found of a rollout, or which there are if there is none of that id.
+pub async fn known<T>(judge: &Judge, id: &str, found: Result<T, Failure>) -> Result<T, Failure> {
+    match found {
+        Ok(found) => Ok(found),
+        Err(failure) => Err(rollout(judge, id, failure).await),
+    }
+}
+
 /// Adds to "there is no rollout" which there are. What it asks for that fails is not
 /// worth a word of its own.
 pub async fn rollout(judge: &Judge, wrong: &str, failure: Failure) -> Failure {
@@ -43,7 +51,7 @@ pub async fn arm(judge: &Judge, id: &str, wrong: &str, failure: Failure) -> Fail
     if !matches!(&failure, Failure::NotFound(text) if text.contains("has no arm")) {
         return failure;
     }
-    let path = format!("/v1/rollouts/{}", segment(id));
+    let path = rollout_path(id, "");
     let Ok(status) = judge.get::<Status>(&path).await else {
         return failure;
     };

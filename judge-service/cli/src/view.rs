@@ -1,6 +1,7 @@
 //! What commands read of the judge's answers. It says more, and a newer one more still:
 //! what is not known here is passed over.
 
+use crate::words;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -139,6 +140,16 @@ impl Status {
         format!("{} of {}", self.step + 1, self.steps.len())
     }
 
+    /// `running, step 2 of 4, canary 25%`.
+    pub fn stands(&self) -> String {
+        format!(
+            "{}, step {}, {}",
+            words::plain(&self.phase),
+            self.step_words(),
+            self.users()
+        )
+    }
+
     /// What the judge is about, in a word or two, as the page says it.
     pub fn verdict(&self) -> String {
         match self.phase.as_str() {
@@ -150,7 +161,7 @@ impl Status {
             "running" if self.warming_up => "warming up".to_owned(),
             _ => match &self.evaluation {
                 None => "not judged yet".to_owned(),
-                Some(evaluation) => words(&evaluation.action),
+                Some(evaluation) => words::plain(&evaluation.action),
             },
         }
     }
@@ -166,9 +177,4 @@ impl Status {
             .collect();
         shares.join(", ")
     }
-}
-
-/// `rolled_back` as people write it.
-pub fn words(name: &str) -> String {
-    name.replace('_', " ")
 }

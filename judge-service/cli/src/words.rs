@@ -12,6 +12,11 @@ pub fn now_ms() -> u64 {
     })
 }
 
+/// `rolled_back` as people write it.
+pub fn plain(name: &str) -> String {
+    name.replace('_', " ")
+}
+
 /// How long ago, `3 min`. The judge's clock may be a little ahead of this one.
 pub fn ago(then_ms: u64, now_ms: u64) -> String {
     span(now_ms.saturating_sub(then_ms))

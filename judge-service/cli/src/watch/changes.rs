@@ -1,7 +1,8 @@
 //! What changed between two looks, a line for each.
 
 use crate::get::{finding, workers};
-use crate::view::{Status, words as plain};
+use crate::view::Status;
+use crate::words::plain;
 use std::collections::BTreeMap;
 
 /// What was said last of each subject, such as `digits` and its verdict.

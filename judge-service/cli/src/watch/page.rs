@@ -3,8 +3,9 @@
 use super::draw::{Line, Style, bar, interval};
 use crate::failure::Failure;
 use crate::get::{detail, finding, workers};
-use crate::view::{Metric, Status, words as plain};
+use crate::view::{Metric, Status};
 use crate::words;
+use crate::words::plain;
 
 const BAR: usize = 24;
 
