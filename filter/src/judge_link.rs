@@ -10,6 +10,7 @@ use crate::plans;
 use crate::worker::{self, Worker};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, LogLevel, MapType};
+use serinus_core::call::Call;
 use serinus_core::settings::{Judge, Settings};
 use std::rc::Rc;
 use std::time::Duration;
@@ -28,10 +29,6 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Only an answer with this header is the judge's; Envoy's own 503 has none.
 const JUDGE_HEADER: &str = "x-serinus-judge";
-
-/// After failures in a row: 0.1, 0.2, 0.4 ... 5 seconds.
-const BACKOFF_FIRST_US: u64 = 100_000;
-const BACKOFF_LAST_US: u64 = 5_000_000;
 
 /// The longest that a judge may ask a worker to wait: one that was wrong about that, or
 /// is replaced meanwhile, is asked again within a minute.
@@ -61,48 +58,6 @@ pub struct JudgeLink {
     refused: Option<String>,
     /// What the clock said at the last tick.
     ticked_us: u64,
-}
-
-/// One kind of call: at most one under way, and when the next is due.
-#[derive(Default)]
-struct Call {
-    token: Option<u32>,
-    due_us: u64,
-    failures: u32,
-}
-
-impl Call {
-    fn is_due(&self, now_us: u64) -> bool {
-        self.token.is_none() && now_us >= self.due_us
-    }
-
-    /// The judge asks to wait so long, which no other call's success ends; up to a quarter
-    /// comes on top, so that not all workers are back at once.
-    fn postponed(&mut self, now_us: u64, wait_us: u64, jitter: u64) {
-        self.succeeded(now_us + wait_us + jitter % (wait_us / 4));
-    }
-
-    fn succeeded(&mut self, due_us: u64) {
-        self.failures = 0;
-        self.due_us = due_us;
-    }
-
-    /// Ends the pause after failures.
-    fn retry_now(&mut self, now_us: u64) {
-        if self.failures > 0 && self.token.is_none() {
-            self.due_us = now_us;
-        }
-    }
-
-    /// Doubles the pause with each failure; `jitter` spreads workers apart.
-    fn failed(&mut self, now_us: u64, jitter: u64) {
-        let pause = BACKOFF_FIRST_US
-            .checked_shl(self.failures.min(10))
-            .unwrap_or(BACKOFF_LAST_US)
-            .min(BACKOFF_LAST_US);
-        self.failures = self.failures.saturating_add(1);
-        self.due_us = now_us + pause / 2 + jitter % (pause / 2);
-    }
 }
 
 enum Answer {

@@ -30,6 +30,7 @@ pub struct Found {
     pub p99_ms: f64,
     pub postponed: u64,
     memory_waiting_mb: f64,
+    memory_reported_mb: f64,
     pub memory_most_mb: f64,
     pub change_ms_best: f64,
     pub change_ms_worst: f64,
@@ -53,6 +54,7 @@ impl Scenario {
         let cpu_s = bench.cpu_s()?;
         let reports = load.run(self.length, &Sequences::default()).await?;
         let cpu_s = bench.cpu_s()? - cpu_s;
+        let (memory_reported_mb, _) = bench.memory_mb()?;
         let changes = self.change(&bench, &pollers).await?;
         let (_, memory_most_mb) = bench.memory_mb()?;
         Ok(Found {
@@ -64,6 +66,7 @@ impl Scenario {
             p99_ms: tenths(reports.quantile_ms(0.99)),
             postponed: reports.postponed,
             memory_waiting_mb,
+            memory_reported_mb,
             memory_most_mb,
             change_ms_best: changes.iter().copied().fold(f64::INFINITY, f64::min),
             change_ms_worst: changes.iter().copied().fold(0.0, f64::max),
@@ -101,6 +104,7 @@ impl Found {
             "share_of_its_core_that_the_judge_had": self.core_share,
             "report_p50_ms": self.p50_ms, "report_p99_ms": self.p99_ms, "reports_postponed": self.postponed,
             "memory_mb_with_all_waiting": self.memory_waiting_mb.round(),
+            "memory_mb_after_reports": self.memory_reported_mb.round(),
             "memory_mb_most": self.memory_most_mb.round(),
             "change_to_last_poller_ms": {"best": self.change_ms_best, "worst": self.change_ms_worst},
         })

@@ -13,6 +13,7 @@ pub mod allocation;
 pub mod attribute;
 pub mod breaker;
 pub mod bucket;
+pub mod call;
 pub mod condition;
 pub mod decision;
 pub mod failure;

@@ -54,12 +54,18 @@ async fn workers_are_listed() {
     let desk = Desk::start().await;
     let none = desk.run(&["workers"]).await.done();
     assert!(none.contains("no worker was heard of yet"), "{none}");
-    let poll = "/v1/plan?revision=0.0&wait=0&session=5f5f&source=edge-1";
-    let reply = desk.judge.call(reqwest::Method::GET, poll, None).await;
-    assert_eq!(reply.unwrap().status, 200);
+    let session = "5f".repeat(16);
+    let poll = format!(
+        "{}/v1/plan?revision=0.0&session={session}",
+        desk.judge.address()
+    );
+    let poll = reqwest::Client::new()
+        .get(poll)
+        .header("x-serinus-node", "edge-1");
+    assert_eq!(poll.send().await.unwrap().status(), 200);
     let table = desk.run(&["workers"]).await.done();
     let row = table.lines().nth(1).unwrap();
-    for part in ["edge-1", "5f5f", "lagging", "no"] {
+    for part in ["edge-1", &session, "lagging", "no"] {
         assert!(row.contains(part), "{part}: {table}");
     }
     assert_eq!(

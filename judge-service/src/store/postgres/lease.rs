@@ -67,8 +67,10 @@ impl Shared for Postgres {
     async fn renew(&self) -> Result<bool, StoreError> {
         let renewing = async {
             let mut lent = self.connections.lend().await?;
+            // One that was given up is not taken back by a renewal that was under way.
             let row = sqlx::query(
-                "UPDATE lease SET until = clock_timestamp() + $2 WHERE token = $1 RETURNING token",
+                "UPDATE lease SET until = clock_timestamp() + $2
+                 WHERE token = $1 AND until > '-infinity' RETURNING token",
             )
             .bind(self.token())
             .bind(lease())
@@ -88,6 +90,7 @@ impl Shared for Postgres {
                 .bind(token)
                 .execute(&mut *lent)
                 .await?;
+            tell(&mut lent).await?;
             lent.give_back();
             Ok(())
         };
