@@ -125,8 +125,10 @@ fn every_guide_is_run_and_linked() {
             guides += 1;
             let from_docs = path.strip_prefix(root.join("judge-service/docs")).unwrap();
             let run = format!("run(\"{}\")", from_docs.display());
-            let is_run =
-                this.contains(&run) || NOT_RUN.iter().any(|name| from_docs.ends_with(name));
+            let has_commands = std::fs::read_to_string(&path).unwrap().contains("```sh");
+            let is_run = !has_commands
+                || this.contains(&run)
+                || NOT_RUN.iter().any(|name| from_docs.ends_with(name));
             assert!(is_run, "no test runs {}", from_docs.display());
             let link = format!("](judge-service/docs/{})", from_docs.display());
             assert!(
