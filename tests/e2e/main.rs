@@ -50,6 +50,7 @@ mod restored;
 mod retries;
 mod secured_envoy;
 mod secured_judges;
+mod secured_postgres;
 mod segments;
 mod several_judges;
 mod shadows;

@@ -166,6 +166,36 @@ impl Postgres {
         }
     }
 
+    /// Where it keeps everything.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// From now on it speaks TLS, and shows this certificate.
+    ///
+    /// # Errors
+    /// Files that it does not take.
+    pub async fn shows(&self, database: &Database, certificate: &Path, key: &Path) -> Result<()> {
+        // It takes no key but its own user's.
+        let data = self.folder.path().join("data");
+        let given = Command::new("chown")
+            .arg(format!("--reference={}", data.display()))
+            .args([certificate, key])
+            .status();
+        given.during("give PostgreSQL its key")?;
+        for (name, value) in [
+            ("ssl_cert_file", certificate.display().to_string()),
+            ("ssl_key_file", key.display().to_string()),
+            ("ssl", "on".to_owned()),
+        ] {
+            let set = format!("ALTER SYSTEM SET {name} = '{value}'");
+            self.run(database, &set).await?;
+        }
+        self.run(database, "SELECT pg_reload_conf()").await?;
+        Ok(())
+    }
+
     /// Runs SQL in a database, and returns what it prints.
     ///
     /// # Errors

@@ -34,14 +34,24 @@ impl Add for Users {
 
 type Classes = BTreeMap<i64, Users>;
 
-/// `None` where nothing was sampled.
+/// `None` where nothing was sampled, and nothing has to be.
 pub fn evidence(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<MetricEvidence> {
     let guardrail = comparison.rollout.spec.guardrails.drift.as_ref();
     let by_share = by_share(comparison);
     let whole = together(&by_share);
     let totals = whole.values().copied().fold(Users::default(), Add::add);
     if totals.arm == 0 || totals.control == 0 {
-        return None;
+        let words = format!(
+            "answers of {} users of {} and of {} of {} were sampled: too few to compare",
+            totals.arm,
+            comparison.arm_name(),
+            totals.control,
+            comparison.control_name()
+        );
+        return guardrail.map(|_| MetricEvidence {
+            within_margin: Some(false),
+            ..comparison.evidence(Metric::Drift, words)
+        });
     }
     let counts = by_share.iter().flat_map(|(share, classes)| {
         classes.values().map(|users| LabelCounts {
@@ -91,18 +101,23 @@ pub fn evidence(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<Metr
     };
     let tolerated = guardrail.tolerated;
     let harmed = log_e >= threshold && distance > tolerated && !coverage.is_unequal();
+    let enough = totals.arm.min(totals.control) >= informing::ENOUGH;
     Some(MetricEvidence {
         margin: Some(tolerated),
         margin_words: format!("at most {} of answers", words::percent(tolerated)),
         harmed,
+        // As with outcomes: there is no margin beyond what is tolerated.
+        within_margin: Some(enough && !coverage.is_unequal() && !harmed),
         words: if harmed {
             format!(
                 "{}; {} are tolerated",
                 shown.words,
                 words::percent(tolerated)
             )
-        } else {
+        } else if enough {
             shown.words.clone()
+        } else {
+            format!("{}; {} of each are needed", shown.words, informing::ENOUGH)
         },
         ..shown
     })

@@ -22,8 +22,10 @@ pub fn lacking(
     if bundle.rollout.is_only_looking() {
         lacking.extend(too_few_copies(bundle));
         lacking.extend(too_few_inputs(bundle));
+        // What is found without users on the new version.
+        let looked_at = [Metric::Difference, Metric::Pairs];
         let open = metrics.iter().filter(|metric| {
-            metric.metric == Metric::Difference && metric.within_margin == Some(false)
+            looked_at.contains(&metric.metric) && metric.within_margin == Some(false)
         });
         lacking.extend(open.map(|metric| metric.words.clone()));
         return lacking;

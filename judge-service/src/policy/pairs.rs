@@ -8,7 +8,7 @@ use serinus_stats::ratio::RatioGrid;
 use serinus_stats::{paired, restart};
 use std::ops::Add;
 
-/// `None` when no request was answered by both.
+/// `None` when no request was answered by both, and none has to be.
 pub fn evidence(
     bundle: &Bundle,
     comparison: &Comparison<'_>,
@@ -17,7 +17,15 @@ pub fn evidence(
     let guardrail = comparison.rollout.spec.guardrails.pairs.as_ref();
     let found = pairs(bundle, comparison);
     if found.users == 0 {
-        return None;
+        let words = format!(
+            "no request was answered by both {} and {} yet",
+            comparison.arm_name(),
+            comparison.control_name()
+        );
+        return guardrail.map(|_| MetricEvidence {
+            within_margin: Some(false),
+            ..comparison.evidence(Metric::Pairs, words)
+        });
     }
     let (arm, control) = (comparison.arm_name(), comparison.control_name());
     let words = format!(
@@ -43,6 +51,7 @@ pub fn evidence(
     let log_e = informing::of_step(comparison, against);
     let threshold = restart::threshold(rollback_alpha);
     let harmed = log_e >= threshold;
+    let enough = found.users >= informing::ENOUGH;
     Some(MetricEvidence {
         margin_words: format!(
             "at most {} times as often as {control}",
@@ -51,14 +60,18 @@ pub fn evidence(
         harm_log_e: Some(log_e),
         harm_threshold: Some(threshold),
         harmed,
+        // As with outcomes: there is no margin beyond what is tolerated.
+        within_margin: Some(enough && !harmed),
         words: if harmed {
             format!(
                 "{}; odds against chance {}",
                 shown.words,
                 words::odds(log_e)
             )
-        } else {
+        } else if enough {
             shown.words.clone()
+        } else {
+            format!("{}; {} are needed", shown.words, informing::ENOUGH)
         },
         ..shown
     })

@@ -173,10 +173,18 @@ fn answered(spec: &RolloutSpec) -> Result<(), FieldError> {
             1.0,
             100.0,
         )?;
-        if spec.pairing.is_none() {
+        let Some(pairing) = &spec.pairing else {
             return Err(FieldError::new(
                 "guardrails.pairs",
                 "judge requests that both arms answer, and there is no `pairing`",
+            ));
+        };
+        let asked = spec.matches.methods.iter().map(String::as_str);
+        let mut asked = asked.chain(spec.matches.methods.is_empty().then_some("POST"));
+        if !asked.any(|method| pairing.methods.iter().any(|again| again == method)) {
+            return Err(FieldError::new(
+                "guardrails.pairs",
+                "judge requests that both arms answer, and `pairing.methods` allows none that models are asked by; `methods: [POST]` is right where asking twice changes nothing",
             ));
         }
     }

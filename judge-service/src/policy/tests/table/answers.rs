@@ -59,7 +59,8 @@ fn models_first(s: &mut Situation) {
 
 fn in_pairs(s: &mut Situation) {
     let endpoints = json!({"control": "http://a:1", "canary": "http://b:1"});
-    s.spec = json!({"pairing": {"endpoints": endpoints}, "guardrails": {"pairs": {}}});
+    let pairing = json!({"endpoints": endpoints, "methods": ["POST"]});
+    s.spec = json!({"pairing": pairing, "guardrails": {"pairs": {}}});
 }
 
 #[test]
@@ -154,5 +155,20 @@ fn what_models_answer_and_what_became_of_it() {
         }, RollBack, "only canary's was not its model's for 60"),
         ("of requests that both answered, both are wrong as often", |s| { in_pairs(s); s.answers = |arms| paired(arms, 30, 30) }, Promote, "error rate is surely"),
         ("canary's answer is wrong more often, and pairs are only to be shown", |s| { in_pairs(s); s.spec["guardrails"] = json!({}); s.answers = |arms| paired(arms, 60, 10) }, Promote, "error rate is surely"),
+        ("no request was answered by both, and pairs are to decide", |s| in_pairs(s), Hold, "no request was answered by both canary and control yet"),
+        ("few requests were answered by both, and pairs are to decide", |s| {
+            in_pairs(s);
+            s.answers = |arms| arms[1].answers.pairs = Pairs { users: 99, differing: 1, only_arm_wrong: 0, only_control_wrong: 0 };
+        }, Hold, "100 are needed"),
+        ("no request was answered by both while it only looks", |s| {
+            in_pairs(s);
+            s.spec["steps"] = json!([{}, {"weights": {"canary": 10}}, {"weights": {"canary": 100}}]);
+            s.answers = |arms| differing(arms, 4_000, 40);
+        }, Hold, "no request was answered by both"),
+        ("no answer was sampled, and drift is to decide", |s| s.spec = json!({"guardrails": {"drift": {}}}), Hold, "too few to compare"),
+        ("few answers were sampled, and drift is to decide", |s| {
+            s.spec = json!({"guardrails": {"drift": {}}});
+            s.answers = |arms| { served(arms, [[50, 30, 20]; 2]); arms[1].answers.labels = [(0, 30), (1, 15), (2, 10)].into(); arms[0].answers.labels = [(0, 270), (1, 135), (2, 90)].into() };
+        }, Hold, "100 of each are needed"),
     ]);
 }
