@@ -1,6 +1,6 @@
 //! What a person does to a rollout that there is, and which of it its phase allows.
 
-use super::deeds::{DeedError, to_its_end};
+use super::deeds::{Change, DeedError, to_its_end};
 use super::status::Status;
 use super::{Asked, Service};
 use crate::domain::decision::Deed;
@@ -21,30 +21,19 @@ impl Service {
     }
 
     async fn act_now(&self, id: &str, deed: Deed, asked: Asked) -> Result<Status, DeedError> {
-        let mut books = self.books().await?;
-        let now = self.now();
-        let entry = books
-            .entry_mut(id)
-            .ok_or_else(|| DeedError::Unknown(id.to_owned()))?;
-        if asked.was_done(entry)? {
-            return Ok(self.status_of(entry));
-        }
-        asked.holds(entry)?;
-        let from_step = entry.rollout.step;
-        done(&mut entry.rollout, deed, now)?;
-        match deed {
-            Deed::StopSampling => {
-                self.models.close(id, true);
-                self.live().forget_bodies(id);
+        self.by_person(id, asked, |rollout, now| {
+            done(rollout, deed, now)?;
+            match deed {
+                Deed::StopSampling => {
+                    self.models.close(id, true);
+                    self.live().forget_bodies(id);
+                }
+                Deed::StartSampling => self.models.close(id, false),
+                _ => {}
             }
-            Deed::StartSampling => self.models.close(id, false),
-            _ => {}
-        }
-        asked.remember(entry);
-        entry.touch();
-        let reasons = vec![asked.reason.unwrap_or_else(|| "by hand".to_owned())];
-        self.decided(&mut books, id, deed, from_step, reasons, &asked.who)
-            .await
+            Ok(Change::of(deed))
+        })
+        .await
     }
 }
 

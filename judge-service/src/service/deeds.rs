@@ -3,13 +3,13 @@
 use super::models::Kit;
 use super::status::Status;
 use super::{Asked, Service, reach};
-use crate::books::{Books, Made};
+use crate::books::{Books, Entry, Made};
 use crate::domain::audit::Audited;
 use crate::domain::check::check;
-use crate::domain::decision::{By, Deed, Sealed};
+use crate::domain::decision::{Deed, Sealed};
 use crate::domain::layers;
 use crate::domain::plan::routable;
-use crate::domain::{Delivered, Phase, Rollout, RolloutSpec};
+use crate::domain::{Delivered, Millis, Phase, Rollout, RolloutSpec};
 use crate::forecast;
 use crate::store::StoreError;
 use schemars::JsonSchema;
@@ -57,6 +57,25 @@ struct Begun {
     models: Kit,
     /// The rollout whose place it takes.
     replaced: Option<String>,
+}
+
+/// What a person's deed did to a rollout, for the record.
+pub(super) struct Change {
+    pub deed: Deed,
+    /// Arms that it took off.
+    pub drops: Vec<String>,
+    /// What followed from it, beside the person's own words.
+    pub more_reasons: Vec<String>,
+}
+
+impl Change {
+    pub fn of(deed: Deed) -> Self {
+        Self {
+            deed,
+            drops: Vec::new(),
+            more_reasons: Vec::new(),
+        }
+    }
 }
 
 impl Service {
@@ -141,8 +160,8 @@ impl Service {
         );
         books.create(rollout, identity_key);
         self.created.notify_one();
-        self.decided(&mut books, &id, Deed::Create, 0, reasons, &asked.who)
-            .await
+        let made = Made::by_person(self.now(), Deed::Create, 0, reasons);
+        self.recorded(&mut books, &id, made, &asked.who).await
     }
 
     /// What the books and the models allow. Nothing is kept.
@@ -179,21 +198,11 @@ impl Service {
     /// The old rollout's users go to its baseline, and all requests to the new one.
     fn replace(&self, books: &mut Books, old: &str, by: &str, who: &str) -> Result<(), DeedError> {
         let now = self.now();
-        let entry = books
-            .entry_mut(old)
-            .ok_or_else(|| DeedError::Unknown(old.to_owned()))?;
+        let entry = known_mut(books, old)?;
         let from_step = entry.rollout.step;
         entry.rollout.take_back(Phase::Superseded, now);
-        let made = Made {
-            at_ms: now,
-            deed: Deed::Supersede,
-            by: By::Person,
-            from_step,
-            drops: Vec::new(),
-            reasons: vec![format!("superseded by `{by}`")],
-            evidence: None,
-            evidence_before: None,
-        };
+        let reasons = vec![format!("superseded by `{by}`")];
+        let made = Made::by_person(now, Deed::Supersede, from_step, reasons);
         books
             .decide_by(old, made, who)
             .map_err(DeedError::Internal)?;
@@ -212,9 +221,7 @@ impl Service {
 
     async fn delete_now(&self, id: &str, asked: Asked) -> Result<(), DeedError> {
         let mut books = self.books().await?;
-        let entry = books
-            .entry(id)
-            .ok_or_else(|| DeedError::Unknown(id.to_owned()))?;
+        let entry = known(&books, id)?;
         asked.holds(entry)?;
         if entry.rollout.phase.is_live() {
             return Err(DeedError::Conflict(format!(
@@ -235,9 +242,7 @@ impl Service {
     /// # Errors
     /// No such rollout, or a store that cannot be read.
     pub async fn decisions(&self, id: &str) -> Result<Vec<Sealed>, DeedError> {
-        if self.books().await?.entry(id).is_none() {
-            return Err(DeedError::Unknown(id.to_owned()));
-        }
+        known(&*self.books().await?, id)?;
         Ok(self.store.decisions(id).await?)
     }
 
@@ -247,9 +252,7 @@ impl Service {
     /// No such rollout, or a store that fails.
     pub async fn delivered(&self, id: &str) -> Result<BTreeMap<u64, Delivered>, DeedError> {
         let books = self.books().await?;
-        let entry = books.entry(id);
-        let entry = entry.ok_or_else(|| DeedError::Unknown(id.to_owned()))?;
-        Ok(entry.rollout.delivered.clone())
+        Ok(known(&books, id)?.rollout.delivered.clone())
     }
 
     /// # Errors
@@ -266,26 +269,32 @@ impl Service {
         Ok(self.store.audit(after, limit).await?)
     }
 
-    pub(super) async fn decided(
+    /// What a person does to a rollout that there is: once, if it was asked under a key,
+    /// and only if the rollout is as it was when they looked at it. A change that fails
+    /// must have changed nothing.
+    pub(super) async fn by_person(
         &self,
-        books: &mut Books,
         id: &str,
-        deed: Deed,
-        from_step: usize,
-        reasons: Vec<String>,
-        who: &str,
+        asked: Asked,
+        change: impl FnOnce(&mut Rollout, Millis) -> Result<Change, DeedError>,
     ) -> Result<Status, DeedError> {
+        let mut books = self.books().await?;
+        let now = self.now();
+        let entry = known_mut(&mut books, id)?;
+        if asked.was_done(entry)? {
+            return Ok(self.status_of(entry));
+        }
+        asked.holds(entry)?;
+        let from_step = entry.rollout.step;
+        let change = change(&mut entry.rollout, now)?;
+        asked.remember(entry);
+        let mut reasons = vec![asked.reason.unwrap_or_else(|| "by hand".to_owned())];
+        reasons.extend(change.more_reasons);
         let made = Made {
-            at_ms: self.now(),
-            deed,
-            by: By::Person,
-            from_step,
-            drops: Vec::new(),
-            reasons,
-            evidence: None,
-            evidence_before: None,
+            drops: change.drops,
+            ..Made::by_person(now, change.deed, from_step, reasons)
         };
-        self.recorded(books, id, made, who).await
+        self.recorded(&mut books, id, made, &asked.who).await
     }
 
     /// A person's deed is in the books, on disk and in force.
@@ -301,11 +310,22 @@ impl Service {
             .map_err(DeedError::Internal)?;
         self.publish(books).await?;
         self.changed.notify_one();
-        books
-            .entry(id)
-            .map(|entry| self.status_of(entry))
-            .ok_or_else(|| DeedError::Unknown(id.to_owned()))
+        Ok(self.status_of(known(books, id)?))
     }
+}
+
+/// # Errors
+/// No such rollout.
+pub(super) fn known<'books>(books: &'books Books, id: &str) -> Result<&'books Entry, DeedError> {
+    books
+        .entry(id)
+        .ok_or_else(|| DeedError::Unknown(id.to_owned()))
+}
+
+fn known_mut<'books>(books: &'books mut Books, id: &str) -> Result<&'books mut Entry, DeedError> {
+    books
+        .entry_mut(id)
+        .ok_or_else(|| DeedError::Unknown(id.to_owned()))
 }
 
 /// Runs a deed in a task of its own: a caller that hangs up must not leave one half

@@ -1,5 +1,6 @@
 //! What is told of a rollout.
 
+use super::deeds::known;
 use super::delivery::Convergence;
 use super::live::{Counters, Example, Point};
 use super::notices;
@@ -114,10 +115,7 @@ impl Service {
     /// No such rollout, or a store that fails.
     pub async fn status(&self, id: &str) -> Result<Status, DeedError> {
         let books = self.books().await?;
-        books
-            .entry(id)
-            .map(|entry| self.status_of(entry))
-            .ok_or_else(|| DeedError::Unknown(id.to_owned()))
+        Ok(self.status_of(known(&books, id)?))
     }
 
     #[must_use]

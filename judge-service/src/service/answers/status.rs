@@ -4,6 +4,7 @@ use super::shown::Answers;
 use crate::books::Entry;
 use crate::domain::scores;
 use crate::domain::sums::{self, EpochSums, OTHER, Outcomes, Pairs, Values};
+use crate::service::deeds::known;
 use crate::service::{DeedError, Service};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -91,9 +92,7 @@ impl Service {
     /// No such rollout, or a store that fails.
     pub async fn answers(&self, id: &str) -> Result<AnswersStatus, DeedError> {
         let books = self.books().await?;
-        let entry = books
-            .entry(id)
-            .ok_or_else(|| DeedError::Unknown(id.to_owned()))?;
+        let entry = known(&books, id)?;
         let spec = &entry.rollout.spec;
         let segments = spec
             .segments
