@@ -1,7 +1,7 @@
 //! Errors as RFC 9457 problems: the one place that knows which is which status.
 
 use crate::books::Refusal;
-use crate::service::{DeedError, IngestError, SampleRefusal};
+use crate::service::{IngestError, SampleRefusal, ServiceError};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
@@ -90,23 +90,23 @@ impl From<FieldError> for Problem {
     }
 }
 
-impl From<DeedError> for Problem {
-    fn from(error: DeedError) -> Self {
+impl From<ServiceError> for Problem {
+    fn from(error: ServiceError) -> Self {
         match error {
-            DeedError::Spec(error) => error.into(),
-            DeedError::Exists(_) | DeedError::Conflict(_) => {
+            ServiceError::Spec(error) => error.into(),
+            ServiceError::Exists(_) | ServiceError::Conflict(_) => {
                 Self::new(StatusCode::CONFLICT, error.to_string())
             }
-            DeedError::Changed { .. } => {
+            ServiceError::Changed { .. } => {
                 Self::new(StatusCode::PRECONDITION_FAILED, error.to_string())
             }
-            DeedError::KeyIsUsed(_) => {
+            ServiceError::KeyIsUsed(_) => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string())
             }
-            DeedError::Unknown(id) => Self::no_rollout(&id),
-            DeedError::UnknownArm { .. } => Self::new(StatusCode::NOT_FOUND, error.to_string()),
+            ServiceError::Unknown(id) => Self::no_rollout(&id),
+            ServiceError::UnknownArm { .. } => Self::new(StatusCode::NOT_FOUND, error.to_string()),
             // What went wrong inside is for the log, not for the caller.
-            DeedError::Store(_) | DeedError::Internal(_) => {
+            ServiceError::Store(_) | ServiceError::Internal(_) => {
                 tracing::error!(%error, "a request failed");
                 Self::new(
                     StatusCode::SERVICE_UNAVAILABLE,

@@ -1,6 +1,6 @@
 //! A person takes one arm off.
 
-use super::deeds::{Change, DeedError, to_its_end};
+use super::deeds::{Change, ServiceError, to_its_end};
 use super::status::Status;
 use super::{Asked, Service};
 use crate::domain::decision::Deed;
@@ -18,7 +18,7 @@ impl Service {
         id: &str,
         arm: &str,
         asked: Asked,
-    ) -> Result<Status, DeedError> {
+    ) -> Result<Status, ServiceError> {
         let (service, id, arm) = (Arc::clone(self), id.to_owned(), arm.to_owned());
         to_its_end(async move {
             let dropped = |rollout: &mut Rollout, now| dropped(rollout, arm, now);
@@ -28,13 +28,13 @@ impl Service {
     }
 }
 
-fn dropped(rollout: &mut Rollout, arm: String, now: Millis) -> Result<Change, DeedError> {
+fn dropped(rollout: &mut Rollout, arm: String, now: Millis) -> Result<Change, ServiceError> {
     let Some(index) = rollout.arm_index(&arm) else {
         let rollout = rollout.spec.id.clone();
-        return Err(DeedError::UnknownArm { rollout, arm });
+        return Err(ServiceError::UnknownArm { rollout, arm });
     };
     if let Some(conflict) = conflict(rollout, &arm, index) {
-        return Err(DeedError::Conflict(conflict));
+        return Err(ServiceError::Conflict(conflict));
     }
     let mut change = Change {
         drops: vec![arm],

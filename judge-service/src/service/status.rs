@@ -5,7 +5,7 @@ use super::delivery::Convergence;
 use super::live::{Counters, Example, Point};
 use super::notices;
 use super::scale_down::{self, ScaleDown};
-use super::{DeedError, GateState, Service};
+use super::{GateState, Service, ServiceError};
 use crate::books::Entry;
 use crate::domain::spec::{RolloutSpec, Step};
 use crate::domain::sums::{ArmSums, Firsts, dense};
@@ -102,7 +102,7 @@ pub struct Traffic {
 impl Service {
     /// # Errors
     /// A store that fails.
-    pub async fn statuses(&self) -> Result<Vec<Status>, DeedError> {
+    pub async fn statuses(&self) -> Result<Vec<Status>, ServiceError> {
         let books = self.books().await?;
         Ok(books
             .entries()
@@ -113,7 +113,7 @@ impl Service {
 
     /// # Errors
     /// No such rollout, or a store that fails.
-    pub async fn status(&self, id: &str) -> Result<Status, DeedError> {
+    pub async fn status(&self, id: &str) -> Result<Status, ServiceError> {
         let books = self.books().await?;
         Ok(self.status_of(known(&books, id)?))
     }

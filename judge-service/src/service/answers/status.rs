@@ -5,7 +5,7 @@ use crate::books::Entry;
 use crate::domain::scores;
 use crate::domain::sums::{self, EpochSums, OTHER, Outcomes, Pairs, Values};
 use crate::service::deeds::known;
-use crate::service::{DeedError, Service};
+use crate::service::{Service, ServiceError};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serinus_stats::{psi, quantile};
@@ -90,7 +90,7 @@ pub struct ValueStatus {
 impl Service {
     /// # Errors
     /// No such rollout, or a store that fails.
-    pub async fn answers(&self, id: &str) -> Result<AnswersStatus, DeedError> {
+    pub async fn answers(&self, id: &str) -> Result<AnswersStatus, ServiceError> {
         let books = self.books().await?;
         let entry = known(&books, id)?;
         let spec = &entry.rollout.spec;
