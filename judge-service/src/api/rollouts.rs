@@ -14,6 +14,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::routing::{self, MethodRouter};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serinus_core::json::{self, FieldError};
@@ -188,44 +189,14 @@ pub async fn delete(
 
 type Words = Asking<LONGEST_REASON>;
 
-pub async fn promote(
-    service: Service_,
-    id: Path<String>,
-    words: Words,
-) -> Result<Response, Problem> {
-    act(service, id, words, Deed::Promote).await
-}
-
-pub async fn approve(
-    service: Service_,
-    id: Path<String>,
-    words: Words,
-) -> Result<Response, Problem> {
-    act(service, id, words, Deed::Approve).await
-}
-
-pub async fn pause(service: Service_, id: Path<String>, words: Words) -> Result<Response, Problem> {
-    act(service, id, words, Deed::Pause).await
-}
-
-pub async fn resume(
-    service: Service_,
-    id: Path<String>,
-    words: Words,
-) -> Result<Response, Problem> {
-    act(service, id, words, Deed::Resume).await
-}
-
-pub async fn abort(service: Service_, id: Path<String>, words: Words) -> Result<Response, Problem> {
-    act(service, id, words, Deed::Abort).await
-}
-
-pub async fn finish(
-    service: Service_,
-    id: Path<String>,
-    words: Words,
-) -> Result<Response, Problem> {
-    act(service, id, words, Deed::Finish).await
+/// What a person does to a rollout that there is, as `POST` of one path: such deeds differ in
+/// nothing else.
+pub fn doing(deed: Deed) -> MethodRouter<Arc<Service>> {
+    routing::post(
+        async move |service: Service_, id: Path<String>, words: Words| {
+            act(service, id, words, deed).await
+        },
+    )
 }
 
 async fn act(
@@ -287,22 +258,6 @@ pub async fn examples(
 ) -> Result<Json<Vec<Example>>, Problem> {
     known(&service, &id).await?;
     Ok(Json(service.examples(&id)))
-}
-
-pub async fn stop_sampling(
-    service: Service_,
-    id: Path<String>,
-    words: Words,
-) -> Result<Response, Problem> {
-    act(service, id, words, Deed::StopSampling).await
-}
-
-pub async fn start_sampling(
-    service: Service_,
-    id: Path<String>,
-    words: Words,
-) -> Result<Response, Problem> {
-    act(service, id, words, Deed::StartSampling).await
 }
 
 pub async fn answers(

@@ -8,7 +8,7 @@ use crate::access::Needs;
 use crate::books::Counted;
 use crate::domain::RolloutSpec;
 use crate::domain::audit::Audited;
-use crate::domain::decision::Sealed;
+use crate::domain::decision::{Deed, Sealed};
 use crate::service::status::Status;
 use crate::service::{
     AnswersStatus, Counters, Draft, Example, Point, ProxyState, Received, Service, Taken,
@@ -132,7 +132,7 @@ fn remove() -> Operation {
 }
 
 fn deeds() -> [Route; 9] {
-    let deed = |id, summary| {
+    let said = |id, summary| {
         post(id, summary)
             .if_match()
             .idempotent()
@@ -141,66 +141,60 @@ fn deeds() -> [Route; 9] {
             .with_header("ETag", VERSION)
             .refuses(&[404, 409])
     };
+    let deed = |path, deed, id, summary| route(path, rollouts::doing(deed), [said(id, summary)]);
     [
-        route(
+        deed(
             "/v1/rollouts/{id}/promote",
-            routing::post(rollouts::promote),
-            [deed(
-                "promoteRollout",
-                "Go on to the next step, without waiting for evidence",
-            )],
+            Deed::Promote,
+            "promoteRollout",
+            "Go on to the next step, without waiting for evidence",
         ),
-        route(
+        deed(
             "/v1/rollouts/{id}/approve",
-            routing::post(rollouts::approve),
-            [deed(
-                "approveRollout",
-                "Say yes to the next step of a rollout that asks for it (`awaits_approval`)",
-            )],
+            Deed::Approve,
+            "approveRollout",
+            "Say yes to the next step of a rollout that asks for it (`awaits_approval`)",
         ),
-        route(
+        deed(
             "/v1/rollouts/{id}/pause",
-            routing::post(rollouts::pause),
-            [deed(
-                "pauseRollout",
-                "Keep the weights; only a rollback is still automatic",
-            )],
+            Deed::Pause,
+            "pauseRollout",
+            "Keep the weights; only a rollback is still automatic",
         ),
-        route(
+        deed(
             "/v1/rollouts/{id}/resume",
-            routing::post(rollouts::resume),
-            [deed("resumeRollout", "Let the judge promote again")],
+            Deed::Resume,
+            "resumeRollout",
+            "Let the judge promote again",
         ),
-        route(
+        deed(
             "/v1/rollouts/{id}/abort",
-            routing::post(rollouts::abort),
-            [deed("abortRollout", "Take everybody back to the baseline")],
+            Deed::Abort,
+            "abortRollout",
+            "Take everybody back to the baseline",
         ),
-        route(
+        deed(
             "/v1/rollouts/{id}/finish",
-            routing::post(rollouts::finish),
-            [deed(
-                "finishRollout",
-                "End the watch over a promoted version",
-            )],
+            Deed::Finish,
+            "finishRollout",
+            "End the watch over a promoted version",
         ),
         route(
             "/v1/rollouts/{id}/arms/{arm}/drop",
             routing::post(rollouts::drop_arm),
-            [deed("dropArm", "Take one arm back while the others go on")],
+            [said("dropArm", "Take one arm back while the others go on")],
         ),
-        route(
+        deed(
             "/v1/rollouts/{id}/sampling/stop",
-            routing::post(rollouts::stop_sampling),
-            [deed(
-                "stopSampling",
-                "Copy no more requests and answers, and forget those that were kept",
-            )],
+            Deed::StopSampling,
+            "stopSampling",
+            "Copy no more requests and answers, and forget those that were kept",
         ),
-        route(
+        deed(
             "/v1/rollouts/{id}/sampling/start",
-            routing::post(rollouts::start_sampling),
-            [deed("startSampling", "Copy requests and answers again")],
+            Deed::StartSampling,
+            "startSampling",
+            "Copy requests and answers again",
         ),
     ]
 }
