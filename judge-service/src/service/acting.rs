@@ -41,7 +41,7 @@ impl Service {
 fn done(rollout: &mut Rollout, deed: Deed, now: Millis) -> Result<(), ServiceError> {
     let (phase, step) = (rollout.phase, rollout.step);
     let conflict = |wanted: &str| {
-        let phase = phase.name().replace('_', " ");
+        let phase = phase.words();
         ServiceError::Conflict(format!(
             "the rollout is {phase}; only a rollout that is {wanted} allows this"
         ))

@@ -248,7 +248,7 @@ fn has_room(books: &Books, spec: &RolloutSpec) -> Result<(), ServiceError> {
         Some(before) => Err(ServiceError::Conflict(format!(
             "rollout `{}` has the same `match` and would have all its requests; it is {}: supersede it, delete it once it is over, match something else, or put both into one `layer`",
             before.rollout.spec.id,
-            before.rollout.phase.name().replace('_', " ")
+            before.rollout.phase.words()
         ))),
     }
 }

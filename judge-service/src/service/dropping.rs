@@ -54,7 +54,7 @@ fn dropped(rollout: &mut Rollout, arm: String, now: Millis) -> Result<Change, Se
 fn conflict(rollout: &Rollout, arm: &str, index: usize) -> Option<String> {
     let phase = rollout.phase;
     if phase.is_over() {
-        let phase = phase.name().replace('_', " ");
+        let phase = phase.words();
         Some(format!("the rollout is {phase}; nothing is on trial"))
     } else if rollout.is_dropped(arm) {
         Some(format!("`{arm}` was dropped already"))
