@@ -5,12 +5,13 @@ mod admission;
 mod asking;
 mod body;
 mod colleagues;
+mod decisions;
 mod door;
 mod events;
 mod feedback;
-mod filter;
 mod following;
 mod guard;
+mod judge;
 mod member;
 mod metrics;
 mod needs;
@@ -26,6 +27,7 @@ mod serving;
 mod session;
 mod stay;
 mod traced;
+mod workers;
 
 pub use admission::Admission;
 pub use colleagues::Colleagues;
@@ -41,6 +43,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use problem::Problem;
 use std::sync::Arc;
+
+/// What handlers have of the judge.
+type Judge = State<Arc<Service>>;
 
 pub fn router(service: Arc<Service>) -> Router {
     let routes = routes::all().into_iter();
@@ -70,7 +75,7 @@ async fn alive() -> axum::Json<Health> {
 
 /// Reports can be taken and plans be given out: the store keeps what is committed, and
 /// the judge is not about to end.
-async fn ready(State(service): State<Arc<Service>>) -> Result<axum::Json<Health>, Problem> {
+async fn ready(State(service): Judge) -> Result<axum::Json<Health>, Problem> {
     service
         .ready()
         .await

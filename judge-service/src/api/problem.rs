@@ -57,6 +57,10 @@ impl Problem {
         self
     }
 
+    pub fn empty_page() -> Self {
+        FieldError::new("limit", "is 0, and a page has at least 1").into()
+    }
+
     pub fn no_rollout(id: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, format!("there is no rollout `{id}`"))
     }

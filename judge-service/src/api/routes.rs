@@ -1,9 +1,10 @@
 //! Every path of the API: what answers it, and what is said of that.
 
+use super::decisions::DecisionSummary;
 use super::feedback::{self, FeedbackBody};
 use super::openapi::{self, Operation, delete, get, post};
-use super::rollouts::{DecisionSummary, Reason};
-use super::{alive, events, filter, metrics, ready, rollouts, session};
+use super::rollouts::Reason;
+use super::{alive, decisions, events, judge, metrics, ready, rollouts, session, workers};
 use crate::access::Needs;
 use crate::books::Counted;
 use crate::domain::RolloutSpec;
@@ -244,7 +245,7 @@ fn looks() -> [Route; 8] {
         ),
         route(
             "/v1/rollouts/{id}/chain",
-            routing::get(rollouts::chain),
+            routing::get(decisions::chain),
             [look(
                 "getChain",
                 "All decisions with their evidence, for `serinus replay`",
@@ -256,7 +257,7 @@ fn looks() -> [Route; 8] {
         ),
         route(
             "/v1/rollouts/{id}/decisions",
-            routing::get(rollouts::decisions),
+            routing::get(decisions::list),
             [
                 look("listDecisions", "All decisions, without their evidence")
                     .gives::<Vec<DecisionSummary>>(200, "The oldest first"),
@@ -264,7 +265,7 @@ fn looks() -> [Route; 8] {
         ),
         route(
             "/v1/rollouts/{id}/decisions/{sequence}",
-            routing::get(rollouts::decision),
+            routing::get(decisions::one),
             [look(
                 "getDecision",
                 "One decision with its evidence, for `serinus replay`",
@@ -290,7 +291,7 @@ fn for_workers() -> [Route; 3] {
     [
         route(
             "/v1/plan",
-            routing::get(filter::plan),
+            routing::get(workers::plan),
             [get("getPlan", "The plan by which filters route")
                 .query(
                     "revision",
@@ -314,7 +315,7 @@ fn for_workers() -> [Route; 3] {
         ),
         route(
             "/v1/reports",
-            routing::post(filter::report),
+            routing::post(workers::report),
             [post("postReport", "What a worker counted")
                 .needs(Needs::Proxy)
                 .takes::<Report>()
@@ -323,7 +324,7 @@ fn for_workers() -> [Route; 3] {
         ),
         route(
             "/v1/samples",
-            routing::post(filter::samples),
+            routing::post(workers::samples),
             [post(
                 "postSamples",
                 "Requests and answers to compare with the models",
@@ -384,7 +385,7 @@ fn about_the_judge() -> [Route; 10] {
         ),
         route(
             "/v1/audit",
-            routing::get(rollouts::audit),
+            routing::get(judge::audit),
             [get("listAudit", "Who did what to which rollout, and why")
                 .query(
                     "after",
@@ -403,19 +404,19 @@ fn about_the_judge() -> [Route; 10] {
         ),
         route(
             "/v1/workers",
-            routing::get(filter::workers),
+            routing::get(judge::workers),
             [get("listWorkers", "Workers, and the plan that each has")
                 .gives::<Vec<WorkerState>>(200, "All that were heard lately")],
         ),
         route(
             "/v1/proxies",
-            routing::get(filter::proxies),
+            routing::get(judge::proxies),
             [get("listProxies", "Proxies that get their plan by ECDS")
                 .gives::<Vec<ProxyState>>(200, "All that were heard lately")],
         ),
         route(
             "/v1/webhooks",
-            routing::get(filter::webhooks),
+            routing::get(judge::webhooks),
             [get(
                 "listWebhooks",
                 "Who is told of decisions, and whether it works",
@@ -424,7 +425,7 @@ fn about_the_judge() -> [Route; 10] {
         ),
         route(
             "/v1/counters",
-            routing::get(filter::counters),
+            routing::get(judge::counters),
             [get(
                 "getCounters",
                 "What was counted and refused since the judge started",

@@ -1,9 +1,9 @@
 //! What workers call.
 
-use super::body;
 use super::poll::{self, Asked};
 use super::problem::Problem;
-use crate::service::{ProxyState, Service, WebhookState, WorkerState};
+use super::{Judge, body};
+use crate::service::Service;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
@@ -12,13 +12,12 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serinus_core::report;
 use serinus_core::sample::{self, SampleBatch};
-use std::sync::Arc;
 
 /// Answers at once when the caller has another revision, and else when there is
 /// a new one, or with 204 after `wait` seconds. Who only says which one it has, since
 /// its plan comes another way, gets no plan.
 pub async fn plan(
-    State(service): State<Arc<Service>>,
+    State(service): Judge,
     query: Result<Query<Asked>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -46,33 +45,17 @@ pub async fn plan(
     Ok(poll::answer(service.delivery(), &asked, |plan, known| plan != known).await)
 }
 
-pub async fn report(State(service): State<Arc<Service>>, body: Body) -> Result<Response, Problem> {
+pub async fn report(State(service): Judge, body: Body) -> Result<Response, Problem> {
     let bytes = counted(&service, body::bytes(body, report::MAX_BYTES).await)?;
     Ok(Json(service.report(bytes).await?).into_response())
 }
 
-pub async fn samples(State(service): State<Arc<Service>>, body: Body) -> Result<Response, Problem> {
+pub async fn samples(State(service): Judge, body: Body) -> Result<Response, Problem> {
     let batch: SampleBatch = counted(
         &service,
         body::tolerant(body, sample::MAX_BATCH_BYTES).await,
     )?;
     Ok(Json(service.sample(batch).await?).into_response())
-}
-
-pub async fn workers(State(service): State<Arc<Service>>) -> Json<Vec<WorkerState>> {
-    Json(service.delivery().workers(service.now()))
-}
-
-pub async fn webhooks(State(service): State<Arc<Service>>) -> Json<Vec<WebhookState>> {
-    Json(service.webhooks())
-}
-
-pub async fn proxies(State(service): State<Arc<Service>>) -> Json<Vec<ProxyState>> {
-    Json(service.delivery().proxies().states(service.now()))
-}
-
-pub async fn counters(State(service): State<Arc<Service>>) -> Response {
-    Json(service.counters()).into_response()
 }
 
 fn counted<T>(service: &Service, read: Result<T, Problem>) -> Result<T, Problem> {
