@@ -9,7 +9,6 @@ use super::path::Path;
 use super::problem::Problem;
 use crate::service::{Picture, Service, Watcher};
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
@@ -42,11 +41,7 @@ struct Events {
 impl Events {
     async fn begin(service: Arc<Service>, only: Option<String>) -> Result<Response, Problem> {
         let watcher = service.watcher().ok_or_else(|| {
-            Problem::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "as many watch already as this judge has room for",
-            )
-            .retry(10)
+            Problem::unavailable("as many watch already as this judge has room for").retry(10)
         })?;
         let picture = service.picture().await?;
         let mut events = Self {

@@ -1,12 +1,12 @@
 //! What people and their tools ask about the judge itself.
 
+use super::Judge;
 use super::problem::Problem;
-use super::{Judge, rollouts};
+use super::query::Query;
 use crate::domain::audit::Audited;
 use crate::service::{ProxyState, WebhookState, WorkerState};
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
@@ -23,9 +23,8 @@ pub struct After {
 
 pub async fn audit(
     State(service): Judge,
-    query: Result<Query<After>, QueryRejection>,
+    Query(After { after, limit }): Query<After>,
 ) -> Result<Json<Vec<Audited>>, Problem> {
-    let Query(After { after, limit }) = rollouts::read_query(query)?;
     if limit == Some(0) {
         return Err(Problem::empty_page());
     }

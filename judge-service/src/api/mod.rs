@@ -21,6 +21,7 @@ mod page;
 mod path;
 mod poll;
 mod problem;
+mod query;
 mod rollouts;
 mod routes;
 mod serving;
@@ -76,10 +77,7 @@ async fn alive() -> axum::Json<Health> {
 /// Reports can be taken and plans be given out: the store keeps what is committed, and
 /// the judge is not about to end.
 async fn ready(State(service): Judge) -> Result<axum::Json<Health>, Problem> {
-    service
-        .ready()
-        .await
-        .map_err(|why| Problem::new(StatusCode::SERVICE_UNAVAILABLE, why).retry(1))?;
+    service.ready().await.map_err(Problem::unavailable)?;
     Ok(alive().await)
 }
 

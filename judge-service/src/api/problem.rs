@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serinus_core::json::FieldError;
+use std::time::Duration;
 
 #[derive(Debug, JsonSchema, Serialize)]
 pub struct Problem {
@@ -37,6 +38,11 @@ impl Problem {
         }
     }
 
+    /// Not now; worth another attempt soon.
+    pub fn unavailable(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry(1)
+    }
+
     /// What a status is called.
     pub fn title(status: u16) -> &'static str {
         let status = StatusCode::from_u16(status).ok();
@@ -49,6 +55,12 @@ impl Problem {
     pub fn retry(mut self, seconds: u32) -> Self {
         self.retry_after_seconds = Some(seconds);
         self
+    }
+
+    /// The same, in whole seconds: one at least, and no earlier.
+    pub fn retry_in(self, wait: Duration) -> Self {
+        let seconds = wait.as_secs_f64().ceil() as u32;
+        self.retry(seconds.max(1))
     }
 
     /// With the header that a 401 has.
@@ -112,11 +124,7 @@ impl From<ServiceError> for Problem {
             // What went wrong inside is for the log, not for the caller.
             ServiceError::Store(_) | ServiceError::Internal(_) => {
                 tracing::error!(%error, "a request failed");
-                Self::new(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "the judge could not do this now; nothing was changed",
-                )
-                .retry(1)
+                Self::unavailable("the judge could not do this now; nothing was changed")
             }
         }
     }
@@ -138,9 +146,7 @@ impl From<IngestError> for Problem {
             IngestError::Busy => {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, error.to_string()).retry(1)
             }
-            IngestError::Store => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).retry(1)
-            }
+            IngestError::Store => Self::unavailable(error.to_string()),
         }
     }
 }

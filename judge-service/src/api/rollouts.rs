@@ -4,13 +4,13 @@ use super::Judge;
 use super::asking::{self, Asking};
 use super::path::Path;
 use super::problem::Problem;
+use super::query::Query;
 use crate::domain::decision::Deed;
 use crate::domain::{Millis, Phase, RolloutSpec};
 use crate::service::status::Status;
 use crate::service::{AnswersStatus, Asked, Example, Point, Service};
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{self, MethodRouter};
@@ -56,9 +56,8 @@ pub struct Creation {
 /// In the order of their creation.
 pub async fn list(
     State(service): Judge,
-    query: Result<Query<Listed>, QueryRejection>,
+    Query(listed): Query<Listed>,
 ) -> Result<Response, Problem> {
-    let Query(listed) = read_query(query)?;
     if listed.limit == Some(0) {
         return Err(Problem::empty_page());
     }
@@ -114,10 +113,9 @@ fn phases(names: &str) -> Result<Vec<Phase>, Problem> {
 
 pub async fn create(
     State(service): Judge,
-    query: Result<Query<Creation>, QueryRejection>,
+    Query(Creation { dry_run }): Query<Creation>,
     asking: Asking<LONGEST_SPEC>,
 ) -> Result<Response, Problem> {
-    let Query(Creation { dry_run }) = read_query(query)?;
     let spec: RolloutSpec = json::read_strict(&asking.body)?;
     if dry_run {
         return Ok(Json(service.try_out(spec).await?).into_response());
@@ -210,9 +208,8 @@ fn with_reason(words: Words) -> Result<Asked, Problem> {
 pub async fn series(
     State(service): Judge,
     Path(id): Path<String>,
-    query: Result<Query<Since>, QueryRejection>,
+    Query(since): Query<Since>,
 ) -> Result<Json<Vec<Point>>, Problem> {
-    let Query(since) = read_query(query)?;
     known(&service, &id).await?;
     let mut series = service.series(&id);
     if let Some(after) = since.after_ms {
@@ -241,8 +238,4 @@ pub async fn answers(
 pub async fn known(service: &Service, id: &str) -> Result<(), Problem> {
     service.status(id).await?;
     Ok(())
-}
-
-pub fn read_query<T>(query: Result<Query<T>, QueryRejection>) -> Result<Query<T>, Problem> {
-    query.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.body_text()))
 }

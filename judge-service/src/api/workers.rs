@@ -2,12 +2,12 @@
 
 use super::poll::{self, Asked};
 use super::problem::Problem;
+use super::query::Query;
 use super::{Judge, body};
 use crate::service::Service;
 use axum::Json;
 use axum::body::Body;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serinus_core::report;
@@ -18,10 +18,10 @@ use serinus_core::sample::{self, SampleBatch};
 /// its plan comes another way, gets no plan.
 pub async fn plan(
     State(service): Judge,
-    query: Result<Query<Asked>, QueryRejection>,
+    Query(asked): Query<Asked>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let asked = poll::read(query, &headers)?;
+    let asked = poll::read(asked, &headers)?;
     // They lie in the connection's buffer, which would have to be kept while this waits.
     drop(headers);
     if let Some(poll) = &asked.by_worker {
@@ -31,12 +31,11 @@ pub async fn plan(
     let may_overtake = asked.by_worker.is_some() && asked.may_overtake;
     if may_overtake && asked.known > service.delivery().revision() {
         service.overtake(asked.known).await.map_err(|wait| {
-            let seconds = wait.as_secs_f64().ceil() as u32;
             let detail = format!(
                 "plan {} is later than this judge's, and it started new generations too often lately",
                 asked.known
             );
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry(seconds.max(1))
+            Problem::unavailable(detail).retry_in(wait)
         })?;
     }
     if asked.by_config {
