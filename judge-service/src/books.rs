@@ -400,3 +400,20 @@ pub struct Made {
     pub evidence: Option<Evidence>,
     pub evidence_before: Option<Evidence>,
 }
+
+impl Made {
+    /// What a person did, for which no evidence is needed.
+    #[must_use]
+    pub fn by_person(at_ms: Millis, deed: Deed, from_step: usize, reasons: Vec<String>) -> Self {
+        Self {
+            at_ms,
+            deed,
+            by: By::Person,
+            from_step,
+            drops: Vec::new(),
+            reasons,
+            evidence: None,
+            evidence_before: None,
+        }
+    }
+}

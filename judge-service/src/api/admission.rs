@@ -255,8 +255,7 @@ impl Admission {
 
     fn limited(&self, wait: Duration, detail: &str) -> Problem {
         count(&self.counts.limited);
-        let seconds = wait.as_secs_f64().ceil() as u32;
-        Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).retry(seconds.max(1))
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).retry_in(wait)
     }
 }
 

@@ -3,12 +3,12 @@
 //! A stream begins with all that there is, so that one that broke goes on without gaps by
 //! asking again.
 
+use super::Judge;
+use super::decisions::DecisionSummary;
 use super::path::Path;
 use super::problem::Problem;
-use super::rollouts::DecisionSummary;
 use crate::service::{Picture, Service, Watcher};
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
@@ -17,15 +17,13 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-type Service_ = State<Arc<Service>>;
-
 /// Of all rollouts.
-pub async fn all(State(service): Service_) -> Result<Response, Problem> {
+pub async fn all(State(service): Judge) -> Result<Response, Problem> {
     Events::begin(service, None).await
 }
 
 /// Of one; the stream ends when it is deleted.
-pub async fn one(State(service): Service_, Path(id): Path<String>) -> Result<Response, Problem> {
+pub async fn one(State(service): Judge, Path(id): Path<String>) -> Result<Response, Problem> {
     service.status(&id).await?;
     Events::begin(service, Some(id)).await
 }
@@ -43,11 +41,7 @@ struct Events {
 impl Events {
     async fn begin(service: Arc<Service>, only: Option<String>) -> Result<Response, Problem> {
         let watcher = service.watcher().ok_or_else(|| {
-            Problem::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "as many watch already as this judge has room for",
-            )
-            .retry(10)
+            Problem::unavailable("as many watch already as this judge has room for").retry(10)
         })?;
         let picture = service.picture().await?;
         let mut events = Self {

@@ -1,15 +1,14 @@
 //! Outcomes that are told later.
 
-use super::body;
 use super::problem::Problem;
-use crate::service::{Feedback, Received, Service};
+use super::{Judge, body};
+use crate::service::{Feedback, Received};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde_json::value::RawValue;
 use serinus_core::json::{self, FieldError};
-use std::sync::Arc;
 
 /// As the document says it.
 #[derive(schemars::JsonSchema)]
@@ -25,10 +24,7 @@ pub enum FeedbackBody {
 pub const LONGEST: usize = 8 * 1024 * 1024;
 
 /// One outcome, a list of them, or one on each line.
-pub async fn tell(
-    State(service): State<Arc<Service>>,
-    body: Body,
-) -> Result<Json<Received>, Problem> {
+pub async fn tell(State(service): Judge, body: Body) -> Result<Json<Received>, Problem> {
     let bytes = body::bytes(body, LONGEST).await?;
     let told = read(&bytes)?;
     Ok(Json(service.feedback(told).await?))

@@ -4,13 +4,13 @@
 use super::admission::{PASSED_ON, path_of};
 use super::poll::{self, Asked};
 use super::problem::Problem;
+use super::query::Query;
 use super::{Colleagues, body};
 use crate::access::Caller;
 use crate::cluster::Follower;
 use crate::domain;
 use axum::body::Body;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, Request, State};
+use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
 use axum::http::{
@@ -63,10 +63,10 @@ pub fn router(follower: Arc<Follower>, colleagues: Colleagues) -> Router {
 
 async fn plan(
     State(following): State<Following>,
-    query: Result<Query<Asked>, QueryRejection>,
+    Query(asked): Query<Asked>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let asked = poll::read(query, &headers)?;
+    let asked = poll::read(asked, &headers)?;
     let follower = &following.follower;
     // The judge that judges takes the word of this one.
     if let Some(poll) = asked.by_worker.clone().filter(|_| asked.may_overtake) {
@@ -87,21 +87,17 @@ async fn report(State(following): State<Following>, body: Body) -> Result<Respon
 }
 
 async fn pass_on(State(following): State<Following>, request: Request) -> Response {
-    let unanswered = |detail: String| {
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
-            .retry(1)
-            .into_response()
-    };
+    let unanswered = |detail: &str| Problem::unavailable(detail).into_response();
     let nobody = "no judge judges at the moment; another takes over within seconds";
     if request.headers().contains_key(PASSED_ON) {
-        return unanswered(nobody.to_owned());
+        return unanswered(nobody);
     }
     let Some(leader) = following.follower.leader() else {
-        return unanswered(nobody.to_owned());
+        return unanswered(nobody);
     };
     let Some(uri) = at(&leader, request.uri()) else {
         tracing::error!(%leader, "the address of the judge that judges is no URL");
-        return unanswered("the judge that judges has an address that is no URL".to_owned());
+        return unanswered("the judge that judges has an address that is no URL");
     };
     let caller = request.extensions().get::<Caller>().cloned();
     let caller = caller.unwrap_or_else(Caller::anonymous);
@@ -109,7 +105,7 @@ async fn pass_on(State(following): State<Following>, request: Request) -> Respon
     let now = following.follower.now();
     let said = following.colleagues.peers.vouch(&caller, method, path, now);
     let Ok(said) = HeaderValue::from_str(&said) else {
-        return unanswered(nobody.to_owned());
+        return unanswered(nobody);
     };
     let (parts, body) = request.into_parts();
     let parts = passed_on(parts, uri, said);
@@ -122,10 +118,7 @@ async fn pass_on(State(following): State<Following>, request: Request) -> Respon
         Ok(answer) => answer.map(Body::new).into_response(),
         Err(error) => {
             tracing::warn!(%leader, %error, "the judge that judges does not answer");
-            unanswered(
-                "the judge that judges does not answer; another takes over within seconds"
-                    .to_owned(),
-            )
+            unanswered("the judge that judges does not answer; another takes over within seconds")
         }
     }
 }

@@ -5,7 +5,6 @@ use super::problem::Problem;
 use super::{Colleagues, Health, Source, following, metrics, router, session};
 use crate::cluster::{Member, Role};
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Json, Router};
@@ -51,9 +50,7 @@ async fn ready(State(switch): State<Arc<Switch>>) -> Response {
         Some(Role::Leader(service)) => match service.ready().await {
             Ok(()) => "leader",
             Err(why) => {
-                return Problem::new(StatusCode::SERVICE_UNAVAILABLE, why)
-                    .retry(1)
-                    .into_response();
+                return Problem::unavailable(why).into_response();
             }
         },
         Some(Role::Follower(_)) => "follower",
@@ -66,18 +63,12 @@ async fn ready(State(switch): State<Arc<Switch>>) -> Response {
 }
 
 fn ending() -> Response {
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "this judge ends")
-        .retry(1)
-        .into_response()
+    Problem::unavailable("this judge ends").into_response()
 }
 
 fn cut_off() -> Response {
-    Problem::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "this judge does not reach its database; ask another, or later",
-    )
-    .retry(1)
-    .into_response()
+    let detail = "this judge does not reach its database; ask another, or later";
+    Problem::unavailable(detail).into_response()
 }
 
 async fn answer(State(switch): State<Arc<Switch>>, request: Request) -> Response {

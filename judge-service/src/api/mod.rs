@@ -5,12 +5,13 @@ mod admission;
 mod asking;
 mod body;
 mod colleagues;
+mod decisions;
 mod door;
 mod events;
 mod feedback;
-mod filter;
 mod following;
 mod guard;
+mod judge;
 mod member;
 mod metrics;
 mod needs;
@@ -20,12 +21,14 @@ mod page;
 mod path;
 mod poll;
 mod problem;
+mod query;
 mod rollouts;
 mod routes;
 mod serving;
 mod session;
 mod stay;
 mod traced;
+mod workers;
 
 pub use admission::Admission;
 pub use colleagues::Colleagues;
@@ -41,6 +44,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use problem::Problem;
 use std::sync::Arc;
+
+/// What handlers have of the judge.
+type Judge = State<Arc<Service>>;
 
 pub fn router(service: Arc<Service>) -> Router {
     let routes = routes::all().into_iter();
@@ -70,11 +76,8 @@ async fn alive() -> axum::Json<Health> {
 
 /// Reports can be taken and plans be given out: the store keeps what is committed, and
 /// the judge is not about to end.
-async fn ready(State(service): State<Arc<Service>>) -> Result<axum::Json<Health>, Problem> {
-    service
-        .ready()
-        .await
-        .map_err(|why| Problem::new(StatusCode::SERVICE_UNAVAILABLE, why).retry(1))?;
+async fn ready(State(service): Judge) -> Result<axum::Json<Health>, Problem> {
+    service.ready().await.map_err(Problem::unavailable)?;
     Ok(alive().await)
 }
 

@@ -2,8 +2,6 @@
 
 use super::problem::Problem;
 use crate::service::{Delivery, Poll};
-use axum::extract::Query;
-use axum::extract::rejection::QueryRejection;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -38,12 +36,7 @@ pub struct Read {
     pub may_overtake: bool,
 }
 
-pub fn read(
-    query: Result<Query<Asked>, QueryRejection>,
-    headers: &HeaderMap,
-) -> Result<Read, Problem> {
-    let Query(asked) =
-        query.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.body_text()))?;
+pub fn read(asked: Asked, headers: &HeaderMap) -> Result<Read, Problem> {
     let known: Revision = match asked.revision.as_deref() {
         None => Revision::default(),
         Some(text) => text.parse().map_err(|problem| {

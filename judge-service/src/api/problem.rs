@@ -1,12 +1,13 @@
 //! Errors as RFC 9457 problems: the one place that knows which is which status.
 
 use crate::books::Refusal;
-use crate::service::{DeedError, IngestError, SampleRefusal};
+use crate::service::{IngestError, SampleRefusal, ServiceError};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serinus_core::json::FieldError;
+use std::time::Duration;
 
 #[derive(Debug, JsonSchema, Serialize)]
 pub struct Problem {
@@ -37,6 +38,11 @@ impl Problem {
         }
     }
 
+    /// Not now; worth another attempt soon.
+    pub fn unavailable(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry(1)
+    }
+
     /// What a status is called.
     pub fn title(status: u16) -> &'static str {
         let status = StatusCode::from_u16(status).ok();
@@ -51,10 +57,20 @@ impl Problem {
         self
     }
 
+    /// The same, in whole seconds: one at least, and no earlier.
+    pub fn retry_in(self, wait: Duration) -> Self {
+        let seconds = wait.as_secs_f64().ceil() as u32;
+        self.retry(seconds.max(1))
+    }
+
     /// With the header that a 401 has.
     pub fn authenticate(mut self, by: &'static str) -> Self {
         self.authenticate = Some(by);
         self
+    }
+
+    pub fn empty_page() -> Self {
+        FieldError::new("limit", "is 0, and a page has at least 1").into()
     }
 
     pub fn no_rollout(id: &str) -> Self {
@@ -90,29 +106,25 @@ impl From<FieldError> for Problem {
     }
 }
 
-impl From<DeedError> for Problem {
-    fn from(error: DeedError) -> Self {
+impl From<ServiceError> for Problem {
+    fn from(error: ServiceError) -> Self {
         match error {
-            DeedError::Spec(error) => error.into(),
-            DeedError::Exists(_) | DeedError::Conflict(_) => {
+            ServiceError::Spec(error) => error.into(),
+            ServiceError::Exists(_) | ServiceError::Conflict(_) => {
                 Self::new(StatusCode::CONFLICT, error.to_string())
             }
-            DeedError::Changed { .. } => {
+            ServiceError::Changed { .. } => {
                 Self::new(StatusCode::PRECONDITION_FAILED, error.to_string())
             }
-            DeedError::KeyIsUsed(_) => {
+            ServiceError::KeyIsUsed(_) => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string())
             }
-            DeedError::Unknown(id) => Self::no_rollout(&id),
-            DeedError::UnknownArm { .. } => Self::new(StatusCode::NOT_FOUND, error.to_string()),
+            ServiceError::Unknown(id) => Self::no_rollout(&id),
+            ServiceError::UnknownArm { .. } => Self::new(StatusCode::NOT_FOUND, error.to_string()),
             // What went wrong inside is for the log, not for the caller.
-            DeedError::Store(_) | DeedError::Internal(_) => {
+            ServiceError::Store(_) | ServiceError::Internal(_) => {
                 tracing::error!(%error, "a request failed");
-                Self::new(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "the judge could not do this now; nothing was changed",
-                )
-                .retry(1)
+                Self::unavailable("the judge could not do this now; nothing was changed")
             }
         }
     }
@@ -134,9 +146,7 @@ impl From<IngestError> for Problem {
             IngestError::Busy => {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, error.to_string()).retry(1)
             }
-            IngestError::Store => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).retry(1)
-            }
+            IngestError::Store => Self::unavailable(error.to_string()),
         }
     }
 }

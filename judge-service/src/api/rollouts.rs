@@ -1,54 +1,32 @@
 //! What people and their tools call.
 
+use super::Judge;
 use super::asking::{self, Asking};
 use super::path::Path;
 use super::problem::Problem;
-use crate::domain::Delivered;
-use crate::domain::audit::Audited;
-use crate::domain::decision::{By, Deed, Sealed};
+use super::query::Query;
+use crate::domain::decision::Deed;
 use crate::domain::{Millis, Phase, RolloutSpec};
 use crate::service::status::Status;
 use crate::service::{AnswersStatus, Asked, Example, Point, Service};
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::routing::{self, MethodRouter};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serinus_core::json::{self, FieldError};
 use std::sync::Arc;
 
 const LONGEST_SPEC: usize = 256 * 1024;
 const LONGEST_REASON: usize = 4 * 1024;
 
-type Service_ = State<Arc<Service>>;
-
 #[derive(Debug, Default, JsonSchema, Deserialize)]
 pub struct Reason {
     /// Stands in the decision.
     #[serde(default)]
     reason: Option<String>,
-}
-
-/// A decision without its evidence.
-#[derive(Debug, JsonSchema, Serialize)]
-pub struct DecisionSummary {
-    sequence: u64,
-    at_ms: Millis,
-    action: Deed,
-    by: By,
-    from_step: usize,
-    to_step: usize,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    drops: Vec<String>,
-    reasons: Vec<String>,
-    hash: String,
-    previous_hash: String,
-    has_evidence: bool,
-    /// How long it took to reach the workers; not while it is under way.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    delivered: Option<Delivered>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -77,12 +55,11 @@ pub struct Creation {
 
 /// In the order of their creation.
 pub async fn list(
-    State(service): Service_,
-    query: Result<Query<Listed>, QueryRejection>,
+    State(service): Judge,
+    Query(listed): Query<Listed>,
 ) -> Result<Response, Problem> {
-    let Query(listed) = read_query(query)?;
     if listed.limit == Some(0) {
-        return Err(empty_page());
+        return Err(Problem::empty_page());
     }
     let phases = listed.phase.as_deref().map(phases).transpose()?;
     let mut all = service.statuses().await?;
@@ -135,11 +112,10 @@ fn phases(names: &str) -> Result<Vec<Phase>, Problem> {
 }
 
 pub async fn create(
-    State(service): Service_,
-    query: Result<Query<Creation>, QueryRejection>,
+    State(service): Judge,
+    Query(Creation { dry_run }): Query<Creation>,
     asking: Asking<LONGEST_SPEC>,
 ) -> Result<Response, Problem> {
-    let Query(Creation { dry_run }) = read_query(query)?;
     let spec: RolloutSpec = json::read_strict(&asking.body)?;
     if dry_run {
         return Ok(Json(service.try_out(spec).await?).into_response());
@@ -156,7 +132,7 @@ pub async fn create(
 
 /// With `If-None-Match`, 304 as long as nothing was decided.
 pub async fn read(
-    State(service): Service_,
+    State(service): Judge,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -177,7 +153,7 @@ fn tag(version: &str) -> [(HeaderName, String); 1] {
 }
 
 pub async fn delete(
-    State(service): Service_,
+    State(service): Judge,
     Path(id): Path<String>,
     asking: Asking<LONGEST_REASON>,
 ) -> Result<StatusCode, Problem> {
@@ -188,48 +164,18 @@ pub async fn delete(
 
 type Words = Asking<LONGEST_REASON>;
 
-pub async fn promote(
-    service: Service_,
-    id: Path<String>,
-    words: Words,
-) -> Result<Response, Problem> {
-    act(service, id, words, Deed::Promote).await
-}
-
-pub async fn approve(
-    service: Service_,
-    id: Path<String>,
-    words: Words,
-) -> Result<Response, Problem> {
-    act(service, id, words, Deed::Approve).await
-}
-
-pub async fn pause(service: Service_, id: Path<String>, words: Words) -> Result<Response, Problem> {
-    act(service, id, words, Deed::Pause).await
-}
-
-pub async fn resume(
-    service: Service_,
-    id: Path<String>,
-    words: Words,
-) -> Result<Response, Problem> {
-    act(service, id, words, Deed::Resume).await
-}
-
-pub async fn abort(service: Service_, id: Path<String>, words: Words) -> Result<Response, Problem> {
-    act(service, id, words, Deed::Abort).await
-}
-
-pub async fn finish(
-    service: Service_,
-    id: Path<String>,
-    words: Words,
-) -> Result<Response, Problem> {
-    act(service, id, words, Deed::Finish).await
+/// What a person does to a rollout that there is, as `POST` of one path: such deeds differ in
+/// nothing else.
+pub fn doing(deed: Deed) -> MethodRouter<Arc<Service>> {
+    routing::post(
+        async move |service: Judge, id: Path<String>, words: Words| {
+            act(service, id, words, deed).await
+        },
+    )
 }
 
 async fn act(
-    State(service): Service_,
+    State(service): Judge,
     Path(id): Path<String>,
     words: Words,
     deed: Deed,
@@ -239,7 +185,7 @@ async fn act(
 }
 
 pub async fn drop_arm(
-    State(service): Service_,
+    State(service): Judge,
     Path((id, arm)): Path<(String, String)>,
     words: Words,
 ) -> Result<Response, Problem> {
@@ -260,11 +206,10 @@ fn with_reason(words: Words) -> Result<Asked, Problem> {
 }
 
 pub async fn series(
-    State(service): Service_,
+    State(service): Judge,
     Path(id): Path<String>,
-    query: Result<Query<Since>, QueryRejection>,
+    Query(since): Query<Since>,
 ) -> Result<Json<Vec<Point>>, Problem> {
-    let Query(since) = read_query(query)?;
     known(&service, &id).await?;
     let mut series = service.series(&id);
     if let Some(after) = since.after_ms {
@@ -273,130 +218,24 @@ pub async fn series(
     Ok(Json(series))
 }
 
-fn empty_page() -> Problem {
-    FieldError::new("limit", "is 0, and a page has at least 1").into()
-}
-
-fn read_query<T>(query: Result<Query<T>, QueryRejection>) -> Result<Query<T>, Problem> {
-    query.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.body_text()))
-}
-
 pub async fn examples(
-    State(service): Service_,
+    State(service): Judge,
     Path(id): Path<String>,
 ) -> Result<Json<Vec<Example>>, Problem> {
     known(&service, &id).await?;
     Ok(Json(service.examples(&id)))
 }
 
-pub async fn stop_sampling(
-    service: Service_,
-    id: Path<String>,
-    words: Words,
-) -> Result<Response, Problem> {
-    act(service, id, words, Deed::StopSampling).await
-}
-
-pub async fn start_sampling(
-    service: Service_,
-    id: Path<String>,
-    words: Words,
-) -> Result<Response, Problem> {
-    act(service, id, words, Deed::StartSampling).await
-}
-
 pub async fn answers(
-    State(service): Service_,
+    State(service): Judge,
     Path(id): Path<String>,
 ) -> Result<Json<AnswersStatus>, Problem> {
     Ok(Json(service.answers(&id).await?))
 }
 
-pub async fn decisions(
-    State(service): Service_,
-    Path(id): Path<String>,
-) -> Result<Json<Vec<DecisionSummary>>, Problem> {
-    let sealed = service.decisions(&id).await?;
-    let mut delivered = service.delivered(&id).await?;
-    let summary = |sealed: Sealed| {
-        let delivered = delivered.remove(&sealed.decision.sequence);
-        DecisionSummary::of(sealed, delivered)
-    };
-    Ok(Json(sealed.into_iter().map(summary).collect()))
-}
-
-/// All decisions with their evidence: what `serinus replay` checks from end to end.
-pub async fn chain(
-    State(service): Service_,
-    Path(id): Path<String>,
-) -> Result<Json<Vec<Sealed>>, Problem> {
-    Ok(Json(service.decisions(&id).await?))
-}
-
-/// The evidence bundle: what `serinus replay` reads.
-pub async fn decision(
-    State(service): Service_,
-    Path((id, sequence)): Path<(String, String)>,
-) -> Result<Json<Sealed>, Problem> {
-    known(&service, &id).await?;
-    let missing = || {
-        Problem::new(
-            StatusCode::NOT_FOUND,
-            format!("rollout `{id}` has no decision `{sequence}`"),
-        )
-    };
-    let number: u64 = sequence.parse().map_err(|_| missing())?;
-    service
-        .decision(&id, number)
-        .await?
-        .map(Json)
-        .ok_or_else(missing)
-}
-
-/// At most so many at once; who wants more goes on after the last.
-const AUDITED_AT_ONCE: u32 = 1_000;
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct After {
-    #[serde(default)]
-    after: u64,
-    limit: Option<u32>,
-}
-
-pub async fn audit(
-    State(service): Service_,
-    query: Result<Query<After>, QueryRejection>,
-) -> Result<Json<Vec<Audited>>, Problem> {
-    let Query(After { after, limit }) = read_query(query)?;
-    if limit == Some(0) {
-        return Err(empty_page());
-    }
-    let limit = limit.unwrap_or(AUDITED_AT_ONCE).min(AUDITED_AT_ONCE);
-    Ok(Json(service.audit(after, limit).await?))
-}
-
-async fn known(service: &Service, id: &str) -> Result<(), Problem> {
+/// # Errors
+/// No such rollout.
+pub async fn known(service: &Service, id: &str) -> Result<(), Problem> {
     service.status(id).await?;
     Ok(())
-}
-
-impl DecisionSummary {
-    pub fn of(sealed: Sealed, delivered: Option<Delivered>) -> Self {
-        let Sealed { hash, decision } = sealed;
-        Self {
-            sequence: decision.sequence,
-            at_ms: decision.at_ms,
-            action: decision.deed,
-            by: decision.by,
-            from_step: decision.from_step,
-            to_step: decision.to_step,
-            drops: decision.drops,
-            reasons: decision.reasons,
-            hash,
-            previous_hash: decision.previous_hash,
-            has_evidence: decision.evidence.is_some(),
-            delivered,
-        }
-    }
 }

@@ -1,14 +1,15 @@
 //! Every path of the API: what answers it, and what is said of that.
 
+use super::decisions::DecisionSummary;
 use super::feedback::{self, FeedbackBody};
 use super::openapi::{self, Operation, delete, get, post};
-use super::rollouts::{DecisionSummary, Reason};
-use super::{alive, events, filter, metrics, ready, rollouts, session};
+use super::rollouts::Reason;
+use super::{alive, decisions, events, judge, metrics, ready, rollouts, session, workers};
 use crate::access::Needs;
 use crate::books::Counted;
 use crate::domain::RolloutSpec;
 use crate::domain::audit::Audited;
-use crate::domain::decision::Sealed;
+use crate::domain::decision::{Deed, Sealed};
 use crate::service::status::Status;
 use crate::service::{
     AnswersStatus, Counters, Draft, Example, Point, ProxyState, Received, Service, Taken,
@@ -132,7 +133,7 @@ fn remove() -> Operation {
 }
 
 fn deeds() -> [Route; 9] {
-    let deed = |id, summary| {
+    let said = |id, summary| {
         post(id, summary)
             .if_match()
             .idempotent()
@@ -141,66 +142,60 @@ fn deeds() -> [Route; 9] {
             .with_header("ETag", VERSION)
             .refuses(&[404, 409])
     };
+    let deed = |path, deed, id, summary| route(path, rollouts::doing(deed), [said(id, summary)]);
     [
-        route(
+        deed(
             "/v1/rollouts/{id}/promote",
-            routing::post(rollouts::promote),
-            [deed(
-                "promoteRollout",
-                "Go on to the next step, without waiting for evidence",
-            )],
+            Deed::Promote,
+            "promoteRollout",
+            "Go on to the next step, without waiting for evidence",
         ),
-        route(
+        deed(
             "/v1/rollouts/{id}/approve",
-            routing::post(rollouts::approve),
-            [deed(
-                "approveRollout",
-                "Say yes to the next step of a rollout that asks for it (`awaits_approval`)",
-            )],
+            Deed::Approve,
+            "approveRollout",
+            "Say yes to the next step of a rollout that asks for it (`awaits_approval`)",
         ),
-        route(
+        deed(
             "/v1/rollouts/{id}/pause",
-            routing::post(rollouts::pause),
-            [deed(
-                "pauseRollout",
-                "Keep the weights; only a rollback is still automatic",
-            )],
+            Deed::Pause,
+            "pauseRollout",
+            "Keep the weights; only a rollback is still automatic",
         ),
-        route(
+        deed(
             "/v1/rollouts/{id}/resume",
-            routing::post(rollouts::resume),
-            [deed("resumeRollout", "Let the judge promote again")],
+            Deed::Resume,
+            "resumeRollout",
+            "Let the judge promote again",
         ),
-        route(
+        deed(
             "/v1/rollouts/{id}/abort",
-            routing::post(rollouts::abort),
-            [deed("abortRollout", "Take everybody back to the baseline")],
+            Deed::Abort,
+            "abortRollout",
+            "Take everybody back to the baseline",
         ),
-        route(
+        deed(
             "/v1/rollouts/{id}/finish",
-            routing::post(rollouts::finish),
-            [deed(
-                "finishRollout",
-                "End the watch over a promoted version",
-            )],
+            Deed::Finish,
+            "finishRollout",
+            "End the watch over a promoted version",
         ),
         route(
             "/v1/rollouts/{id}/arms/{arm}/drop",
             routing::post(rollouts::drop_arm),
-            [deed("dropArm", "Take one arm back while the others go on")],
+            [said("dropArm", "Take one arm back while the others go on")],
         ),
-        route(
+        deed(
             "/v1/rollouts/{id}/sampling/stop",
-            routing::post(rollouts::stop_sampling),
-            [deed(
-                "stopSampling",
-                "Copy no more requests and answers, and forget those that were kept",
-            )],
+            Deed::StopSampling,
+            "stopSampling",
+            "Copy no more requests and answers, and forget those that were kept",
         ),
-        route(
+        deed(
             "/v1/rollouts/{id}/sampling/start",
-            routing::post(rollouts::start_sampling),
-            [deed("startSampling", "Copy requests and answers again")],
+            Deed::StartSampling,
+            "startSampling",
+            "Copy requests and answers again",
         ),
     ]
 }
@@ -250,7 +245,7 @@ fn looks() -> [Route; 8] {
         ),
         route(
             "/v1/rollouts/{id}/chain",
-            routing::get(rollouts::chain),
+            routing::get(decisions::chain),
             [look(
                 "getChain",
                 "All decisions with their evidence, for `serinus replay`",
@@ -262,7 +257,7 @@ fn looks() -> [Route; 8] {
         ),
         route(
             "/v1/rollouts/{id}/decisions",
-            routing::get(rollouts::decisions),
+            routing::get(decisions::list),
             [
                 look("listDecisions", "All decisions, without their evidence")
                     .gives::<Vec<DecisionSummary>>(200, "The oldest first"),
@@ -270,7 +265,7 @@ fn looks() -> [Route; 8] {
         ),
         route(
             "/v1/rollouts/{id}/decisions/{sequence}",
-            routing::get(rollouts::decision),
+            routing::get(decisions::one),
             [look(
                 "getDecision",
                 "One decision with its evidence, for `serinus replay`",
@@ -296,7 +291,7 @@ fn for_workers() -> [Route; 3] {
     [
         route(
             "/v1/plan",
-            routing::get(filter::plan),
+            routing::get(workers::plan),
             [get("getPlan", "The plan by which filters route")
                 .query(
                     "revision",
@@ -320,7 +315,7 @@ fn for_workers() -> [Route; 3] {
         ),
         route(
             "/v1/reports",
-            routing::post(filter::report),
+            routing::post(workers::report),
             [post("postReport", "What a worker counted")
                 .needs(Needs::Proxy)
                 .takes::<Report>()
@@ -329,7 +324,7 @@ fn for_workers() -> [Route; 3] {
         ),
         route(
             "/v1/samples",
-            routing::post(filter::samples),
+            routing::post(workers::samples),
             [post(
                 "postSamples",
                 "Requests and answers to compare with the models",
@@ -390,7 +385,7 @@ fn about_the_judge() -> [Route; 10] {
         ),
         route(
             "/v1/audit",
-            routing::get(rollouts::audit),
+            routing::get(judge::audit),
             [get("listAudit", "Who did what to which rollout, and why")
                 .query(
                     "after",
@@ -409,19 +404,19 @@ fn about_the_judge() -> [Route; 10] {
         ),
         route(
             "/v1/workers",
-            routing::get(filter::workers),
+            routing::get(judge::workers),
             [get("listWorkers", "Workers, and the plan that each has")
                 .gives::<Vec<WorkerState>>(200, "All that were heard lately")],
         ),
         route(
             "/v1/proxies",
-            routing::get(filter::proxies),
+            routing::get(judge::proxies),
             [get("listProxies", "Proxies that get their plan by ECDS")
                 .gives::<Vec<ProxyState>>(200, "All that were heard lately")],
         ),
         route(
             "/v1/webhooks",
-            routing::get(filter::webhooks),
+            routing::get(judge::webhooks),
             [get(
                 "listWebhooks",
                 "Who is told of decisions, and whether it works",
@@ -430,7 +425,7 @@ fn about_the_judge() -> [Route; 10] {
         ),
         route(
             "/v1/counters",
-            routing::get(filter::counters),
+            routing::get(judge::counters),
             [get(
                 "getCounters",
                 "What was counted and refused since the judge started",

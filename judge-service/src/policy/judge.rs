@@ -164,7 +164,7 @@ fn decide(
 ) -> Decided {
     let rollout = &bundle.rollout;
     if rollout.phase.is_over() {
-        let phase = rollout.phase.name().replace('_', " ");
+        let phase = rollout.phase.words();
         return Decided::because(Action::Hold, format!("the rollout is {phase}"));
     }
     if rollout.phase == Phase::Waiting {

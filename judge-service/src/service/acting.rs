@@ -1,6 +1,6 @@
 //! What a person does to a rollout that there is, and which of it its phase allows.
 
-use super::deeds::{DeedError, to_its_end};
+use super::deeds::{Change, ServiceError, to_its_end};
 use super::status::Status;
 use super::{Asked, Service};
 use crate::domain::decision::Deed;
@@ -15,45 +15,34 @@ impl Service {
         id: &str,
         deed: Deed,
         asked: Asked,
-    ) -> Result<Status, DeedError> {
+    ) -> Result<Status, ServiceError> {
         let (service, id) = (Arc::clone(self), id.to_owned());
         to_its_end(async move { service.act_now(&id, deed, asked).await }).await
     }
 
-    async fn act_now(&self, id: &str, deed: Deed, asked: Asked) -> Result<Status, DeedError> {
-        let mut books = self.books().await?;
-        let now = self.now();
-        let entry = books
-            .entry_mut(id)
-            .ok_or_else(|| DeedError::Unknown(id.to_owned()))?;
-        if asked.was_done(entry)? {
-            return Ok(self.status_of(entry));
-        }
-        asked.holds(entry)?;
-        let from_step = entry.rollout.step;
-        done(&mut entry.rollout, deed, now)?;
-        match deed {
-            Deed::StopSampling => {
-                self.models.close(id, true);
-                self.live().forget_bodies(id);
+    async fn act_now(&self, id: &str, deed: Deed, asked: Asked) -> Result<Status, ServiceError> {
+        self.by_person(id, asked, |rollout, now| {
+            done(rollout, deed, now)?;
+            match deed {
+                Deed::StopSampling => {
+                    self.models.close(id, true);
+                    self.live().forget_bodies(id);
+                }
+                Deed::StartSampling => self.models.close(id, false),
+                _ => {}
             }
-            Deed::StartSampling => self.models.close(id, false),
-            _ => {}
-        }
-        asked.remember(entry);
-        entry.touch();
-        let reasons = vec![asked.reason.unwrap_or_else(|| "by hand".to_owned())];
-        self.decided(&mut books, id, deed, from_step, reasons, &asked.who)
-            .await
+            Ok(Change::of(deed))
+        })
+        .await
     }
 }
 
 /// Does to a rollout what a person asks for, if its phase allows it.
-fn done(rollout: &mut Rollout, deed: Deed, now: Millis) -> Result<(), DeedError> {
+fn done(rollout: &mut Rollout, deed: Deed, now: Millis) -> Result<(), ServiceError> {
     let (phase, step) = (rollout.phase, rollout.step);
     let conflict = |wanted: &str| {
-        let phase = phase.name().replace('_', " ");
-        DeedError::Conflict(format!(
+        let phase = phase.words();
+        ServiceError::Conflict(format!(
             "the rollout is {phase}; only a rollout that is {wanted} allows this"
         ))
     };
@@ -61,7 +50,7 @@ fn done(rollout: &mut Rollout, deed: Deed, now: Millis) -> Result<(), DeedError>
         (Deed::Promote, Phase::Waiting) => rollout.enter_step(step, now)?,
         (Deed::Promote, Phase::Running | Phase::Paused) => {
             if rollout.is_last_step() {
-                return Err(DeedError::Conflict(
+                return Err(ServiceError::Conflict(
                     "it is at its last step already".to_owned(),
                 ));
             }
@@ -76,7 +65,7 @@ fn done(rollout: &mut Rollout, deed: Deed, now: Millis) -> Result<(), DeedError>
             rollout.sampling_off = deed == Deed::StopSampling;
         }
         (Deed::Approve, Phase::Running) => {
-            return Err(DeedError::Conflict(
+            return Err(ServiceError::Conflict(
                 "it does not ask for an approval now: the evidence for its next step is not in, or that step needs none (`promote` goes on without evidence)".to_owned(),
             ));
         }

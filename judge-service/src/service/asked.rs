@@ -1,6 +1,6 @@
 //! What comes with a person's deed: words, and under which conditions it is meant.
 
-use super::DeedError;
+use super::ServiceError;
 use crate::books::Entry;
 use crate::domain::rollout::UsedKey;
 
@@ -21,7 +21,7 @@ impl Asked {
     ///
     /// # Errors
     /// Another deed was done under that key.
-    pub(super) fn was_done(&self, entry: &Entry) -> Result<bool, DeedError> {
+    pub(super) fn was_done(&self, entry: &Entry) -> Result<bool, ServiceError> {
         let Some(asked) = &self.key else {
             return Ok(false);
         };
@@ -29,16 +29,16 @@ impl Asked {
         match used.find(|used| used.key == asked.key) {
             None => Ok(false),
             Some(used) if used.content == asked.content => Ok(true),
-            Some(_) => Err(DeedError::KeyIsUsed(asked.key.clone())),
+            Some(_) => Err(ServiceError::KeyIsUsed(asked.key.clone())),
         }
     }
 
     /// # Errors
     /// The rollout is not as it was when it was looked at.
-    pub(super) fn holds(&self, entry: &Entry) -> Result<(), DeedError> {
+    pub(super) fn holds(&self, entry: &Entry) -> Result<(), ServiceError> {
         let version = entry.version();
         match &self.only_if {
-            Some(versions) if !versions.contains(&version) => Err(DeedError::Changed {
+            Some(versions) if !versions.contains(&version) => Err(ServiceError::Changed {
                 rollout: entry.rollout.spec.id.clone(),
                 version,
             }),

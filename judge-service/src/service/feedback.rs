@@ -7,7 +7,7 @@ mod item;
 pub use item::{Feedback, FeedbackProblem, Received};
 
 use super::deeds::to_its_end;
-use super::{DeedError, Service};
+use super::{Service, ServiceError};
 use crate::assignment::{Assigner, Headers};
 use crate::books::{Books, Entry, Told, Whose};
 use crate::domain::plan::{self, Keyed};
@@ -68,7 +68,7 @@ impl Service {
     pub async fn feedback(
         self: &Arc<Self>,
         told: Vec<Result<Feedback, FieldError>>,
-    ) -> Result<Received, DeedError> {
+    ) -> Result<Received, ServiceError> {
         let service = Arc::clone(self);
         to_its_end(async move { service.feedback_now(told).await }).await
     }
@@ -76,7 +76,7 @@ impl Service {
     async fn feedback_now(
         &self,
         told: Vec<Result<Feedback, FieldError>>,
-    ) -> Result<Received, DeedError> {
+    ) -> Result<Received, ServiceError> {
         let mut received = Received::default();
         let mut told = told.into_iter().enumerate();
         while told.len() > 0 {

@@ -1,10 +1,11 @@
 //! What is told of a rollout.
 
+use super::deeds::known;
 use super::delivery::Convergence;
 use super::live::{Counters, Example, Point};
 use super::notices;
 use super::scale_down::{self, ScaleDown};
-use super::{DeedError, GateState, Service};
+use super::{GateState, Service, ServiceError};
 use crate::books::Entry;
 use crate::domain::spec::{RolloutSpec, Step};
 use crate::domain::sums::{ArmSums, Firsts, dense};
@@ -101,7 +102,7 @@ pub struct Traffic {
 impl Service {
     /// # Errors
     /// A store that fails.
-    pub async fn statuses(&self) -> Result<Vec<Status>, DeedError> {
+    pub async fn statuses(&self) -> Result<Vec<Status>, ServiceError> {
         let books = self.books().await?;
         Ok(books
             .entries()
@@ -112,12 +113,9 @@ impl Service {
 
     /// # Errors
     /// No such rollout, or a store that fails.
-    pub async fn status(&self, id: &str) -> Result<Status, DeedError> {
+    pub async fn status(&self, id: &str) -> Result<Status, ServiceError> {
         let books = self.books().await?;
-        books
-            .entry(id)
-            .map(|entry| self.status_of(entry))
-            .ok_or_else(|| DeedError::Unknown(id.to_owned()))
+        Ok(self.status_of(known(&books, id)?))
     }
 
     #[must_use]

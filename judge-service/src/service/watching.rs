@@ -1,7 +1,7 @@
 //! What those see who watch: one picture of all rollouts, made once for all of them.
 
 use super::status::Status;
-use super::{DeedError, Service};
+use super::{Service, ServiceError};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -77,7 +77,7 @@ impl Service {
     ///
     /// # Errors
     /// A store that fails: the next picture may come all the same.
-    pub async fn next_picture(&self) -> Option<Result<Arc<Picture>, DeedError>> {
+    pub async fn next_picture(&self) -> Option<Result<Arc<Picture>, ServiceError>> {
         let mut plan = self.delivery.subscribe();
         plan.mark_unchanged();
         let mut stopped = self.stopped.subscribe();
@@ -94,7 +94,7 @@ impl Service {
 
     /// # Errors
     /// A store that fails.
-    pub async fn picture(&self) -> Result<Arc<Picture>, DeedError> {
+    pub async fn picture(&self) -> Result<Arc<Picture>, ServiceError> {
         let asked = Instant::now();
         let mut newest = self.watching.newest.lock().await;
         if let Some((began, took)) = newest.made
@@ -126,11 +126,11 @@ impl Service {
 }
 
 impl Seen {
-    fn of(status: &Status) -> Result<Self, DeedError> {
+    fn of(status: &Status) -> Result<Self, ServiceError> {
         let json = serde_json::to_string(status);
         Ok(Self {
             status: json
-                .map_err(|error| DeedError::Internal(error.to_string()))?
+                .map_err(|error| ServiceError::Internal(error.to_string()))?
                 .into(),
             decision: status.decisions,
         })

@@ -1,9 +1,10 @@
 //! The embedded store.
 
 mod log;
+mod write;
 
 use super::convert::{
-    add_sessions, add_sums, add_units, document, json, migrations, rollout, signed, unsigned,
+    add_sessions, add_sums, add_units, document, migrations, rollout, signed, unsigned,
 };
 use super::{Change, Loaded, LoadedRollout, Store, StoreError};
 use crate::domain::audit::{Audited, Head};
@@ -13,7 +14,7 @@ use futures_util::TryStreamExt;
 use log::Log;
 use serinus_core::plan::Revision;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Connection, Row, Sqlite as Database, SqlitePool, Transaction};
+use sqlx::{Connection, Row, SqlitePool};
 use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::sync::Arc;
@@ -129,7 +130,7 @@ impl Store for Sqlite {
         let mut connection = self.pool.acquire().await?;
         let writing = async {
             let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-            write(&mut transaction, change).await?;
+            write::write(&mut transaction, change).await?;
             transaction.commit().await?;
             Ok(())
         };
@@ -215,137 +216,6 @@ impl Sqlite {
             loaded.last_decision = Some((unsigned(row.try_get("sequence")?), row.try_get("hash")?));
         }
         Ok(())
-    }
-}
-
-/// One statement for each table: a statement for each row would cost more than the
-/// rows. Rows come as JSON; bytes lie behind each other in one value, of which each row
-/// has its part.
-async fn write(
-    transaction: &mut Transaction<'_, Database>,
-    change: Change,
-) -> Result<(), StoreError> {
-    if let Some(Revision {
-        generation,
-        counter,
-    }) = change.revision
-    {
-        sqlx::query(
-            "INSERT INTO revision (one, generation, counter) VALUES (1, ?, ?)
-             ON CONFLICT (one) DO UPDATE SET generation = excluded.generation, counter = excluded.counter",
-        )
-        .bind(signed(generation))
-        .bind(signed(counter))
-        .execute(&mut **transaction)
-        .await?;
-    }
-    for id in &change.deleted {
-        sqlx::query("DELETE FROM rollouts WHERE id = ?")
-            .bind(id)
-            .execute(&mut **transaction)
-            .await?;
-    }
-    for (rollout, identity_key) in &change.rollouts {
-        sqlx::query(
-            "INSERT INTO rollouts (id, document, identity_key) VALUES (?, ?, ?)
-             ON CONFLICT (id) DO UPDATE SET document = excluded.document",
-        )
-        .bind(&rollout.spec.id)
-        .bind(json("a rollout", rollout)?)
-        .bind(identity_key)
-        .execute(&mut **transaction)
-        .await?;
-    }
-    if !change.sums.is_empty() {
-        let mut bytes = Parts::default();
-        let rows: Vec<_> = change
-            .sums
-            .iter()
-            .map(|sums| {
-                let segment = sums.segment.as_deref().unwrap_or_default();
-                let (from, length) = bytes.add(&sums.bytes);
-                (&sums.rollout, signed(sums.epoch), segment, from, length)
-            })
-            .collect();
-        sqlx::query(
-            "INSERT INTO sums (rollout, epoch, segment, document)
-             SELECT value->>0, value->>1, value->>2, substr(?2, value->>3, value->>4)
-             FROM json_each(?1) WHERE true
-             ON CONFLICT (rollout, epoch, segment) DO UPDATE SET document = excluded.document",
-        )
-        .bind(json("sums", &rows)?)
-        .bind(bytes.all)
-        .execute(&mut **transaction)
-        .await?;
-    }
-    for units in change.units.iter().filter(|units| units.all) {
-        sqlx::query("DELETE FROM unit_lists WHERE rollout = ?")
-            .bind(&units.rollout)
-            .execute(&mut **transaction)
-            .await?;
-    }
-    if !change.units.is_empty() {
-        let mut bytes = Parts::default();
-        let rows: Vec<_> = change
-            .units
-            .iter()
-            .map(|units| (&units.rollout, bytes.add(&units.bytes)))
-            .collect();
-        sqlx::query(
-            "INSERT INTO unit_lists (rollout, list)
-             SELECT value->>0, substr(?2, value->>'$[1][0]', value->>'$[1][1]')
-             FROM json_each(?1) ORDER BY key",
-        )
-        .bind(json("users", &rows)?)
-        .bind(bytes.all)
-        .execute(&mut **transaction)
-        .await?;
-    }
-    if let Some(sessions) = change.sessions {
-        if sessions.all {
-            sqlx::query("DELETE FROM session_lists")
-                .execute(&mut **transaction)
-                .await?;
-        }
-        sqlx::query("INSERT INTO session_lists (list) VALUES (?)")
-            .bind(sessions.bytes)
-            .execute(&mut **transaction)
-            .await?;
-    }
-    for sealed in &change.decisions {
-        sqlx::query(
-            "INSERT INTO decisions (rollout, sequence, hash, document) VALUES (?, ?, ?, ?)",
-        )
-        .bind(&sealed.decision.rollout)
-        .bind(signed(sealed.decision.sequence))
-        .bind(&sealed.hash)
-        .bind(json("a decision", &sealed)?)
-        .execute(&mut **transaction)
-        .await?;
-    }
-    for audited in &change.audit {
-        sqlx::query("INSERT INTO audit (sequence, hash, document) VALUES (?, ?, ?)")
-            .bind(signed(audited.record.sequence))
-            .bind(&audited.hash)
-            .bind(json("a record of what was done", audited)?)
-            .execute(&mut **transaction)
-            .await?;
-    }
-    Ok(())
-}
-
-/// Bytes of several rows in one value.
-#[derive(Default)]
-struct Parts {
-    all: Vec<u8>,
-}
-
-impl Parts {
-    /// Where they begin, counted from 1 as SQLite does, and how many they are.
-    fn add(&mut self, bytes: &[u8]) -> (usize, usize) {
-        let from = self.all.len() + 1;
-        self.all.extend_from_slice(bytes);
-        (from, bytes.len())
     }
 }
 

@@ -35,7 +35,7 @@ impl Phase {
         Self::Superseded,
     ];
 
-    /// As the API and sentences write it.
+    /// As the API writes it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -48,6 +48,12 @@ impl Phase {
             Self::Aborted => "aborted",
             Self::Superseded => "superseded",
         }
+    }
+
+    /// As sentences write it.
+    #[must_use]
+    pub fn words(self) -> String {
+        self.name().replace('_', " ")
     }
 
     /// Whether requests are still split for a test.

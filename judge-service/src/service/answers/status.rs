@@ -4,7 +4,8 @@ use super::shown::Answers;
 use crate::books::Entry;
 use crate::domain::scores;
 use crate::domain::sums::{self, EpochSums, OTHER, Outcomes, Pairs, Values};
-use crate::service::{DeedError, Service};
+use crate::service::deeds::known;
+use crate::service::{Service, ServiceError};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serinus_stats::{psi, quantile};
@@ -89,11 +90,9 @@ pub struct ValueStatus {
 impl Service {
     /// # Errors
     /// No such rollout, or a store that fails.
-    pub async fn answers(&self, id: &str) -> Result<AnswersStatus, DeedError> {
+    pub async fn answers(&self, id: &str) -> Result<AnswersStatus, ServiceError> {
         let books = self.books().await?;
-        let entry = books
-            .entry(id)
-            .ok_or_else(|| DeedError::Unknown(id.to_owned()))?;
+        let entry = known(&books, id)?;
         let spec = &entry.rollout.spec;
         let segments = spec
             .segments
