@@ -58,11 +58,15 @@ impl Service {
         let service = Arc::clone(self);
         to_its_end(async move {
             let spec = sound(spec)?;
+            let is_new = |books: &Books| match books.entry(&spec.id) {
+                Some(_) => Err(ServiceError::Exists(spec.id.clone())),
+                None => Ok(()),
+            };
+            is_new(&*service.books().await?)?;
+            let models = service.models_of(&spec).await?;
             let books = service.books().await?;
-            if books.entry(&spec.id).is_some() {
-                return Err(ServiceError::Exists(spec.id));
-            }
-            let Begun { rollout, .. } = service.begin(&books, spec)?;
+            is_new(&books)?;
+            let Begun { rollout, .. } = service.begin(&books, spec, models)?;
             Ok(Draft {
                 id: rollout.spec.id.clone(),
                 phase: rollout.phase,
@@ -72,21 +76,27 @@ impl Service {
         .await
     }
 
-    async fn create_now(&self, spec: RolloutSpec, asked: Asked) -> Result<Status, ServiceError> {
+    async fn create_now(
+        self: &Arc<Self>,
+        spec: RolloutSpec,
+        asked: Asked,
+    ) -> Result<Status, ServiceError> {
         let spec = sound(spec)?;
+        if let Some(status) = self.done_before(&*self.books().await?, &spec.id, &asked)? {
+            return Ok(status);
+        }
+        let models = self.models_of(&spec).await?;
         let mut books = self.books().await?;
-        if let Some(entry) = books.entry(&spec.id) {
-            if asked.was_done(entry)? {
-                return Ok(self.status_of(entry));
-            }
-            return Err(ServiceError::Exists(spec.id));
+        // Somebody else may have been quicker.
+        if let Some(status) = self.done_before(&books, &spec.id, &asked)? {
+            return Ok(status);
         }
         let Begun {
             mut rollout,
             identity_key,
             models,
             replaced,
-        } = self.begin(&books, spec)?;
+        } = self.begin(&books, spec, models)?;
         let id = rollout.spec.id.clone();
         if let Some(key) = asked.key {
             rollout.use_key(key);
@@ -121,11 +131,34 @@ impl Service {
         self.recorded(&mut books, &id, made, &asked.who).await
     }
 
-    /// What the books and the models allow. Nothing is kept.
-    fn begin(&self, books: &Books, spec: RolloutSpec) -> Result<Begun, ServiceError> {
-        reach::check(&spec, self.settings.web.may_call())?;
-        // Reads files, so other tasks must not wait on this thread.
-        let models = tokio::task::block_in_place(|| self.models.load(&spec))?;
+    /// What the caller has created already by the same key; `None` where there is no
+    /// rollout of that id.
+    fn done_before(
+        &self,
+        books: &Books,
+        id: &str,
+        asked: &Asked,
+    ) -> Result<Option<Status>, ServiceError> {
+        match books.entry(id) {
+            None => Ok(None),
+            Some(entry) if asked.was_done(entry)? => Ok(Some(self.status_of(entry))),
+            Some(_) => Err(ServiceError::Exists(id.to_owned())),
+        }
+    }
+
+    /// The models that a spec names. Files may be large: nobody else waits for them, who
+    /// reports or judges.
+    async fn models_of(self: &Arc<Self>, spec: &RolloutSpec) -> Result<Kit, ServiceError> {
+        reach::check(spec, self.settings.web.may_call())?;
+        let (service, spec) = (Arc::clone(self), spec.clone());
+        let loaded = tokio::task::spawn_blocking(move || service.models.load(&spec)).await;
+        let loaded = loaded
+            .map_err(|error| FieldError::new("arms", format!("a model did not load: {error}")))?;
+        Ok(loaded?)
+    }
+
+    /// What the books allow. Nothing is kept.
+    fn begin(&self, books: &Books, spec: RolloutSpec, models: Kit) -> Result<Begun, ServiceError> {
         let replaced = spec.supersedes.clone();
         let place = match &replaced {
             Some(old) => Some(can_replace(books, &spec, old)?),

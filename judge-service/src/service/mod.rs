@@ -49,8 +49,8 @@ pub use watching::{Picture, Seen, Watcher};
 pub use webhooks::{Event, Format, Webhook, WebhookState};
 
 use crate::books::{Books, Size};
-use crate::domain::Millis;
 use crate::domain::plan::Terms;
+use crate::domain::{Millis, Phase, Rollout};
 use crate::metrics::Measures;
 use crate::store::{Shared, Store, StoreError};
 use crate::web::Web;
@@ -156,7 +156,12 @@ impl Service {
     ) -> Result<Arc<Self>, StoreError> {
         let books = Books::from_loaded(store.load().await?);
         let models = Models::new(settings.models.clone());
-        models.load_all(books.entries().iter().map(|entry| &entry.rollout));
+        let entries = books.entries().iter();
+        let rollouts: Vec<Rollout> = entries
+            .map(|entry| &entry.rollout)
+            .filter(|rollout| rollout.phase.is_live() || rollout.phase == Phase::Promoted)
+            .cloned()
+            .collect();
         let (ingest, reports) = mpsc::unbounded_channel();
         let (samples, work) = answers::queue();
         let service = Arc::new(Self {
@@ -201,6 +206,9 @@ impl Service {
             service.runs("reading of letters", letters);
         }
         answers::spawn(&service, work);
+        // Of many large files a lease would run out.
+        let loading = Arc::clone(&service).load_models(rollouts);
+        service.runs("the loading of models", loading);
         Ok(service)
     }
 

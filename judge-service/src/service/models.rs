@@ -1,9 +1,10 @@
 //! The model artefacts of running rollouts, and how their servers' bodies are read.
 
+use super::Service;
 use super::answers::pairing::Again;
 use super::answers::redaction::Redaction;
 use crate::domain::spec::{AnswerTolerance, BodyProtocol, Privacy, RolloutSpec, Serves};
-use crate::domain::{Millis, Phase, Rollout};
+use crate::domain::{Millis, Rollout};
 use crate::inference::{
     self, Instances, Model, OpenInference, PlainJson, Pointers, Protocol, Renamed, Tensors,
     Tolerance,
@@ -19,6 +20,8 @@ pub struct Models {
     folder: PathBuf,
     /// By rollout.
     loaded: RwLock<HashMap<String, Arc<Kit>>>,
+    /// By rollout: why its models are not there any more.
+    lost: RwLock<HashMap<String, String>>,
 }
 
 /// What a rollout's samples are read and compared with.
@@ -155,6 +158,7 @@ impl Models {
         Self {
             folder,
             loaded: RwLock::default(),
+            lost: RwLock::default(),
         }
     }
 
@@ -265,23 +269,30 @@ impl Models {
             .insert(rollout.to_owned(), Arc::new(kit));
     }
 
-    /// Loads the models of rollouts that a restarted judge goes on with. One that
-    /// is gone or changed is not used: better no comparison than a wrong one.
-    pub fn load_all<'a>(&self, rollouts: impl Iterator<Item = &'a Rollout>) {
-        for rollout in
-            rollouts.filter(|rollout| rollout.phase.is_live() || rollout.phase == Phase::Promoted)
-        {
-            let id = &rollout.spec.id;
-            match self.load(&rollout.spec) {
-                Ok(kit) if kit.digests() == rollout.digests => self.keep(id, kit),
-                Ok(_) => {
-                    tracing::error!(rollout = %id, "a model file has changed since the rollout was created; its samples are not compared");
-                }
-                Err(error) => {
-                    tracing::error!(rollout = %id, %error, "a model does not load; its samples are not compared")
-                }
-            }
+    /// The models of a rollout that a restarted judge goes on with.
+    ///
+    /// # Errors
+    /// Why they are not used: better no comparison than a wrong one.
+    fn load_again(&self, rollout: &Rollout) -> Result<Kit, String> {
+        match self.load(&rollout.spec) {
+            Ok(kit) if kit.digests() == rollout.digests => Ok(kit),
+            Ok(_) => Err("a model file has changed since the rollout was created".to_owned()),
+            Err(error) => Err(format!("a model does not load any more: {error}")),
         }
+    }
+
+    fn lose(&self, rollout: &str, why: String) {
+        self.lost
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(rollout.to_owned(), why);
+    }
+
+    /// What a person should know of a rollout's models.
+    pub fn notice(&self, rollout: &str) -> Option<String> {
+        let lost = self.lost.read().unwrap_or_else(PoisonError::into_inner);
+        let why = lost.get(rollout)?;
+        Some(format!("samples are not compared: {why}"))
     }
 
     /// Samples that are under way leave nothing behind any more, or do again.
@@ -294,6 +305,10 @@ impl Models {
     pub fn forget(&self, rollout: &str) {
         self.close(rollout, true);
         self.loaded
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(rollout);
+        self.lost
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(rollout);
@@ -314,6 +329,35 @@ impl Models {
             .components()
             .all(|component| matches!(component, Component::Normal(_)));
         (plain && path.components().next().is_some()).then(|| self.folder.join(path))
+    }
+}
+
+// === impl Service ===
+
+impl Service {
+    /// Loads the models of rollouts that this judge goes on with, one rollout after the
+    /// other and beside all else.
+    pub(super) async fn load_models(self: Arc<Self>, rollouts: Vec<Rollout>) {
+        for rollout in rollouts {
+            let (id, created_ms) = (rollout.spec.id.clone(), rollout.created_ms);
+            let service = Arc::clone(&self);
+            let loading = move || service.models.load_again(&rollout);
+            let loaded = tokio::task::spawn_blocking(loading).await;
+            let loaded = loaded.unwrap_or_else(|error| Err(error.to_string()));
+            // Meanwhile it may have been deleted, and another created by its name.
+            let books = self.books.lock().await;
+            let is_there = books
+                .entry(&id)
+                .is_some_and(|entry| entry.rollout.created_ms == created_ms);
+            match loaded {
+                _ if !is_there => {}
+                Ok(kit) => self.models.keep(&id, kit),
+                Err(why) => {
+                    tracing::error!(rollout = %id, why, "samples are not compared");
+                    self.models.lose(&id, why);
+                }
+            }
+        }
     }
 }
 

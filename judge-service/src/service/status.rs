@@ -196,6 +196,7 @@ impl Service {
             .into_iter()
             .chain(lost)
             .chain(unwritten)
+            .chain(self.models.notice(&rollout.spec.id))
             .filter(|_| rollout.phase.is_live())
             .chain(notices::notices(entry, &delivery, now))
             .chain(self.overtaking.notice(Instant::now()))
