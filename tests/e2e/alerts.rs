@@ -346,4 +346,83 @@ async fn a_number_of_prometheus_holds_or_takes_back() {
     );
     assert_eq!(judge.status("hot").await.unwrap().phase, Phase::RolledBack);
     assert_eq!(judge.status("asked").await.unwrap().phase, Phase::Running);
+
+    // Prometheus goes away: that is no number, and takes nothing back.
+    let mut well = alone("well");
+    let mut at_most = query("temperature", "vector(1)");
+    (at_most["then"], at_most["checks"]) = (json!("roll_back"), json!(2));
+    well["gates"] = json!({"queries": [at_most]});
+    judge.create(&well).await.unwrap();
+    is_open(&judge, "well", true).await;
+    drop(prometheus);
+    is_open(&judge, "well", false).await;
+    let reasons = held(&judge, "well", "gate temperature is closed").await;
+    assert!(reasons.contains("Prometheus at "), "{reasons}");
+    assert_eq!(judge.status("well").await.unwrap().phase, Phase::Running);
+}
+
+/// Waits until the first gate of a rollout is open, or closed.
+async fn is_open(judge: &Judge, id: &str, wanted: bool) {
+    wait::until("the gate to change", LIMIT, async || {
+        let path = format!("/v1/rollouts/{id}");
+        let status = judge.call(Method::GET, &path, None).await?;
+        Ok((status.body["gates"][0]["open"] == wanted).then_some(()))
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prometheus_that_hangs_delays_no_verdict_and_no_other_gate() {
+    let (hanging, url) = Receiver::start().await;
+    hanging.next(&[Does::Hangs; 100]);
+    let (_, good) = Receiver::start().await;
+    let judge = judge(
+        &[("--prometheus", url.trim_end_matches("/hook"))],
+        &json!([]),
+    )
+    .await;
+    let mut asked = alone("asked");
+    asked["gates"] = json!({"queries": [
+        {"name": "cpu", "query": "vector(1)", "at_most": 2, "every_seconds": 1},
+    ]});
+    judge.create(&asked).await.unwrap();
+    wait::until("it to hang", LIMIT, async || {
+        Ok((!hanging.got.lock().unwrap().is_empty()).then_some(()))
+    })
+    .await
+    .unwrap();
+    let mut other = alone("other");
+    other["gates"] = json!({"ask": [{"name": "board", "url": good}]});
+    judge.create(&other).await.unwrap();
+    is_open(&judge, "other", true).await;
+    // Both are judged all the while, and the hanging one says why it waits.
+    for id in ["asked", "other"] {
+        held(&judge, id, "requests").await;
+    }
+    held(&judge, "asked", "no answer within 10s").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_hangs_is_given_up_and_holds_back_no_other_rollout() {
+    let (receiver, url) = Receiver::start().await;
+    receiver.next(&[Does::Hangs]);
+    let hooks = json!([{"name": "mlflow", "url": url}]);
+    let judge = judge(&[], &hooks).await;
+    judge.create(&alone("slow")).await.unwrap();
+    told(&receiver, 1).await;
+    judge.create(&alone("other")).await.unwrap();
+    let got = told(&receiver, 2).await;
+    assert_eq!(got[1].1["rollout"], "other", "it does not wait");
+    wait::until("the wait to be given up", LIMIT, async || {
+        let path = "/v1/rollouts/slow";
+        let status = judge.call(Method::GET, path, None).await?;
+        let notices = status.body["notices"].to_string();
+        Ok(notices.contains("no answer within 10s").then_some(()))
+    })
+    .await
+    .unwrap();
+    // It is told again, by the same key.
+    let got = told(&receiver, 3).await;
+    assert_eq!(got[0].1, got[2].1);
 }

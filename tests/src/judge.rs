@@ -24,6 +24,7 @@ const CALL_LIMIT: Duration = Duration::from_secs(10);
 pub struct Judge {
     folder: PathBuf,
     port: u16,
+    models: Option<PathBuf>,
     store: String,
     command: Option<Vec<OsString>>,
     options: Vec<String>,
@@ -62,6 +63,7 @@ impl Judge {
             folder: folder.to_owned(),
             port: ports::free()?,
             store: folder.join("judge.sqlite").display().to_string(),
+            models: None,
             command: None,
             options: Vec::new(),
             environment: Vec::new(),
@@ -92,6 +94,11 @@ impl Judge {
     #[must_use]
     pub fn process(&self) -> Option<&Process> {
         self.process.as_ref()
+    }
+
+    /// The folder of its models, from its next start on.
+    pub fn models(&mut self, folder: &Path) {
+        self.models = Some(folder.to_owned());
     }
 
     /// Where it keeps everything, from its next start on: a path, or the URL of a
@@ -155,7 +162,7 @@ impl Judge {
             .args(["serve", "--listen", &format!("127.0.0.1:{}", self.port)])
             .args(["--store", &self.store])
             .arg("--models")
-            .arg(artefacts::models())
+            .arg(self.models.clone().unwrap_or_else(artefacts::models))
             .args(&self.options)
             .envs(self.environment.iter().map(|(name, value)| (name, value)));
         let ready = "serinus judge listening on ";

@@ -132,6 +132,46 @@ async fn a_model_is_the_file_that_the_registry_means() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_changed_while_the_judge_was_away_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let models = folder.path().join("models");
+    std::fs::create_dir(&models).unwrap();
+    for name in ["digits-v1", "digits-v2"] {
+        for kind in ["json", "safetensors"] {
+            let file = format!("{name}.{kind}");
+            std::fs::copy(artefacts::models().join(&file), models.join(file)).unwrap();
+        }
+    }
+    let mut judge = Judge::new(folder.path()).unwrap();
+    judge.models(&models);
+    judge.start().await.unwrap();
+    judge.create(&with_models(alone("kept"))).await.unwrap();
+    let notices = async |judge: &Judge| {
+        let status = judge.call(Method::GET, "/v1/rollouts/kept", None).await?;
+        Ok::<_, serinus_tests::failure::Failure>(status.body["notices"].to_string())
+    };
+    let words = "samples are not compared: a model file has changed";
+    assert!(!notices(&judge).await.unwrap().contains(words));
+    judge.kill().await.unwrap();
+    let file = models.join("digits-v2.safetensors");
+    let mut bytes = std::fs::read(&file).unwrap();
+    *bytes.last_mut().unwrap() ^= 0x80;
+    std::fs::write(&file, bytes).unwrap();
+    judge.start().await.unwrap();
+    wait::until("it to be said", LIMIT, async || {
+        Ok(notices(&judge).await?.contains(words).then_some(()))
+    })
+    .await
+    .unwrap();
+    // Another one by its name is made of what is there now.
+    judge.act("kept", "abort", "to begin anew").await.unwrap();
+    let deleted = judge.call(Method::DELETE, "/v1/rollouts/kept", None).await;
+    assert_eq!(deleted.unwrap().status, 204);
+    judge.create(&with_models(alone("kept"))).await.unwrap();
+    assert!(!notices(&judge).await.unwrap().contains(words));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn pointers_that_do_not_fit_a_model_are_refused_at_creation() {
     let judge = judge().await;
     let mut spec = with_models(alone("unfit"));
