@@ -1,5 +1,6 @@
 //! Samples that are compared together: each model answers all inputs of a rollout at once.
 
+use super::causes::Cause;
 use super::found::{Found, What};
 use super::memory::LastAnswer;
 use super::predict::Predictions;
@@ -109,13 +110,13 @@ struct Differences {
 
 impl Asked<'_> {
     /// Why nothing could be said of it.
-    fn why_not(&self) -> (&'static str, &'static str) {
+    fn why_not(&self) -> (Cause, &'static str) {
         match &self.sample.second {
             Some((other, _)) if self.sample.rows_of(*other).is_none() => (
-                "other_inputs",
+                Cause::OtherInputs,
                 "the request has not what the other arm's model reads",
             ),
-            _ => ("not_taken", "the model does not take this input"),
+            _ => (Cause::NotTaken, "the model does not take this input"),
         }
     }
 
@@ -246,7 +247,7 @@ impl Asked<'_> {
         };
         let mut live = service.live();
         if let Some(answers) = live.answers_of(&sample.work.sample.rollout, kit) {
-            answers.paired(sample.work.arm_name(), None);
+            answers.paired(sample.work.arm_name());
         }
         drop(live);
         // One of the two is control.

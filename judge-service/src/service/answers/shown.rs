@@ -2,6 +2,7 @@
 //! alone.
 
 use super::calibration::Calibration;
+use super::causes::{Cause, NoPair};
 use super::memory::LastAnswer;
 use crate::domain::Millis;
 use crate::inference::Apart;
@@ -117,23 +118,24 @@ impl Answers {
         self.of(arm).shed += 1;
     }
 
-    pub fn paired(&mut self, arm: &str, problem: Option<&str>) {
-        let samples = self.of(arm);
-        match problem {
-            None => samples.paired += 1,
-            Some(problem) => *samples.not_paired.entry(problem.to_owned()).or_default() += 1,
-        }
+    pub fn paired(&mut self, arm: &str) {
+        self.of(arm).paired += 1;
+    }
+
+    pub fn not_paired(&mut self, arm: &str, why: NoPair) {
+        let of_arm = &mut self.of(arm).not_paired;
+        *of_arm.entry(why.name().to_owned()).or_default() += 1;
     }
 
     pub fn unreadable(
         &mut self,
         arm: &str,
-        cause: &str,
+        cause: Cause,
         problem: String,
         excerpt: Option<String>,
         at_ms: Millis,
     ) {
-        let known = self.of(arm).unreadable.entry(cause.to_owned());
+        let known = self.of(arm).unreadable.entry(cause.name().to_owned());
         let before = known.or_insert_with(|| Unreadable {
             count: 0,
             at_ms,
