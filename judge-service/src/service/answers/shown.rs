@@ -43,7 +43,8 @@ pub struct Seen<'a> {
 
 /// Of one rollout.
 #[derive(Debug, Clone, Default, JsonSchema, Serialize)]
-pub struct Answers {
+#[schemars(rename = "Answers")]
+pub struct Shown {
     /// By arm.
     pub samples: BTreeMap<String, Samples>,
     /// The models of these arms beside control's, on the same inputs.
@@ -111,9 +112,9 @@ pub struct Farthest {
     pub shift: f64,
 }
 
-// === impl Answers ===
+// === impl Shown ===
 
-impl Answers {
+impl Shown {
     pub fn shed(&mut self, arm: &str) {
         self.of(arm).shed += 1;
     }
@@ -288,12 +289,12 @@ mod tests {
         );
         assert_eq!(models.confusion.len(), 1);
         assert_eq!(models.confusion[0].count, 100);
-        let mut answers = Answers::default();
-        answers.models.insert("canary".to_owned(), models);
-        answers.expire(1_090, 1_000);
-        assert_eq!(answers.models["canary"].farthest.len(), 10);
-        answers.forget_bodies();
-        assert!(answers.models["canary"].farthest.is_empty());
+        let mut shown = Shown::default();
+        shown.models.insert("canary".to_owned(), models);
+        shown.expire(1_090, 1_000);
+        assert_eq!(shown.models["canary"].farthest.len(), 10);
+        shown.forget_bodies();
+        assert!(shown.models["canary"].farthest.is_empty());
     }
 
     #[test]
