@@ -2,7 +2,7 @@
 //! and passes everything else on to the one that judges.
 
 use super::admission::{PASSED_ON, path_of};
-use super::poll::{self, Asked};
+use super::poll::{self, PlanQuery};
 use super::problem::Problem;
 use super::query::Query;
 use super::{Colleagues, body};
@@ -63,7 +63,7 @@ pub fn router(follower: Arc<Follower>, colleagues: Colleagues) -> Router {
 
 async fn plan(
     State(following): State<Following>,
-    Query(asked): Query<Asked>,
+    Query(asked): Query<PlanQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let asked = poll::read(asked, &headers)?;

@@ -15,7 +15,7 @@ const LONGEST_WAIT: u64 = 30;
 const LONGEST_WORD: usize = 512;
 
 #[derive(Debug, Deserialize)]
-pub struct Asked {
+pub struct PlanQuery {
     revision: Option<String>,
     wait: Option<u64>,
     session: Option<String>,
@@ -24,7 +24,7 @@ pub struct Asked {
 }
 
 /// A poll that makes sense.
-pub struct Read {
+pub struct PlanPoll {
     /// The revision that the caller has.
     pub known: Revision,
     pub wait: Duration,
@@ -36,7 +36,7 @@ pub struct Read {
     pub may_overtake: bool,
 }
 
-pub fn read(asked: Asked, headers: &HeaderMap) -> Result<Read, Problem> {
+pub fn read(asked: PlanQuery, headers: &HeaderMap) -> Result<PlanPoll, Problem> {
     let known: Revision = match asked.revision.as_deref() {
         None => Revision::default(),
         Some(text) => text.parse().map_err(|problem| {
@@ -51,7 +51,7 @@ pub fn read(asked: Asked, headers: &HeaderMap) -> Result<Read, Problem> {
     // A browser says so with each request, and no browser is a worker: a page that
     // somebody visits must not change what the workers are given.
     let by_browser = headers.contains_key("sec-fetch-site");
-    Ok(Read {
+    Ok(PlanPoll {
         known,
         wait: Duration::from_secs(asked.wait.unwrap_or_default().min(LONGEST_WAIT)),
         by_worker: session.map(|session| Poll {
@@ -69,7 +69,7 @@ pub fn read(asked: Asked, headers: &HeaderMap) -> Result<Read, Problem> {
 /// that takes longer than the caller waits.
 pub async fn answer(
     delivery: &Delivery,
-    poll: &Read,
+    poll: &PlanPoll,
     is_news: impl Fn(Revision, Revision) -> bool,
 ) -> Response {
     let mut plan = delivery.subscribe();

@@ -1,6 +1,6 @@
 //! What workers call.
 
-use super::poll::{self, Asked};
+use super::poll::{self, PlanQuery};
 use super::problem::Problem;
 use super::query::Query;
 use super::{Judge, body};
@@ -18,7 +18,7 @@ use serinus_core::sample::{self, SampleBatch};
 /// its plan comes another way, gets no plan.
 pub async fn plan(
     State(service): Judge,
-    Query(asked): Query<Asked>,
+    Query(asked): Query<PlanQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let asked = poll::read(asked, &headers)?;

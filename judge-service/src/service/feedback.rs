@@ -1,6 +1,7 @@
 //! Outcomes that are told later: whether an answer was right, or what it was worth. The arm
 //! that a user had is computed again, by the plan of the time.
 
+mod assigners;
 mod ids;
 mod item;
 
@@ -8,14 +9,12 @@ pub use item::{Feedback, FeedbackProblem, Received};
 
 use super::deeds::to_its_end;
 use super::{Service, ServiceError};
-use crate::assignment::{Assigner, Headers};
-use crate::books::{Books, Entry, Told, Whose};
-use crate::domain::plan::{self, Keyed};
+use crate::books::{Books, Told, Whose};
 use crate::domain::{Millis, Rollout};
+use assigners::Assigners;
 use ids::Key;
-use item::Meaning;
+use item::{Fate, Meaning};
 use serinus_core::json::FieldError;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,19 +25,6 @@ const AHEAD: Millis = 60_000;
 
 /// How long the books are held before others have their turn.
 const HELD: Duration = Duration::from_millis(10);
-
-/// What became of one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    Counted,
-    /// Its value was; its label waits for a prediction.
-    ValueAlone,
-    Repeated,
-    Late,
-    Early,
-    NotInTest,
-    WithoutPrediction,
-}
 
 /// The probability that a model gave to what it predicted, and whether that was right.
 struct Calibrated {
@@ -54,10 +40,6 @@ struct Pending {
     keys: Vec<Key>,
     calibrated: Vec<Calibrated>,
 }
-
-/// Plans of epochs, made when they are first needed.
-#[derive(Default)]
-struct Assigners(HashMap<(String, u64), Assigner>);
 
 impl Service {
     /// Counts what was told, each by itself: one that is refused keeps no other from being
@@ -256,69 +238,4 @@ fn can_be_told(rollout: &Rollout) -> Result<(), FieldError> {
         ));
     }
     Ok(())
-}
-
-// === impl Assigners ===
-
-impl Assigners {
-    /// By the plan that workers had in an epoch.
-    fn of(
-        &mut self,
-        service: &Service,
-        entry: &Entry,
-        epoch: u64,
-    ) -> Result<&Assigner, FieldError> {
-        let id = &entry.rollout.spec.id;
-        let key = (id.clone(), epoch);
-        if !self.0.contains_key(&key) {
-            let mut epochs = entry.rollout.epochs.clone();
-            epochs.retain(|own| own.epoch <= epoch);
-            let then = Rollout {
-                epochs,
-                ..entry.rollout.clone()
-            };
-            let keyed = Keyed {
-                rollout: &then,
-                identity_key: entry.identity_key(),
-            };
-            let revision = service.delivery.revision();
-            let plan = plan::build([keyed], revision, &service.settings.terms);
-            let assigner = Assigner::new(plan, id)
-                .map_err(|error| FieldError::new("rollout", format!("`{id}`: {error}")))?;
-            self.0.insert(key.clone(), assigner);
-        }
-        self.0
-            .get(&key)
-            .ok_or_else(|| FieldError::new("rollout", "has no plan"))
-    }
-}
-
-// === impl Received ===
-
-impl Received {
-    fn add(&mut self, index: usize, fate: Result<Fate, FieldError>) {
-        match fate {
-            Ok(Fate::Counted) => self.counted += 1,
-            Ok(Fate::ValueAlone) => {
-                self.counted += 1;
-                self.without_prediction += 1;
-            }
-            Ok(Fate::Repeated) => self.repeated += 1,
-            Ok(Fate::Late) => self.late += 1,
-            Ok(Fate::Early) => self.early += 1,
-            Ok(Fate::NotInTest) => self.not_in_test += 1,
-            Ok(Fate::WithoutPrediction) => self.without_prediction += 1,
-            Err(error) => self.refuse(index, error),
-        }
-    }
-}
-
-/// Headers as the filter has them.
-impl Feedback {
-    fn headers(&self) -> Headers {
-        self.headers
-            .iter()
-            .map(|(name, value)| (name.to_lowercase(), value.as_bytes().to_vec()))
-            .collect()
-    }
 }

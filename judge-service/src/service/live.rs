@@ -2,7 +2,7 @@
 //! evaluations, series for plots, disagreements, counters.
 
 use super::answers::memory::{LastAnswer, Memory};
-use super::answers::shown::{Answers, Seen};
+use super::answers::shown::{Seen, Shown};
 use super::models::Kit;
 use super::{IngestError, incident};
 use crate::books::{Counted, Refusal};
@@ -32,7 +32,7 @@ struct LiveRollout {
     evaluation: Option<Verdict>,
     series: VecDeque<Point>,
     examples: VecDeque<Example>,
-    answers: Answers,
+    answers: Shown,
     memory: Memory,
     /// How long what is of a request may be kept.
     keep_ms: Millis,
@@ -204,13 +204,13 @@ impl Live {
     }
 
     /// What is shown of a rollout's samples.
-    pub fn answers(&mut self, rollout: &str) -> &mut Answers {
+    pub fn answers(&mut self, rollout: &str) -> &mut Shown {
         &mut self.rollouts.entry(rollout.to_owned()).or_default().answers
     }
 
     /// The same, for what is found about a sample: nothing is kept of one whose rollout
     /// was deleted meanwhile, or copies nothing any more.
-    pub fn answers_of(&mut self, rollout: &str, kit: &Kit) -> Option<&mut Answers> {
+    pub fn answers_of(&mut self, rollout: &str, kit: &Kit) -> Option<&mut Shown> {
         self.open(rollout, kit).map(|live| &mut live.answers)
     }
 

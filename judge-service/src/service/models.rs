@@ -138,15 +138,15 @@ fn alike(arms: &[Option<Reader>]) -> Vec<usize> {
     own.iter().enumerate().map(first).collect()
 }
 
-/// Whether a model is the one that the spec means.
-fn is_the_file(reader: Reader, wanted: Option<&str>) -> Result<Reader, (String, String)> {
-    let found = reader.model.file_digest();
+/// Whether a model's file is the one that the spec means.
+fn is_the_file(model: &dyn Model, wanted: Option<&str>) -> Result<(), FieldError> {
+    let found = model.file_digest();
     match wanted {
-        Some(wanted) if !wanted.eq_ignore_ascii_case(found) => {
-            let problem = format!("is {wanted}, but the model's file has {found}");
-            Err(("sha256".to_owned(), problem))
-        }
-        _ => Ok(reader),
+        Some(wanted) if !wanted.eq_ignore_ascii_case(found) => Err(FieldError::new(
+            "sha256",
+            format!("is {wanted}, but the model's file has {found}"),
+        )),
+        _ => Ok(()),
     }
 }
 
@@ -171,22 +171,21 @@ impl Models {
         let Privacy {
             redact, keep_bytes, ..
         } = &spec.privacy;
-        let arms = spec.arms.iter().enumerate().map(|(index, arm)| {
-            let Some(path) = &arm.model else {
-                return Ok(None);
-            };
-            self.reader(path, &arm.serves, &spec.protocol)
-                .and_then(|reader| is_the_file(reader, arm.sha256.as_deref()))
-                .map(Some)
-                .map_err(|(field, problem)| {
-                    // Pointers are one rollout's, and belong to each of its models.
-                    let field = match field.strip_prefix("protocol") {
-                        Some(_) => field,
-                        None => format!("arms[{index}].{field}"),
-                    };
-                    FieldError::new(field, problem)
-                })
-        });
+        let arms = spec
+            .arms
+            .iter()
+            .enumerate()
+            .map(|(index, arm)| -> Result<_, FieldError> {
+                let Some(path) = &arm.model else {
+                    return Ok(None);
+                };
+                let of_arm = |error: FieldError| error.below(format_args!("arms[{index}]"));
+                let model = self.model(path, &arm.serves).map_err(of_arm)?;
+                // Pointers are one rollout's, and belong to each of its models.
+                let protocol = protocol(&*model, &arm.serves, &spec.protocol)?;
+                is_the_file(&*model, arm.sha256.as_deref()).map_err(of_arm)?;
+                Ok(Some(Reader { model, protocol }))
+            });
         let names: Vec<String> = spec.arms.iter().map(|arm| arm.name.clone()).collect();
         let arms = arms.collect::<Result<Vec<_>, _>>()?;
         Ok(Kit {
@@ -217,48 +216,28 @@ impl Models {
         })
     }
 
-    /// The error is a field below the arm, or one of the protocol, and its problem.
-    fn reader(
-        &self,
-        path: &str,
-        serves: &Serves,
-        protocol: &BodyProtocol,
-    ) -> Result<Reader, (String, String)> {
+    /// # Errors
+    /// A model that does not load, or is not as the arm serves it, with a field below the arm.
+    fn model(&self, path: &str, serves: &Serves) -> Result<Arc<dyn Model>, FieldError> {
         let below = self.below_folder(path).ok_or_else(|| {
             let problem = format!("`{path}` is no plain path below the judge's models folder");
-            ("model".to_owned(), problem)
+            FieldError::new("model", problem)
         })?;
         let model =
-            inference::load(&below).map_err(|error| ("model".to_owned(), error.to_string()))?;
-        if let Some(unknown) = serves
-            .inputs
-            .keys()
-            .find(|name| !model.inputs().iter().any(|input| input.name == **name))
-        {
-            let known: Vec<_> = model
-                .inputs()
-                .iter()
-                .map(|input| input.name.as_str())
-                .collect();
-            let problem = format!("`{path}` has no such input, only {}", known.join(", "));
-            return Err((format!("serves.inputs.{unknown}"), problem));
+            inference::load(&below).map_err(|error| FieldError::new("model", error.to_string()))?;
+        let known: Vec<&str> = model
+            .inputs()
+            .iter()
+            .map(|input| input.name.as_str())
+            .collect();
+        let mut named = serves.inputs.keys();
+        if let Some(unknown) = named.find(|name| !known.contains(&name.as_str())) {
+            return Err(FieldError::new(
+                format!("serves.inputs.{unknown}"),
+                format!("`{path}` has no such input, only {}", known.join(", ")),
+            ));
         }
-        let tensors = Tensors::for_model(&*model, &renamed(serves));
-        let protocol: Box<dyn Protocol> = match protocol {
-            BodyProtocol::OpenInference => Box::new(OpenInference { tensors }),
-            BodyProtocol::KserveV1 => Box::new(Instances { tensors }),
-            BodyProtocol::Json(pointers) => {
-                let pointers = Pointers {
-                    inputs: pointers.inputs.clone(),
-                    label: pointers.label.clone(),
-                    probabilities: pointers.probabilities.clone(),
-                };
-                let json = PlainJson::new(&*model, tensors, pointers)
-                    .map_err(|error| ("protocol.json".to_owned(), error.to_string()))?;
-                Box::new(json)
-            }
-        };
-        Ok(Reader { model, protocol })
+        Ok(model)
     }
 
     /// From now on a rollout's samples are compared with these.
@@ -359,6 +338,30 @@ impl Service {
             }
         }
     }
+}
+
+/// # Errors
+/// Pointers by which a model's bodies cannot be read, with their field of the rollout.
+fn protocol(
+    model: &dyn Model,
+    serves: &Serves,
+    protocol: &BodyProtocol,
+) -> Result<Box<dyn Protocol>, FieldError> {
+    let tensors = Tensors::for_model(model, &renamed(serves));
+    Ok(match protocol {
+        BodyProtocol::OpenInference => Box::new(OpenInference { tensors }),
+        BodyProtocol::KserveV1 => Box::new(Instances { tensors }),
+        BodyProtocol::Json(pointers) => {
+            let pointers = Pointers {
+                inputs: pointers.inputs.clone(),
+                label: pointers.label.clone(),
+                probabilities: pointers.probabilities.clone(),
+            };
+            let json = PlainJson::new(model, tensors, pointers)
+                .map_err(|error| FieldError::new("protocol.json", error.to_string()))?;
+            Box::new(json)
+        }
+    })
 }
 
 fn renamed(serves: &Serves) -> Renamed {

@@ -135,17 +135,15 @@ impl Shared {
             }
         }
     }
-}
 
-impl Shared {
     fn malformed(&self) {
         self.delivery.proxies().counts.malformed += 1;
     }
 }
 
-/// Or whatever else ends a stream.
-async fn is_cut_off(cut_off: &mut watch::Receiver<bool>) {
-    if cut_off.wait_for(|cut_off| *cut_off).await.is_err() {
+/// Never, if nobody is left who could say so.
+async fn becomes_true(watched: &mut watch::Receiver<bool>) {
+    if watched.wait_for(|is_so| *is_so).await.is_err() {
         std::future::pending().await
     }
 }
@@ -201,10 +199,10 @@ impl<V: Variant> Talk<V> {
                     }
                 },
                 // Envoy goes to another judge, or comes back when this one knows again.
-                () = is_cut_off(&mut self.cut_off) => {
+                () = becomes_true(&mut self.cut_off) => {
                     Err(Status::unavailable("this judge does not reach its database"))
                 }
-                () = is_cut_off(&mut self.ending) => {
+                () = becomes_true(&mut self.ending) => {
                     Err(Status::unavailable("this judge ends"))
                 }
                 changed = self.plan.changed() => {

@@ -9,11 +9,10 @@
 //!
 //! If each `E_j` is an e-process for the same null and the weights sum to at most
 //! 1, then `max_j w_j E_j >= 1/alpha` ever happens with probability at most alpha
-//! (a union bound: process j fires at level `w_j alpha`). The processes may have
-//! different filtrations, so this holds where a mean of them would have no
-//! guarantee. Five latency thresholds are the same case with weights 1/5.
+//! (a union bound: process j fires at level `w_j alpha`), also where the processes have
+//! different filtrations. Five latency thresholds are the same case with weights 1/5.
 
-use crate::math::{LogSum, exp, ln};
+use crate::math::{exp, ln};
 
 /// The weight of the process that starts with a step. The rest is for its restarts.
 const FIRST: f64 = 0.75;
@@ -59,11 +58,6 @@ pub fn strongest(processes: impl IntoIterator<Item = Process>) -> f64 {
         .fold(f64::NEG_INFINITY, f64::max)
 }
 
-/// Whether the processes together reject their null at level alpha.
-pub fn fires(processes: impl IntoIterator<Item = Process>, alpha: f64) -> bool {
-    strongest(processes) >= threshold(alpha)
-}
-
 /// `-ln alpha`: evidence at or above it rejects. Infinite (never rejects) for an
 /// alpha that is not above 0.
 pub fn threshold(alpha: f64) -> f64 {
@@ -77,21 +71,6 @@ pub fn threshold(alpha: f64) -> f64 {
 /// The anytime-valid p-value `min(1, 1/E)` of the largest `ln E` reached so far.
 pub fn p_value(largest_log_e: f64) -> f64 {
     exp(-largest_log_e.max(0.0))
-}
-
-/// `ln` of the mean of E over disjoint segments of users; None without segments.
-///
-/// The mean is an e-process for "no segment is worse" because the segments' users
-/// are disjoint and share one filtration. It is not one for processes that learn
-/// their events at different times from the same users: for those see [`fires`].
-pub fn mean_log_e(log_es: impl IntoIterator<Item = f64>) -> Option<f64> {
-    let mut sum = LogSum::EMPTY;
-    let mut count = 0_u32;
-    for log_e in log_es {
-        sum.add(log_e);
-        count = count.saturating_add(1);
-    }
-    (count > 0).then(|| sum.ln() - ln(f64::from(count)))
 }
 
 #[cfg(test)]
@@ -129,23 +108,16 @@ mod tests {
             },
         ];
         assert!((strongest(processes) - ln(20.0)).abs() < 1e-12);
-        assert!(fires(processes, 0.0500001));
-        assert!(!fires(processes, 0.0499999));
-        assert!(!fires(processes, 0.0));
-        assert!(!fires(processes, f64::NAN));
-        assert!(!fires([], 1.0));
+        assert!(strongest(processes) >= threshold(0.0500001));
+        assert!(strongest(processes) < threshold(0.0499999));
+        assert_eq!(threshold(0.0), f64::INFINITY);
+        assert_eq!(threshold(f64::NAN), f64::INFINITY);
+        assert!(strongest([]) < threshold(1.0));
     }
 
     #[test]
     fn p_is_one_over_e_and_at_most_one() {
         assert!((p_value(ln(20.0)) - 0.05).abs() < 1e-15);
         assert_eq!(p_value(-3.0), 1.0);
-    }
-
-    #[test]
-    fn the_mean_over_segments() {
-        let mean = mean_log_e([ln(1.0), ln(5.0)]).unwrap();
-        assert!((mean - ln(3.0)).abs() < 1e-15);
-        assert_eq!(mean_log_e([]), None);
     }
 }

@@ -127,7 +127,7 @@ impl Gate {
     /// expect of the canary. One that is much better than control has few events, and a
     /// bound that excludes the margin then errs on no side that matters, because at the
     /// margin there would be even more.
-    pub fn lets_promote(&self, difference: &Difference) -> bool {
+    fn lets_promote(&self, difference: &Difference) -> bool {
         let expected = difference.n as f64 * difference.share * difference.control_rate;
         self.is_open(difference)
             || expected >= self.canary_events as f64

@@ -9,7 +9,7 @@ use std::ops::Add;
 
 /// Different labels of all arms that are counted apart in one epoch and segment; the rest
 /// is [`OTHER`].
-pub const MAX_LABELS: usize = 64;
+const MAX_LABELS: usize = 64;
 
 /// All labels that came after the first 64, whichever arm they came from: an arm that
 /// answers the same as another has the same classes.

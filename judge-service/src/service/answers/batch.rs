@@ -1,5 +1,6 @@
 //! Samples that are compared together: each model answers all inputs of a rollout at once.
 
+use super::causes::Cause;
 use super::found::{Found, What};
 use super::memory::LastAnswer;
 use super::predict::Predictions;
@@ -31,20 +32,20 @@ pub fn compare(service: &Service, samples: Vec<Work>) -> Vec<Found> {
         }
         let predictions = Predictions::of(&kit, &rows, &read);
         for (index, sample) in read.into_iter().enumerate() {
-            let asked = Asked {
+            let judged = Judged {
                 kit: &kit,
                 sample: &sample,
                 predictions: &predictions,
                 index,
             };
             let what = match &sample.second {
-                Some(second) => asked.pair(service, second).map(What::Pair),
-                None => asked.judge(service, &rows).map(What::Sample),
+                Some(second) => judged.pair(service, second).map(What::Pair),
+                None => judged.judge(service, &rows).map(What::Sample),
             };
             match what {
                 Some(what) => found.push(counted(sample.work, what)),
                 None => {
-                    let (cause, problem) = asked.why_not();
+                    let (cause, problem) = judged.why_not();
                     let body = Some(sample.request);
                     unreadable.push(Unreadable::new(&sample.work, cause, problem, body));
                 }
@@ -92,7 +93,7 @@ fn counted(work: Work, what: What) -> Found {
 }
 
 /// One sample of a batch, and what the models said to all of it.
-struct Asked<'a> {
+struct Judged<'a> {
     kit: &'a Kit,
     sample: &'a Read,
     predictions: &'a Predictions,
@@ -107,15 +108,15 @@ struct Differences {
     apart: Vec<(usize, inference::Apart)>,
 }
 
-impl Asked<'_> {
+impl Judged<'_> {
     /// Why nothing could be said of it.
-    fn why_not(&self) -> (&'static str, &'static str) {
+    fn why_not(&self) -> (Cause, &'static str) {
         match &self.sample.second {
             Some((other, _)) if self.sample.rows_of(*other).is_none() => (
-                "other_inputs",
+                Cause::OtherInputs,
                 "the request has not what the other arm's model reads",
             ),
-            _ => ("not_taken", "the model does not take this input"),
+            _ => (Cause::NotTaken, "the model does not take this input"),
         }
     }
 
@@ -246,7 +247,7 @@ impl Asked<'_> {
         };
         let mut live = service.live();
         if let Some(answers) = live.answers_of(&sample.work.sample.rollout, kit) {
-            answers.paired(sample.work.arm_name(), None);
+            answers.paired(sample.work.arm_name());
         }
         drop(live);
         // One of the two is control.

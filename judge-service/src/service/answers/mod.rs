@@ -3,6 +3,7 @@
 
 mod batch;
 mod calibration;
+mod causes;
 mod found;
 pub mod memory;
 pub mod pairing;

@@ -1,7 +1,8 @@
 //! The second request: a sampled one is sent to another arm's server as well, and both
 //! answers go to be compared. Users wait for none of it, and neither do samples.
 
-use super::work::{Second, Work};
+use super::causes::NoPair;
+use super::work::{Second, Work, header};
 use crate::domain::Millis;
 use crate::domain::spec::Pairing;
 use crate::service::Service;
@@ -19,7 +20,7 @@ use serinus_core::request::{Body, Reader};
 use serinus_core::sample::Header;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Second requests under way, of all rollouts. What comes on top has no pair.
 const UNDER_WAY: usize = 64;
@@ -98,30 +99,27 @@ impl Again {
     }
 
     /// The request as it goes to an arm's server.
-    fn request(&self, work: &Work, arm: usize) -> Result<Request<Full<Bytes>>, &'static str> {
-        let header = |wanted: &str| {
-            let mut headers = work.sample.request_headers.iter();
-            headers
-                .find(|(name, _)| name == wanted)
-                .map(|(_, value)| value.as_str())
-        };
-        let method = header(":method").ok_or("no_method")?;
+    fn request(&self, work: &Work, arm: usize) -> Result<Request<Full<Bytes>>, NoPair> {
+        let header = |wanted: &str| header(&work.sample.request_headers, wanted);
+        let method = header(":method").ok_or(NoPair::NoMethod)?;
         if !self.methods.iter().any(|allowed| allowed == method) {
-            return Err("method_not_allowed");
+            return Err(NoPair::MethodNotAllowed);
         }
         let endpoint = self.endpoints.get(arm).and_then(Option::as_ref);
-        let endpoint = endpoint.ok_or("no_endpoint")?;
+        let endpoint = endpoint.ok_or(NoPair::NoEndpoint)?;
         // A path that a client chose must not become another host.
         let path = header(":path").filter(|path| path.starts_with('/'));
-        let path = path.ok_or("no_path")?;
+        let path = path.ok_or(NoPair::NoPath)?;
         if !self.paths.allow(path) {
-            return Err("other_path");
+            return Err(NoPair::OtherPath);
         }
-        let uri: Uri = format!("{endpoint}{path}").parse().map_err(|_| "no_path")?;
+        let uri: Uri = format!("{endpoint}{path}")
+            .parse()
+            .map_err(|_| NoPair::NoPath)?;
         let body = STANDARD
             .decode(&work.sample.request)
-            .map_err(|_| "not_base64")?;
-        let method = Method::from_bytes(method.as_bytes()).map_err(|_| "no_method")?;
+            .map_err(|_| NoPair::NotBase64)?;
+        let method = Method::from_bytes(method.as_bytes()).map_err(|_| NoPair::NoMethod)?;
         let mut request = Request::builder().method(method).uri(uri);
         let kept = self.headers.iter().filter(|name| !name.starts_with(':'));
         for (name, value) in kept.filter_map(|name| Some((name, header(name)?))) {
@@ -132,7 +130,7 @@ impl Again {
         }
         request
             .body(Full::new(Bytes::from(body)))
-            .map_err(|_| "no_path")
+            .map_err(|_| NoPair::NoPath)
     }
 }
 
@@ -199,27 +197,15 @@ impl Service {
         let Some(other) = other else {
             return;
         };
-        let no_pair = |problem: &str| {
-            let mut live = self.live();
-            if let Some(answers) = live.answers_of(&work.sample.rollout, &work.kit) {
-                answers.paired(&work.sample.arm, Some(problem));
-            }
-        };
-        if !again.admits(self.now()) {
-            return no_pair("rate");
-        }
-        let request = match again.request(work, other) {
-            Ok(request) => request,
-            Err(problem) => return no_pair(problem),
-        };
-        let Ok(place) = Arc::clone(&self.sender.places).try_acquire_owned() else {
-            return no_pair("too_many_under_way");
+        let (request, place) = match self.may_ask_again(again, work, other) {
+            Ok(allowed) => allowed,
+            Err(why) => return self.has_no_pair(work, why),
         };
         let (service, timeout) = (Arc::clone(self), again.timeout);
         let mut work = work.clone();
         tokio::spawn(async move {
-            let problem = match service.ask_again(request, timeout).await {
-                Err(problem) => Some(problem),
+            match service.ask_again(request, timeout).await {
+                Err(why) => service.has_no_pair(&work, why),
                 Ok((body, headers)) => {
                     work.second = Some(Second {
                         arm: other,
@@ -227,41 +213,58 @@ impl Service {
                         headers,
                     });
                     // A queue that is full sheds pairs like samples.
-                    let queued = service.samples.send(work.clone());
-                    (!queued).then_some("shed")
+                    if !service.samples.send(work.clone()) {
+                        service.has_no_pair(&work, NoPair::Shed);
+                    }
                 }
-            };
-            let mut live = service.live();
-            if problem.is_some()
-                && let Some(answers) = live.answers_of(&work.sample.rollout, &work.kit)
-            {
-                answers.paired(&work.sample.arm, problem);
             }
-            drop(live);
             drop(place);
         });
+    }
+
+    /// The second request, and its place among those under way.
+    fn may_ask_again(
+        &self,
+        again: &Again,
+        work: &Work,
+        other: usize,
+    ) -> Result<(Request<Full<Bytes>>, OwnedSemaphorePermit), NoPair> {
+        if !again.admits(self.now()) {
+            return Err(NoPair::Rate);
+        }
+        let request = again.request(work, other)?;
+        let place = Arc::clone(&self.sender.places).try_acquire_owned();
+        let place = place.map_err(|_| NoPair::TooManyUnderWay)?;
+        Ok((request, place))
+    }
+
+    fn has_no_pair(&self, work: &Work, why: NoPair) {
+        let mut live = self.live();
+        if let Some(answers) = live.answers_of(&work.sample.rollout, &work.kit) {
+            answers.not_paired(&work.sample.arm, why);
+        }
     }
 
     async fn ask_again(
         &self,
         request: Request<Full<Bytes>>,
         timeout: Duration,
-    ) -> Result<(Vec<u8>, Vec<Header>), &'static str> {
+    ) -> Result<(Vec<u8>, Vec<Header>), NoPair> {
         let web = &self.sender.web;
         let answer = web.call_for_a_rollout(request, timeout, MAX_ANSWER_BYTES);
         let answer = answer.await.map_err(|error| match error {
-            Unanswered::Late(_) => "timeout",
-            Unanswered::Unreachable(_) => "unreachable",
-            Unanswered::BrokenOff(_) => "broken_off",
+            Unanswered::Late(_) => NoPair::Timeout,
+            Unanswered::Unreachable(_) => NoPair::Unreachable,
+            Unanswered::BrokenOff(_) => NoPair::BrokenOff,
         })?;
         if !answer.status.is_success() {
-            return Err("error_status");
+            return Err(NoPair::ErrorStatus);
         }
         match answer.ending {
             Ending::Whole => {}
-            Ending::TooLarge => return Err("too_large"),
-            Ending::Late => return Err("timeout"),
-            Ending::BrokenOff => return Err("broken_off"),
+            Ending::TooLarge => return Err(NoPair::TooLarge),
+            Ending::Late => return Err(NoPair::Timeout),
+            Ending::BrokenOff => return Err(NoPair::BrokenOff),
         }
         let header = |name: &&str| {
             let value = answer.headers.get(*name)?.to_str().ok()?;

@@ -1,7 +1,8 @@
 //! From the bytes of a sample to inputs and answers.
 
-use super::work::{Second, Work};
-use crate::inference::{Answer, Cause, Message, ProtocolError};
+use super::causes::Cause;
+use super::work::{Second, Work, header};
+use crate::inference::{self, Answer, Message, ProtocolError};
 use crate::service::Service;
 use crate::service::models::Kit;
 use base64::Engine;
@@ -36,7 +37,7 @@ pub struct Unreadable {
     pub kit: Arc<Kit>,
     pub rollout: String,
     pub arm: String,
-    pub cause: &'static str,
+    pub cause: Cause,
     pub problem: String,
     /// The body that it is about, as the application wrote it, as far as that is known.
     pub body: Option<Vec<u8>>,
@@ -47,7 +48,7 @@ pub struct Unreadable {
 impl Unreadable {
     pub fn new(
         work: &Work,
-        cause: &'static str,
+        cause: Cause,
         problem: impl Into<String>,
         body: Option<Vec<u8>>,
     ) -> Self {
@@ -63,7 +64,12 @@ impl Unreadable {
 
     fn refused(work: &Work, error: &ProtocolError, message: &Message<'_>) -> Self {
         let body = message.decoded().ok().map(|body| body.into_owned());
-        Self::new(work, error.cause().name(), error.to_string(), body)
+        Self::new(
+            work,
+            Cause::Protocol(error.cause()),
+            error.to_string(),
+            body,
+        )
     }
 
     pub fn count(self, service: &Service) {
@@ -77,7 +83,7 @@ impl Unreadable {
         let problem = if may_be_kept && kit.redaction.is_empty() {
             self.problem
         } else {
-            self.cause.to_owned()
+            self.cause.name().to_owned()
         };
         let now = service.now();
         let mut live = service.live();
@@ -103,7 +109,7 @@ impl Read {
         wrong: &mut Vec<Unreadable>,
     ) -> Result<Self, Unreadable> {
         let Some(reader) = work.kit.arm(work.arm) else {
-            return Err(Unreadable::new(&work, "without_model", "", None));
+            return Err(Unreadable::new(&work, Cause::WithoutModel, "", None));
         };
         let decoded = (
             STANDARD.decode(&work.sample.request),
@@ -111,7 +117,7 @@ impl Read {
         );
         let (Ok(request), Ok(response)) = decoded else {
             let problem = "the sample is not base64";
-            return Err(Unreadable::new(&work, "not_base64", problem, None));
+            return Err(Unreadable::new(&work, Cause::NotBase64, problem, None));
         };
         let asked = message(&request, &work.sample.request_headers);
         let inputs = reader
@@ -169,7 +175,7 @@ fn served(
     wrong: &mut Vec<Unreadable>,
 ) -> Result<Served, Unreadable> {
     let Some(reader) = work.kit.arm(arm) else {
-        return Err(Unreadable::new(work, "without_model", "", None));
+        return Err(Unreadable::new(work, Cause::WithoutModel, "", None));
     };
     let error = match reader.protocol.response(answer) {
         Ok(answer) => return Ok(Some(answer)),
@@ -178,7 +184,7 @@ fn served(
     let mut unreadable = Unreadable::refused(work, &error, answer);
     unreadable.arm = work.kit.names.get(arm).cloned().unwrap_or_default();
     match error.cause() {
-        Cause::TooLarge | Cause::UnknownEncoding => Err(unreadable),
+        inference::Cause::TooLarge | inference::Cause::UnknownEncoding => Err(unreadable),
         _ => {
             wrong.push(unreadable);
             Ok(None)
@@ -187,16 +193,10 @@ fn served(
 }
 
 pub fn message<'a>(body: &'a [u8], headers: &'a [Header]) -> Message<'a> {
-    let header = |wanted: &str| {
-        let mut headers = headers.iter();
-        headers
-            .find(|(name, _)| name == wanted)
-            .map(|(_, value)| value.as_str())
-    };
     Message {
         body,
-        content_encoding: header("content-encoding"),
-        header_length: header("inference-header-content-length")
+        content_encoding: header(headers, "content-encoding"),
+        header_length: header(headers, "inference-header-content-length")
             .and_then(|length| length.trim().parse().ok()),
     }
 }

@@ -2,6 +2,7 @@
 //! alone.
 
 use super::calibration::Calibration;
+use super::causes::{Cause, NoPair};
 use super::memory::LastAnswer;
 use crate::domain::Millis;
 use crate::inference::Apart;
@@ -42,7 +43,8 @@ pub struct Seen<'a> {
 
 /// Of one rollout.
 #[derive(Debug, Clone, Default, JsonSchema, Serialize)]
-pub struct Answers {
+#[schemars(rename = "Answers")]
+pub struct Shown {
     /// By arm.
     pub samples: BTreeMap<String, Samples>,
     /// The models of these arms beside control's, on the same inputs.
@@ -110,30 +112,31 @@ pub struct Farthest {
     pub shift: f64,
 }
 
-// === impl Answers ===
+// === impl Shown ===
 
-impl Answers {
+impl Shown {
     pub fn shed(&mut self, arm: &str) {
         self.of(arm).shed += 1;
     }
 
-    pub fn paired(&mut self, arm: &str, problem: Option<&str>) {
-        let samples = self.of(arm);
-        match problem {
-            None => samples.paired += 1,
-            Some(problem) => *samples.not_paired.entry(problem.to_owned()).or_default() += 1,
-        }
+    pub fn paired(&mut self, arm: &str) {
+        self.of(arm).paired += 1;
+    }
+
+    pub fn not_paired(&mut self, arm: &str, why: NoPair) {
+        let of_arm = &mut self.of(arm).not_paired;
+        *of_arm.entry(why.name().to_owned()).or_default() += 1;
     }
 
     pub fn unreadable(
         &mut self,
         arm: &str,
-        cause: &str,
+        cause: Cause,
         problem: String,
         excerpt: Option<String>,
         at_ms: Millis,
     ) {
-        let known = self.of(arm).unreadable.entry(cause.to_owned());
+        let known = self.of(arm).unreadable.entry(cause.name().to_owned());
         let before = known.or_insert_with(|| Unreadable {
             count: 0,
             at_ms,
@@ -286,12 +289,12 @@ mod tests {
         );
         assert_eq!(models.confusion.len(), 1);
         assert_eq!(models.confusion[0].count, 100);
-        let mut answers = Answers::default();
-        answers.models.insert("canary".to_owned(), models);
-        answers.expire(1_090, 1_000);
-        assert_eq!(answers.models["canary"].farthest.len(), 10);
-        answers.forget_bodies();
-        assert!(answers.models["canary"].farthest.is_empty());
+        let mut shown = Shown::default();
+        shown.models.insert("canary".to_owned(), models);
+        shown.expire(1_090, 1_000);
+        assert_eq!(shown.models["canary"].farthest.len(), 10);
+        shown.forget_bodies();
+        assert!(shown.models["canary"].farthest.is_empty());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What is told of a rollout's answers.
 
-use super::shown::Answers;
+use super::shown::Shown;
 use crate::books::Entry;
 use crate::domain::scores;
 use crate::domain::sums::{self, EpochSums, OTHER, Outcomes, Pairs, Values};
@@ -25,7 +25,7 @@ pub struct AnswersStatus {
     pub served: Vec<Served>,
     /// Since this judge began to judge.
     #[serde(flatten)]
-    pub seen: Answers,
+    pub seen: Shown,
 }
 
 /// What users of one arm were answered: each user's first sample of the step.

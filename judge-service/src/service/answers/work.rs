@@ -25,6 +25,14 @@ pub struct Second {
     pub headers: Vec<Header>,
 }
 
+/// The value of the first header of a name.
+pub fn header<'a>(headers: &'a [Header], wanted: &str) -> Option<&'a str> {
+    let mut headers = headers.iter();
+    headers
+        .find(|(name, _)| name == wanted)
+        .map(|(_, value)| value.as_str())
+}
+
 impl Work {
     /// What it takes of the memory, about.
     pub fn bytes(&self) -> usize {

@@ -1,5 +1,6 @@
 //! One outcome, as it is told, and what is said of a batch of them.
 
+use crate::assignment::Headers;
 use crate::domain::Millis;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -75,6 +76,19 @@ pub struct FeedbackProblem {
     pub problem: String,
 }
 
+/// What became of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    Counted,
+    /// Its value was; its label waits for a prediction.
+    ValueAlone,
+    Repeated,
+    Late,
+    Early,
+    NotInTest,
+    WithoutPrediction,
+}
+
 /// What is told of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Meaning {
@@ -92,6 +106,14 @@ pub(super) struct Meanings {
 // === impl Feedback ===
 
 impl Feedback {
+    /// Headers as the filter has them.
+    pub(super) fn headers(&self) -> Headers {
+        self.headers
+            .iter()
+            .map(|(name, value)| (name.to_lowercase(), value.as_bytes().to_vec()))
+            .collect()
+    }
+
     pub(super) fn meaning(&self) -> Result<Meanings, FieldError> {
         if self.id.as_ref().is_some_and(|id| id.len() > MAX_ID) {
             return Err(FieldError::new(
@@ -158,7 +180,23 @@ impl Feedback {
 // === impl Received ===
 
 impl Received {
-    pub(super) fn refuse(&mut self, index: usize, error: FieldError) {
+    pub(super) fn add(&mut self, index: usize, fate: Result<Fate, FieldError>) {
+        match fate {
+            Ok(Fate::Counted) => self.counted += 1,
+            Ok(Fate::ValueAlone) => {
+                self.counted += 1;
+                self.without_prediction += 1;
+            }
+            Ok(Fate::Repeated) => self.repeated += 1,
+            Ok(Fate::Late) => self.late += 1,
+            Ok(Fate::Early) => self.early += 1,
+            Ok(Fate::NotInTest) => self.not_in_test += 1,
+            Ok(Fate::WithoutPrediction) => self.without_prediction += 1,
+            Err(error) => self.refuse(index, error),
+        }
+    }
+
+    fn refuse(&mut self, index: usize, error: FieldError) {
         self.refused += 1;
         if self.problems.len() < MAX_PROBLEMS {
             self.problems.push(FeedbackProblem {
