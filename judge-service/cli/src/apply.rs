@@ -142,7 +142,10 @@ impl Apply {
             let follows =
                 name(|named| &named.supersedes).is_some_and(|before| earlier.contains(&before));
             match look_at(judge, &document, &id, follows).await {
-                Ok(step) => steps.push(step),
+                Ok(step) => match same_requests(&steps, &step, &document) {
+                    Some(failure) => wrong.push(failure),
+                    None => steps.push(step),
+                },
                 // Nothing more can be found out.
                 Err(failure @ (Failure::NotReached(_) | Failure::Usage(_))) => return Err(failure),
                 Err(failure) => wrong.push(failure),
@@ -157,8 +160,15 @@ impl Apply {
         let mut outcome = step.outcome();
         match step {
             Step::Create { id, json, .. } => {
-                let answer = judge.call(Call::post("/v1/rollouts", Some(json))).await;
-                let answer = answer.and_then(Answer::accepted);
+                let call = Call::post("/v1/rollouts", Some(json.clone()));
+                let answer = judge.call(call).await.and_then(Answer::accepted);
+                if let Err(Failure::Conflict(_)) = &answer
+                    && let Some(step) = quicker(judge, &id, &json).await?
+                {
+                    self.say(&step.words(false))?;
+                    Failure::all(step.refusal().into_iter().collect())?;
+                    return Ok(step.outcome());
+                }
                 let answer = answer.map_err(|failure| failure.map(|why| format!("{id}: {why}")))?;
                 let status: Status = answer.read()?;
                 outcome.action = Became::Created;
@@ -168,6 +178,42 @@ impl Apply {
         }
         Ok(outcome)
     }
+}
+
+/// What became of a rollout that somebody else created since it was looked at, from the
+/// same file perhaps.
+async fn quicker(judge: &Judge, id: &str, json: &str) -> Result<Option<Step>, Failure> {
+    match judge.get::<Value>(&rollout_path(id, "")).await {
+        Ok(known) => compared(&Document::of(id, json), &known).map(Some),
+        Err(Failure::NotFound(_)) => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Of two rollouts that are to be created, the later one has no request where both ask for
+/// the same ones.
+fn same_requests(steps: &[Step], step: &Step, document: &Document) -> Option<Failure> {
+    let asked = |step: &Step| match step {
+        Step::Create {
+            spec: Some(spec), ..
+        } => Some((spec["match"].clone(), spec["enforced_at"].clone())),
+        _ => None,
+    };
+    let (own, Step::Create { spec, .. }) = (asked(step)?, step) else {
+        return None;
+    };
+    // Rollouts of a layer share requests out.
+    if spec.as_ref().is_some_and(|spec| !spec["layer"].is_null()) {
+        return None;
+    }
+    let before = steps
+        .iter()
+        .find(|before| asked(before).as_ref() == Some(&own))?;
+    let Step::Create { id, .. } = before else {
+        return None;
+    };
+    let problem = format!("match: is that of `{id}` too, which would have all its requests");
+    Some(Failure::Conflict(document.say(&problem)))
 }
 
 async fn look_at(

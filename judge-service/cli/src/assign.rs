@@ -7,7 +7,7 @@ mod who;
 use crate::failure::Failure;
 use crate::files;
 use crate::judge::{Call, JudgeOption};
-use crate::output::OutputOption;
+use crate::output::{Format, OutputOption, complain};
 use crate::table::Table;
 use crate::{runtime, words};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -31,7 +31,7 @@ pub struct Assign {
     #[arg(
         value_name = "UNIT",
         required_unless_present = "file",
-        conflicts_with = "file"
+        conflicts_with_all = ["file", "to", "column", "header_columns"]
     )]
     units: Vec<String>,
     /// Ask a plan in this file, as GET /v1/plan or `serinus plan` gives it, and no judge
@@ -81,6 +81,10 @@ impl Assign {
     pub fn run(&self) -> Result<(), Failure> {
         let assigner = assigner(self.plan()?, &self.rollout)?;
         match &self.file {
+            Some(_) if self.output.output != Format::Table => Err(Failure::Usage(
+                "--output: is for units on the command line; what a file's get is CSV, or what --to names"
+                    .to_owned(),
+            )),
             None => self.explain(&assigner),
             Some(path) => self.stream(&assigner, path),
         }
@@ -184,7 +188,7 @@ impl Assign {
         }
         sink.finish()?;
         bar.finish_and_clear();
-        eprintln!("serinus: {}", summary(assigner, done, &counts));
+        complain(&summary(assigner, done, &counts));
         Ok(())
     }
 }

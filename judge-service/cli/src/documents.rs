@@ -61,6 +61,15 @@ pub fn one(path: &Path) -> Result<Document, Failure> {
     }
 }
 
+/// What the reader of YAML says of its own options is nobody's business here.
+fn in_our_words(said: &str) -> String {
+    if said.contains("budget breached") {
+        return "is too large, or nested too deep".to_owned();
+    }
+    said.replace(", set DuplicateKeyPolicy in Options if acceptable", "")
+        .replace("rejected by the configured policy", "is no number here")
+}
+
 /// Each document as JSON.
 fn parse(text: &str) -> Result<Vec<String>, String> {
     // JSON is kept as it stands: the reader of the API sees what a parse here would hide,
@@ -101,7 +110,7 @@ fn yaml(text: &str) -> Result<Vec<String>, String> {
     let documents: Vec<Value> =
         serde_saphyr::from_multiple_with_options(text, options).map_err(|error| {
             let error = error.without_snippet();
-            let said = error.to_string();
+            let said = in_our_words(&error.to_string());
             match error.location() {
                 None => said,
                 Some(location) => {
@@ -121,6 +130,14 @@ fn yaml(text: &str) -> Result<Vec<String>, String> {
 // === impl Document ===
 
 impl Document {
+    /// One that was read before.
+    pub fn of(place: &str, json: &str) -> Self {
+        Self {
+            place: place.to_owned(),
+            json: json.to_owned(),
+        }
+    }
+
     pub fn json(&self) -> &str {
         &self.json
     }

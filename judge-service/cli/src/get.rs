@@ -54,11 +54,25 @@ pub async fn one(judge: &Judge, id: &str) -> Result<Value, Failure> {
 /// # Errors
 /// An answer of another shape.
 pub fn read<T: DeserializeOwned>(answer: &Value) -> Result<T, Failure> {
-    serde_json::from_value(answer.clone()).map_err(|error| {
+    serde_json::from_value(cleaned(answer)).map_err(|error| {
         Failure::Failed(format!(
             "the judge answered something that this version does not read: {error}"
         ))
     })
+}
+
+/// For people: reasons and notices have what other people's servers said.
+fn cleaned(answer: &Value) -> Value {
+    match answer {
+        Value::String(text) => Value::String(words::clean(text)),
+        Value::Array(all) => all.iter().map(cleaned).collect(),
+        Value::Object(fields) => {
+            let fields = fields.iter();
+            let cleaned = fields.map(|(name, value)| (name.clone(), cleaned(value)));
+            Value::Object(cleaned.collect())
+        }
+        other => other.clone(),
+    }
 }
 
 fn list(all: &[Status], now_ms: u64) -> String {
@@ -92,6 +106,7 @@ pub fn detail(status: &Status, now_ms: u64) -> String {
     let found = metrics(status);
     if !found.is_empty() {
         let _ = write!(text, "\n{found}");
+        text.push_str("  (differences and intervals in percentage points)\n");
     }
     let _ = writeln!(text, "\n{}", status.verdict());
     if let Some(evaluation) = status.evaluation.as_ref().filter(|_| !status.is_over()) {
@@ -149,7 +164,9 @@ fn arms(status: &Status) -> String {
 }
 
 fn metrics(status: &Status) -> String {
-    let found = status.evaluation.iter().flat_map(|found| &found.metrics);
+    // What is not judged any more is not undecided.
+    let evaluation = status.evaluation.iter().filter(|_| status.is_judged());
+    let found = evaluation.flat_map(|found| &found.metrics);
     let mut table = Table::new([
         "METRIC",
         "ARM",
@@ -205,7 +222,7 @@ pub fn finding(metric: &Metric) -> &'static str {
 pub fn workers(status: &Status) -> String {
     let delivery = &status.delivery;
     let mut text = format!(
-        "{} of {} workers have plan {}",
+        "{} of {} workers that are heard have plan {}",
         delivery.converged, delivery.workers, delivery.revision
     );
     for (number, what) in [

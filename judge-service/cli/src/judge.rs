@@ -204,6 +204,12 @@ impl Judge {
 /// An error with what it comes from, and what helps where nobody is trusted.
 fn causes(error: &dyn std::error::Error) -> String {
     let mut text = web::causes(error);
+    if text.contains("refused") {
+        text.push_str("; does a judge run there? --judge or SERINUS_JUDGE says where it is");
+    }
+    if text.contains("InvalidContentType") {
+        text.push_str("; it speaks no TLS, and http:// is right");
+    }
     if text.contains("UnknownIssuer") || text.contains("BadSignature") {
         text.push_str("; --ca FILE says whom to trust");
     }

@@ -75,7 +75,7 @@ enum Command {
     Explain(explain::Explain),
     /// Show all rollouts, or one with its arms, metrics and verdict
     Get(get::Get),
-    /// Show what was decided of a rollout, by whom and why
+    /// Show what was decided of a rollout, when and why (`serinus audit` says who it was)
     Decisions(decisions::Decisions),
     /// Show which worker of which proxy has which plan
     Workers(workers::Workers),
@@ -125,7 +125,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if failure != Failure::Closed {
-                eprintln!("serinus: {failure}");
+                output::complain(&failure.to_string());
             }
             failure.exit_code()
         }

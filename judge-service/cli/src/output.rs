@@ -57,6 +57,11 @@ pub fn print(text: &str) -> Result<(), Failure> {
         .map_err(|error| Failure::of_output(&error))
 }
 
+/// On standard error. `eprintln!` would panic where nobody reads it.
+pub fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr(), "serinus: {text}");
+}
+
 /// Whether colours are wanted on standard output.
 pub fn is_coloured() -> bool {
     std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty())

@@ -18,15 +18,15 @@ pub struct Plan {
     /// What to write
     #[arg(long = "as", value_enum)]
     form: PlanForm,
-    /// For plugin-configuration: the filter's settings, to which the plan is added. JSON
-    /// as in envoy/serinus.yaml [default: {"judge": {"cluster": "judge"}}]
-    #[arg(long)]
+    /// For plugin-configuration: a file with the filter's settings, to which the plan is
+    /// added. JSON as in envoy/serinus.yaml [default: {"judge": {"cluster": "judge"}}]
+    #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
-    /// For ecds: what proxies have where, JSON as for serve --xds-plugin
-    #[arg(long)]
+    /// For ecds: a file that says what proxies have where, JSON as for serve --xds-plugin
+    #[arg(long, value_name = "FILE")]
     plugin: Option<PathBuf>,
     /// The file to replace, by renaming a new one over it [default: standard output]
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Go on with each new plan; a judge that is away leaves the file as it is
     #[arg(long)]

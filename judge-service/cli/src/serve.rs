@@ -35,7 +35,12 @@ pub struct Serve {
     #[arg(long, env = "SERINUS_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// Where to listen; port 0 picks a free one
-    #[arg(long, env = "SERINUS_LISTEN", default_value = "127.0.0.1:8090")]
+    #[arg(
+        long,
+        env = "SERINUS_LISTEN",
+        default_value = "127.0.0.1:8090",
+        value_name = "ADDRESS"
+    )]
     listen: SocketAddr,
     /// The database: a file, which is made when missing, or
     /// postgres://user:password@host:port/database
@@ -44,15 +49,21 @@ pub struct Serve {
         long,
         env = "SERINUS_STORE",
         hide_env_values = true,
-        default_value = "serinus.sqlite"
+        default_value = "serinus.sqlite",
+        value_name = "FILE|URL"
     )]
     store: String,
     /// Where the other judges of the same PostgreSQL reach this one, as a URL
     /// [default: the address it listens on]
-    #[arg(long, env = "SERINUS_ADVERTISE")]
+    #[arg(long, env = "SERINUS_ADVERTISE", value_name = "URL")]
     advertise: Option<String>,
     /// The folder of the model descriptions that rollouts name
-    #[arg(long, env = "SERINUS_MODELS", default_value = ".")]
+    #[arg(
+        long,
+        env = "SERINUS_MODELS",
+        default_value = ".",
+        value_name = "FOLDER"
+    )]
     models: PathBuf,
     /// How often each worker reports; thousands of workers are asked to do it less often
     #[arg(
@@ -66,9 +77,9 @@ pub struct Serve {
     /// that all that was released can be compared with nothing released
     #[arg(long, env = "SERINUS_HOLDOUT_PERCENT", default_value_t = 0.0, value_parser = percent)]
     holdout_percent: f64,
-    /// Give plans out by ECDS too, on the same port: what proxies have where, as JSON
-    /// {"wasm": "/path/of/serinus_filter.wasm", "configuration": {"judge": {"cluster": "judge"}}}
-    #[arg(long, env = "SERINUS_XDS_PLUGIN")]
+    /// Give plans out by ECDS too, on the same port: a file that says what proxies have
+    /// where, as JSON {"wasm": "/path/of/serinus_filter.wasm", "configuration": {"judge": {"cluster": "judge"}}}
+    #[arg(long, env = "SERINUS_XDS_PLUGIN", value_name = "FILE")]
     xds_plugin: Option<PathBuf>,
     /// Give out metrics (GET /metrics) on this address too, where nobody is asked for a
     /// token; they are on the other port in any case, for viewers
@@ -77,9 +88,9 @@ pub struct Serve {
     /// How to say what happens, on standard error
     #[arg(long, env = "SERINUS_LOG_FORMAT", value_enum, default_value = "text")]
     log_format: log::Format,
-    /// Who is told of decisions, as a JSON list:
+    /// A file that says who is told of decisions, as a JSON list:
     /// [{"name": "mlflow", "url": "http://...", "events": ["promoted"], "secret_file": "secret"}]
-    #[arg(long, env = "SERINUS_WEBHOOKS")]
+    #[arg(long, env = "SERINUS_WEBHOOKS", value_name = "FILE")]
     webhooks: Option<PathBuf>,
     #[command(flatten, next_help_heading = "Whom it calls")]
     calls: CallOptions,
@@ -147,7 +158,6 @@ async fn judge(serve: Serve) -> Result<(), String> {
         .store
         .parse()
         .map_err(|problem| format!("--store: {problem}"))?;
-    let opened = open(&location).await?;
     let settings = Settings {
         models: serve.models,
         prometheus,
@@ -164,6 +174,8 @@ async fn judge(serve: Serve) -> Result<(), String> {
         .await
         .map_err(|error| format!("failed to listen on {}: {error}", serve.listen))?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
+    // Only now: who cannot listen leaves no database behind.
+    let opened = open(&location).await?;
     let delivery = Arc::new(Delivery::empty());
     let unread = |error: StoreError| format!("failed to read {location}: {error}");
     let joined = match opened {
@@ -198,9 +210,14 @@ async fn judge(serve: Serve) -> Result<(), String> {
     if let Some(at) = serve.metrics_listen {
         show_metrics(at, source.clone(), Arc::clone(&admission)).await?;
     }
-    println!("serinus judge listening on {}://{address}", entry.scheme());
     // A pipe that nobody reads is no reason to stop.
-    let _ = std::io::stdout().flush();
+    let mut said = std::io::stdout();
+    let _ = writeln!(
+        said,
+        "serinus judge listening on {}://{address}",
+        entry.scheme()
+    );
+    let _ = said.flush();
     let guard = Guard::new(router, admission);
     let door = Door::new(listener, entry.tls.clone());
     tokio::spawn(on_change(entry.files(), move || entry.again()));

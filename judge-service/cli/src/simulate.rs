@@ -19,19 +19,19 @@ pub struct Simulate {
     #[arg(long, short, value_name = "FILE")]
     file: Option<PathBuf>,
     /// Of all arms together; otherwise the spec's expected.requests_per_minute
-    #[arg(long)]
+    #[arg(long, value_parser = above_zero)]
     requests_per_minute: Option<f64>,
     /// Control's share of requests that fail [default: the spec's, or 0.01]
-    #[arg(long)]
+    #[arg(long, value_parser = above_zero)]
     error_rate: Option<f64>,
     /// Different users a day [default: the spec's, or each request is a user's own]
-    #[arg(long)]
+    #[arg(long, value_parser = above_zero)]
     users_per_day: Option<f64>,
     /// How many times as often a bad version fails
-    #[arg(long, default_value_t = 2.0)]
+    #[arg(long, default_value_t = 2.0, value_parser = above_zero)]
     ratio: f64,
     /// Simulated releases of each kind
-    #[arg(long, default_value_t = 300)]
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     runs: u32,
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -40,6 +40,15 @@ pub struct Simulate {
     json: bool,
     #[command(flatten)]
     output: OutputOption,
+}
+
+fn above_zero(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "a number is right".to_owned())?;
+    if number > 0.0 && number <= 1e12 {
+        Ok(number)
+    } else {
+        Err("a number above 0 is right, and below 1e12".to_owned())
+    }
 }
 
 impl Simulate {

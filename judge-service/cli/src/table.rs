@@ -1,5 +1,7 @@
 //! Text in columns.
 
+use crate::words::clean;
+
 /// The first row is the heading. Columns that stand empty in all rows are left out.
 pub struct Table(Vec<Vec<String>>);
 
@@ -9,7 +11,7 @@ impl Table {
     }
 
     pub fn row<const N: usize>(&mut self, cells: [String; N]) {
-        self.0.push(cells.to_vec());
+        self.0.push(cells.map(|cell| clean(&cell)).to_vec());
     }
 
     pub fn is_empty(&self) -> bool {

@@ -2,9 +2,9 @@
 
 use crate::failure::Failure;
 use crate::output::print;
-use serinus_judge::access::{Caller, Role, Token};
+use serinus_judge::access::{Caller, Role, Token, Tokens};
 use std::fs::OpenOptions;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -65,17 +65,32 @@ impl TokenCommand {
     }
 }
 
-/// For its owner alone, if it is new.
-fn add(path: &Path, line: &str) -> std::io::Result<()> {
+/// For its owner alone, if it is new. What is no file of tokens is left as it is.
+fn add(path: &Path, line: &str) -> Result<(), String> {
+    let wrong = |error: std::io::Error| error.to_string();
+    let before = match std::fs::read(path) {
+        Ok(before) => before,
+        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(wrong(error)),
+    };
+    if !before.is_empty() {
+        Tokens::open(path).map_err(|error| format!("it is no file of tokens: {error}"))?;
+    }
+    // One that was written by hand may end without a new line.
+    let glue = match before.last() {
+        None | Some(b'\n') => "",
+        Some(_) => "\n",
+    };
     let mut options = OpenOptions::new();
-    let mut file = options.append(true).create(true).mode(0o600).open(path)?;
-    file.write_all(line.as_bytes())
+    let options = options.append(true).create(true).mode(0o600);
+    let mut file = options.open(path).map_err(wrong)?;
+    file.write_all(format!("{glue}{line}").as_bytes())
+        .map_err(wrong)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serinus_judge::access::Tokens;
 
     #[test]
     fn what_is_added_is_read() {
@@ -86,6 +101,18 @@ mod tests {
             add(&path, &format!("{role} {name} {}\n", token.hash())).unwrap();
         }
         assert_eq!(Tokens::open(&path).unwrap().count(), 2);
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, text.trim_end()).unwrap();
+        add(&path, &format!("viewer carol {}\n", token.hash())).unwrap();
+        assert_eq!(Tokens::open(&path).unwrap().count(), 3);
+        let other = folder.path().join("rollout.yaml");
+        std::fs::write(&other, "id: digits\n").unwrap();
+        let refused = add(&other, "viewer bob 00\n").unwrap_err();
+        assert!(
+            refused.starts_with("it is no file of tokens: "),
+            "{refused}"
+        );
+        assert_eq!(std::fs::read_to_string(&other).unwrap(), "id: digits\n");
         assert!(name("a b").is_err());
         assert!(name("").is_err());
         assert!(name("a#").is_err());

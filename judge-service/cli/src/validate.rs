@@ -25,13 +25,18 @@ impl Validate {
     /// Everything is looked at, whatever is wrong before.
     pub fn run(&self) -> Result<(), Failure> {
         let mut wrong = Vec::new();
-        let mut right = Vec::new();
+        let mut right: Vec<RolloutSpec> = Vec::new();
         for path in &self.files {
             match documents::all(path) {
                 Err(failure) => wrong.push(failure),
                 Ok(documents) => {
                     for document in documents {
                         match checked(&document) {
+                            Ok(spec) if right.iter().any(|other| other.id == spec.id) => {
+                                let problem =
+                                    format!("id: `{}` stands in another document too", spec.id);
+                                wrong.push(Failure::Failed(document.say(&problem)));
+                            }
                             Ok(spec) => right.push(spec),
                             Err(failure) => wrong.push(failure),
                         }
@@ -54,8 +59,11 @@ impl Validate {
                 let texts: Result<Vec<String>, Failure> = right.iter().map(yaml).collect();
                 print(&texts?.join("---\n"))
             }
-            (output, [one]) => OutputOption { output }.print(one, String::new),
-            (output, all) => OutputOption { output }.print(&all, String::new),
+            // One after the other, as `apply -f` reads them again.
+            (output, all) => {
+                let mut each = all.iter();
+                each.try_for_each(|spec| OutputOption { output }.print(spec, String::new))
+            }
         }
     }
 }

@@ -16,7 +16,7 @@ pub struct Status {
     pub step_since_ms: u64,
     #[serde(default)]
     pub warming_up: bool,
-    pub baseline: String,
+    pub spec: Spec,
     pub arms: Vec<Arm>,
     #[serde(default)]
     pub traffic: Vec<Traffic>,
@@ -29,6 +29,16 @@ pub struct Status {
     #[serde(default)]
     pub notices: Vec<String>,
     pub delivery: Delivery,
+}
+
+/// What was asked for.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Spec {
+    /// The version of before, whatever was promoted since.
+    #[serde(default)]
+    pub baseline: Option<String>,
+    #[serde(default)]
+    pub holdback_percent: f64,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -135,6 +145,11 @@ impl Status {
         )
     }
 
+    /// Whether there is something to be compared with still.
+    pub fn is_judged(&self) -> bool {
+        !self.is_over() && (self.phase != "promoted" || self.spec.holdback_percent > 0.0)
+    }
+
     /// `2 of 4`.
     pub fn step_words(&self) -> String {
         format!("{} of {}", self.step + 1, self.steps.len())
@@ -156,7 +171,8 @@ impl Status {
             "waiting" => "not ready yet".to_owned(),
             "paused" if self.awaits_approval => "asks for approval".to_owned(),
             "paused" => "waits for a person".to_owned(),
-            "promoted" => "watching".to_owned(),
+            "promoted" if self.is_judged() => "watching".to_owned(),
+            "promoted" => "settled".to_owned(),
             _ if self.is_over() => "settled".to_owned(),
             "running" if self.warming_up => "warming up".to_owned(),
             _ => match &self.evaluation {
@@ -166,9 +182,12 @@ impl Status {
         }
     }
 
-    /// `canary 25%`: the shares of all arms but the baseline, as they are now.
+    /// `canary 25%`: the shares of all arms but the version of before, as they are now.
     pub fn users(&self) -> String {
-        let arms = self.arms.iter().filter(|arm| arm.name != self.baseline);
+        let before = self.spec.baseline.as_deref();
+        let before = before.or(self.arms.first().map(|arm| arm.name.as_str()));
+        let arms = self.arms.iter();
+        let arms = arms.filter(|arm| Some(arm.name.as_str()) != before);
         let shares: Vec<String> = arms
             .map(|arm| match arm.dropped_ms {
                 None => format!("{} {}%", arm.name, arm.weight),

@@ -7,7 +7,7 @@ mod screen;
 
 use crate::failure::Failure;
 use crate::judge::{Judge, JudgeOption};
-use crate::output::print;
+use crate::output::{complain, print};
 use crate::view::Status;
 use crate::words::plain;
 use crate::{get, runtime, words};
@@ -86,13 +86,13 @@ impl Watch {
             match self.look(judge).await {
                 Ok(now) => {
                     if std::mem::take(&mut away) {
-                        eprintln!("serinus: the judge is there again");
+                        complain("the judge is there again");
                     }
                     all = now;
                 }
                 Err(failure @ Failure::NotReached(_)) => {
                     if !std::mem::replace(&mut away, true) {
-                        eprintln!("serinus: {failure}; trying again");
+                        complain(&format!("{failure}; trying again"));
                     }
                 }
                 Err(failure) => return Err(failure),
@@ -113,7 +113,7 @@ impl Watch {
             }
             tokio::select! {
                 event = screen.event() => match event {
-                    Event::Quit => return Ok(()),
+                    Event::Quit => return self.given_up(),
                     Event::Up => page.choose_before(),
                     Event::Down => page.choose_next(),
                     Event::Enter => page.open_or_close(),
@@ -128,15 +128,32 @@ impl Watch {
         }
     }
 
+    /// A script that waits for a phase must not take its end for that.
+    fn given_up(&self) -> Result<(), Failure> {
+        match self.until {
+            None => Ok(()),
+            Some(until) => Err(Failure::Otherwise(format!(
+                "the watch was ended before the rollout was {}",
+                plain(until.phase())
+            ))),
+        }
+    }
+
     fn turn(&self, all: &[Status]) -> Turn {
         let (Some(_), Some(status)) = (&self.id, all.first()) else {
             return Turn::GoOn;
         };
         let wanted = self.until.map(Until::phase);
-        if wanted == Some(status.phase.as_str()) {
+        let is_reached = match (self.until, status.phase.as_str()) {
+            (Some(Until::Promoted), "finished") => true,
+            (Some(until), phase) => until.phase() == phase,
+            (None, _) => false,
+        };
+        if is_reached {
             return Turn::End(Ok(()));
         }
-        if !status.is_over() {
+        let is_past = matches!(self.until, Some(Until::Running | Until::Paused));
+        if !(status.is_over() || is_past && status.phase == "promoted") {
             return Turn::GoOn;
         }
         let over = format!("{}: is {}", status.id, plain(&status.phase));

@@ -17,6 +17,12 @@ pub fn plain(name: &str) -> String {
     name.replace('_', " ")
 }
 
+/// Without what would move a terminal's cursor, or more: others wrote it.
+pub fn clean(text: &str) -> String {
+    let seen = |c: char| if c.is_control() { ' ' } else { c };
+    text.chars().map(seen).collect()
+}
+
 /// How long ago, `3 min`. The judge's clock may be a little ahead of this one.
 pub fn ago(then_ms: u64, now_ms: u64) -> String {
     span(now_ms.saturating_sub(then_ms))
@@ -99,5 +105,6 @@ mod tests {
         assert_eq!(points(Some(-0.004_2)), "-0.42");
         assert_eq!(count(1_234_567), "1,234,567");
         assert_eq!(count(12), "12");
+        assert_eq!(clean("a\u{1b}[31mb\nc"), "a [31mb c");
     }
 }

@@ -26,6 +26,7 @@ export function examples(rollout, found) {
         isDigit(input) ? digit(input, "the input, a picture of 8 by 8") : h("code", { class: "numbers" }, numbers(input)),
         h("span", null, "served ", h("strong", null, label(e.served_label)), ", "),
         h("span", null, "model file says ", h("strong", null, label(e.expected_label))),
+        e.other && h("span", null, ", ", e.other.arm, "'s server said ", h("strong", null, label(e.other.label)), " to the same request"),
         h("span", { class: "soft" }, swatch(rollout, e.arm), words.versionOf(armNamed(rollout, e.arm))));
     }));
   }

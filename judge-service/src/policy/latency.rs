@@ -9,7 +9,10 @@ use super::view::{Comparison, Side};
 use super::{SHOWN_ALPHA, SHOWN_EVENTS, words};
 use crate::domain::rollout::{EdgePair, PromotionEdge};
 use crate::domain::{Metric, MetricEvidence};
-use serinus_stats::sequence::{Difference, Influences, Margin, Rates, TUNING_REQUESTS};
+use serinus_stats::sequence::{Counts, Difference, Influences, Margin, Rates, TUNING_REQUESTS};
+
+/// Of so many answers a share is no chance.
+const MANY: u64 = 1_000;
 
 /// Evidence of harm: the strongest of the tail's thresholds, each with its share
 /// of alpha (a mean of processes with different filtrations has no guarantee).
@@ -133,8 +136,9 @@ fn quantile(
         )
     } else {
         format!(
-            "not yet sure that {arm}'s p{percentile} is less than {} slower than control's",
-            words::percent(slowdown)
+            "not yet sure that {arm}'s p{percentile} is less than {} slower than control's{}",
+            words::percent(slowdown),
+            seen(comparison, edge)
         )
     };
     let metric = if percentile == 50 {
@@ -151,6 +155,45 @@ fn quantile(
         margin_words: format!("slower by at most {}", words::percent(slowdown)),
         within_margin: Some(within),
         ..comparison.evidence(metric, words)
+    }
+}
+
+/// What is compared, so that one sees why it takes long.
+fn seen(comparison: &Comparison<'_>, edge: &PromotionEdge) -> String {
+    let (mut arm, mut control) = (Counts::default(), Counts::default());
+    for (_, totals) in comparison.slower_than(edge.edges) {
+        arm = sum(arm, totals.canary);
+        control = sum(control, totals.control);
+    }
+    let epoch = comparison.epochs.first().map(|view| view.epoch);
+    let known = epoch.and_then(|epoch| epoch.thresholds.as_ref());
+    let us = |edge: usize| known.and_then(|known| known.edges_us.get(edge)).copied();
+    let (Some(arm_us), Some(control_us)) = (us(edge.edges.arm), us(edge.edges.control)) else {
+        return String::new();
+    };
+    let expected = f64::from(100 - edge.percentile) / 100.0;
+    let share = control.events as f64 / control.requests.max(1) as f64;
+    // It was learned from the first answers of the step.
+    let changed = if control.requests >= MANY && share < expected / 4.0 {
+        "; control was slower when that was learned, so little can be compared"
+    } else {
+        ""
+    };
+    format!(
+        " ({} of {} of its answers took longer than {}, and {} of {} of control's longer than {}{changed})",
+        arm.events,
+        arm.requests,
+        words::duration_us(arm_us),
+        control.events,
+        control.requests,
+        words::duration_us(control_us),
+    )
+}
+
+fn sum(one: Counts, other: Counts) -> Counts {
+    Counts {
+        requests: one.requests + other.requests,
+        events: one.events + other.events,
     }
 }
 

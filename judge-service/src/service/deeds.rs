@@ -5,7 +5,7 @@ use super::status::Status;
 use super::{Asked, Service};
 use crate::books::{Books, Entry, Made};
 use crate::domain::decision::Deed;
-use crate::domain::{Millis, Rollout};
+use crate::domain::{Millis, Phase, Rollout};
 use crate::store::StoreError;
 use serinus_core::json::FieldError;
 use std::sync::Arc;
@@ -67,10 +67,17 @@ impl Service {
         let mut books = self.books().await?;
         let entry = known(&books, id)?;
         asked.holds(entry)?;
-        if entry.rollout.phase.is_live() {
+        let phase = entry.rollout.phase;
+        if phase == Phase::Promoted {
+            return Err(ServiceError::Conflict(
+                "the rollout is promoted, and its plan gives the new version to everybody; finish it first, or abort it"
+                    .to_owned(),
+            ));
+        }
+        if phase.is_live() {
             return Err(ServiceError::Conflict(format!(
                 "the rollout is {}; abort it first",
-                entry.rollout.phase.name()
+                phase.words()
             )));
         }
         books.delete(id);

@@ -75,6 +75,17 @@ pub struct Example {
     pub served_label: Option<i64>,
     pub expected_label: Option<i64>,
     pub largest_difference: Option<f32>,
+    /// What the other arm's server answered to the same request, for a pair of which only
+    /// this answer is not its model's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub other: Option<OtherAnswer>,
+}
+
+/// The better half of a pair.
+#[derive(Debug, Clone, JsonSchema, Serialize)]
+pub struct OtherAnswer {
+    pub arm: String,
+    pub label: Option<i64>,
 }
 
 /// One point of a rollout's series.

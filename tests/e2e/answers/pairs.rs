@@ -77,6 +77,23 @@ async fn a_wrong_server_shows_in_pairs_before_anybody_has_it() {
     assert!(why.contains("only canary's was not its model's"), "{why}");
     let canary = status.traffic.iter().find(|arm| arm.arm == CANARY).unwrap();
     assert_eq!(canary.exposures, 0, "no user had it");
+    let examples = lab
+        .judge
+        .call(Method::GET, "/v1/rollouts/pairs/examples", None);
+    let examples = examples.await.unwrap().body;
+    let pair = examples.as_array().unwrap().iter();
+    let pair = pair
+        .filter(|example| example["other"].is_object())
+        .collect::<Vec<_>>();
+    assert!(!pair.is_empty(), "{examples}");
+    for one in pair {
+        assert_eq!(
+            (&one["arm"], &one["other"]["arm"]),
+            (&json!(CANARY), &json!(CONTROL))
+        );
+        assert_ne!(one["served_label"], one["expected_label"], "{one}");
+        assert!(one["other"]["label"].is_i64(), "{one}");
+    }
     let found = answers(&lab.judge, "pairs").await;
     assert!(
         found["samples"][CONTROL]["paired"].as_u64().unwrap() > 5,

@@ -3,7 +3,7 @@
 
 use crate::failure::Failure;
 use crate::judge::{Call, Judge};
-use crate::output::print;
+use crate::output::{complain, print};
 use serde_json::{Map, Value};
 use serinus_core::plan::Revision;
 use serinus_judge::domain::plan::revision_in;
@@ -58,7 +58,7 @@ impl HandOut {
                 }
                 Ok(None) => pause = PAUSE_FIRST,
                 Err(problem) if self.watch => {
-                    eprintln!("serinus: {problem}; trying again");
+                    complain(&format!("{problem}; trying again"));
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(PAUSE_LAST);
                 }
@@ -77,11 +77,11 @@ impl HandOut {
             Some(path) => {
                 replace(path, &text)
                     .map_err(|error| format!("failed to write {}: {error}", path.display()))?;
-                eprintln!(
-                    "serinus: wrote plan {} to {}",
+                complain(&format!(
+                    "wrote plan {} to {}",
                     plan.revision,
                     path.display()
-                );
+                ));
                 Ok(())
             }
         }

@@ -68,7 +68,7 @@ fn read(
                 let dashed = key.replace('_', "-");
                 if serve
                     .get_arguments()
-                    .any(|option| option.get_long() == Some(&dashed))
+                    .any(|option| dashed != *key && option.get_long() == Some(&dashed))
                 {
                     wrong(&format!("is no option; `{dashed}` is"))
                 } else {

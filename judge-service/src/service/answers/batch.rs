@@ -8,10 +8,10 @@ use super::read::{Read, Rows, Served, Unreadable};
 use super::shown::{self, Seen};
 use super::work::Work;
 use crate::books::{Paired, Sampled};
-use crate::domain::scores;
+use crate::domain::{Millis, scores};
 use crate::inference::{self, Answer, Comparison, Message, Model};
 use crate::service::Service;
-use crate::service::live::Example;
+use crate::service::live::{Example, OtherAnswer};
 use crate::service::models::{Kit, Reader};
 use serinus_core::sample::Sample;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ pub fn compare(service: &Service, samples: Vec<Work>) -> Vec<Found> {
                 index,
             };
             let what = match &sample.second {
-                Some(second) => judged.pair(service, second).map(What::Pair),
+                Some(second) => judged.pair(service, second, &rows).map(What::Pair),
                 None => judged.judge(service, &rows).map(What::Sample),
             };
             match what {
@@ -173,6 +173,7 @@ impl Judged<'_> {
                 largest_difference: comparison
                     .and_then(|one| one.largest_difference)
                     .filter(|number| number.is_finite()),
+                other: None,
             };
             live.example(id, example, kit);
         }
@@ -228,7 +229,12 @@ impl Judged<'_> {
     }
 
     /// `None` when a model does not take the input.
-    fn pair(&self, service: &Service, (other, second): &(usize, Served)) -> Option<Paired> {
+    fn pair(
+        &self,
+        service: &Service,
+        (other, second): &(usize, Served),
+        rows: &Rows,
+    ) -> Option<Paired> {
         let (kit, sample) = (self.kit, self.sample);
         let (arm, other) = (sample.work.arm, *other);
         let is_wrong = |arm: usize, served: &Served| match served {
@@ -245,9 +251,20 @@ impl Judged<'_> {
             (None, None) => false,
             _ => true,
         };
+        let both = [(arm, &sample.served), (other, second)];
+        let discordant = match wrong {
+            [true, false] => Some(both),
+            [false, true] => Some([both[1], both[0]]),
+            _ => None,
+        };
+        let example = discordant.map(|pair| self.discordant(pair, service.now(), rows));
+        let id = &sample.work.sample.rollout;
         let mut live = service.live();
-        if let Some(answers) = live.answers_of(&sample.work.sample.rollout, kit) {
+        if let Some(answers) = live.answers_of(id, kit) {
             answers.paired(sample.work.arm_name());
+        }
+        if let Some(example) = example {
+            live.example(id, example, kit);
         }
         drop(live);
         // One of the two is control.
@@ -262,6 +279,32 @@ impl Judged<'_> {
             treatment_wrong,
             control_wrong,
         })
+    }
+}
+
+impl Judged<'_> {
+    /// A pair of which only the first answer is not its model's.
+    fn discordant(&self, pair: [(usize, &Served); 2], now: Millis, rows: &Rows) -> Example {
+        let [(arm, served), (other, better)] = pair;
+        let kit = self.kit;
+        let name = |arm: usize| kit.names.get(arm).cloned().unwrap_or_default();
+        let model = |arm: usize| kit.arm(arm).map(|reader| &*reader.model);
+        let label = |arm: usize, served: &Served| first_label(model(arm)?, served.as_ref()?);
+        let expected = self.predicted(arm).and_then(|rows| rows.first());
+        let reader = kit.arm(self.sample.work.arm);
+        let inputs = reader.map(|reader| shown_inputs(kit, reader, self.sample, rows));
+        Example {
+            arm: name(arm),
+            at_ms: now,
+            input: inputs.into_iter().flatten().next().unwrap_or_default(),
+            served_label: label(arm, served),
+            expected_label: expected.and_then(|row| model(arm)?.label_of(row)),
+            largest_difference: None,
+            other: Some(OtherAnswer {
+                arm: name(other),
+                label: label(other, better),
+            }),
+        }
     }
 }
 
