@@ -148,17 +148,22 @@ fn joined(
         (Op::Linear { .. }, Some(activation)) if step.activation.is_none() => {
             Some((step.op.clone(), Some(activation)))
         }
-        (Op::Conv(conv), Some(activation)) if !conv.has_activation() => {
+        (Op::Conv(conv), Some(activation)) if conv.is_bare() => {
             let mut conv = conv.clone();
             conv.activate(activation);
             Some((Op::Conv(conv), None))
         }
-        (Op::Conv(conv), None) if !conv.has_activation() => {
+        (Op::Conv(conv), None) => {
+            if let Op::Pool(pool) = next {
+                let mut conv = conv.clone();
+                return conv.pool(pool).then_some((Op::Conv(conv), None));
+            }
             let Op::BatchNormalization { epsilon } = next else {
                 return None;
             };
             let (scale, shift) = batch_factors(&Inputs(constants.to_vec()), *epsilon).ok()?;
-            let mut conv = (scale.len() == conv.outputs()).then(|| conv.clone())?;
+            let fits = conv.is_bare() && scale.len() == conv.outputs();
+            let mut conv = fits.then(|| conv.clone())?;
             conv.scale(&scale, &shift);
             Some((Op::Conv(conv), None))
         }

@@ -25,6 +25,18 @@ pub(super) struct Pool {
     flat: bool,
 }
 
+// === impl PoolKind ===
+
+impl PoolKind {
+    /// What a window begins with.
+    fn start(self) -> f32 {
+        match self {
+            Self::Max => f32::NEG_INFINITY,
+            Self::Average => 0.0,
+        }
+    }
+}
+
 // === impl Pool ===
 
 impl Pool {
@@ -56,22 +68,20 @@ impl Pool {
         self.images(&x)?.squeeze(2).map_err(words)
     }
 
-    fn images(&self, x: &Tensor) -> Result<Tensor, String> {
+    /// Images of two axes.
+    pub(super) fn images(&self, x: &Tensor) -> Result<Tensor, String> {
         let last = to_channels_last(x)?;
         let &[n, height, width, channels] = last.dims() else {
             return Err("has an input that is no image".to_owned());
         };
-        let [high, wide] = self.grid.output([height, width], self.ceil)?;
-        let start = match self.kind {
-            PoolKind::Max => f32::NEG_INFINITY,
-            PoolKind::Average => 0.0,
-        };
+        let [high, wide] = self.output([height, width])?;
+        let start = self.kind.start();
         let mut into = vec![start; bounded(&[n, high, wide, channels])?];
         read::<f32, _>(&last, |numbers| {
             let images = numbers.chunks_exact((height * width * channels).max(1));
             for (image, into) in images.zip(into.chunks_exact_mut((high * wide * channels).max(1)))
             {
-                if self.is_most_inside([height, width], [high, wide]) {
+                if self.is_inside([height, width], [high, wide]) {
                     super::wide::wide(|| self.most(image, [width, wide, channels], into));
                     continue;
                 }
@@ -85,8 +95,63 @@ impl Pool {
         from_channels_last(into, [n, channels, high, wide])
     }
 
+    pub(super) fn is_flat(&self) -> bool {
+        self.flat
+    }
+
+    /// Whether it is the largest numbers of windows, no two of which share a row unless they
+    /// share all: rows can be made when they are needed then, and forgotten.
+    pub(super) fn is_banded(&self) -> bool {
+        let grid = &self.grid;
+        self.kind == PoolKind::Max && grid.dilation[0] == 1 && grid.kernel[0] <= grid.stride[0]
+    }
+
+    /// The size of what it gives of an image.
+    ///
+    /// # Errors
+    /// An image that is smaller than the kernel.
+    pub(super) fn output(&self, size: [usize; 2]) -> Result<[usize; 2], String> {
+        self.grid.output(size, self.ceil)
+    }
+
+    /// Rows and columns that a row of so many windows goes over.
+    pub(super) fn reach(&self, windows: usize) -> [usize; 2] {
+        let grid = &self.grid;
+        let columns = windows.saturating_sub(1) * grid.stride[1];
+        let last = (grid.kernel[1] - 1) * grid.dilation[1];
+        [grid.kernel[0], columns + last + 1]
+    }
+
+    /// The first row that a row of windows goes over.
+    pub(super) fn first_row(&self, at: usize) -> usize {
+        at * self.grid.stride[0]
+    }
+
+    /// The largest numbers of a window, out of the rows that its row goes over.
+    #[inline(always)]
+    pub(super) fn largest<const N: usize, const Q: usize>(
+        &self,
+        rows: &[[[f32; N]; Q]],
+        columns: usize,
+        window: usize,
+    ) -> [[f32; N]; Q] {
+        let mut most = [[f32::NEG_INFINITY; N]; Q];
+        for row in rows.chunks_exact(columns.max(1)) {
+            let pixels = row.get(window * self.grid.stride[1]..).unwrap_or_default();
+            let pixels = pixels.iter().step_by(self.grid.dilation[1]);
+            for pixel in pixels.take(self.grid.kernel[1]) {
+                for (most, pixel) in most.iter_mut().zip(pixel) {
+                    for (most, number) in most.iter_mut().zip(pixel) {
+                        pick(most, *number);
+                    }
+                }
+            }
+        }
+        most
+    }
+
     /// Whether it is the largest numbers of windows that all lie inside the image.
-    fn is_most_inside(&self, size: [usize; 2], output: [usize; 2]) -> bool {
+    pub(super) fn is_inside(&self, size: [usize; 2], output: [usize; 2]) -> bool {
         let grid = &self.grid;
         let axes = [0, 1].into_iter();
         let mut inside = axes.map(|axis| {
@@ -164,11 +229,16 @@ impl Pool {
     }
 }
 
+/// The larger one; what is no number is never larger.
+#[inline(always)]
+fn pick(most: &mut f32, number: f32) {
+    *most = if number > *most { number } else { *most };
+}
+
 /// Of each two numbers the larger, sixteen at a time as far as they go: most layers have
 /// so many channels, or a multiple. `numbers` may go on.
 #[inline(always)]
 fn larger(into: &mut [f32], numbers: &[f32]) {
-    let pick = |most: &mut f32, number: f32| *most = if number > *most { number } else { *most };
     let numbers = numbers.get(..into.len()).unwrap_or_default();
     let (blocks, rest) = into.as_chunks_mut::<16>();
     let (numbers, end) = numbers.as_chunks::<16>();
@@ -193,12 +263,7 @@ pub(super) fn global(kind: PoolKind, x: &Tensor) -> Result<Tensor, String> {
         Some(last) => last,
         None => to_channels_last(&x.reshape((n, channels, pixels, 1)).map_err(words)?)?,
     };
-    let start = if kind == PoolKind::Max {
-        f32::NEG_INFINITY
-    } else {
-        0.0
-    };
-    let mut into = vec![start; n * channels];
+    let mut into = vec![kind.start(); n * channels];
     read::<f32, _>(&last, |numbers| {
         let images = numbers.chunks_exact((pixels * channels).max(1));
         for (image, into) in images.zip(into.chunks_exact_mut(channels.max(1))) {
