@@ -2,18 +2,14 @@
 //! sums along them, and everything else goes tap by tap over the image.
 
 mod depthwise;
-mod direct;
-mod lanes;
 
 use candle_core::Tensor;
 
-use super::matrix::{View, multiply};
+use super::direct::{After, Direct, Image, Shape};
 use super::pool::Pool;
 use super::values::{bounded, channels_last, from_channels_last, read, to_channels_last, words};
 use super::window::{Activation, Grid, Window};
 use depthwise::Depthwise;
-use direct::{After, Direct};
-use lanes::Image;
 
 /// A convolution with its weights, and what is joined to it.
 #[derive(Debug, Clone)]
@@ -29,31 +25,12 @@ pub(super) struct Conv {
     flat: bool,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Shape {
-    groups: usize,
-    channels: usize,
-    outputs: usize,
-}
-
 #[derive(Debug, Clone)]
 enum Way {
-    /// A kernel of one pixel; the weights are [channels, outputs].
-    Plain(Vec<f32>),
+    /// A kernel of one pixel: rows are pixels.
+    Plain(Direct),
     Depthwise(Depthwise),
     Direct(Direct),
-}
-
-// === impl Shape ===
-
-impl Shape {
-    fn channels_of_group(&self) -> usize {
-        self.channels / self.groups
-    }
-
-    fn outputs_of_group(&self) -> usize {
-        self.outputs / self.groups
-    }
 }
 
 // === impl Conv ===
@@ -114,15 +91,8 @@ impl Conv {
     /// Does `x * scale + shift` to each output as well: a batch normalisation.
     pub(super) fn scale(&mut self, scale: &[f32], shift: &[f32]) {
         match &mut self.way {
-            Way::Plain(weights) => {
-                for row in weights.chunks_mut(self.shape.outputs) {
-                    row.iter_mut()
-                        .zip(scale)
-                        .for_each(|(weight, scale)| *weight *= scale);
-                }
-            }
             Way::Depthwise(depthwise) => depthwise.scale(scale),
-            Way::Direct(direct) => direct.scale(scale),
+            Way::Plain(direct) | Way::Direct(direct) => direct.scale(scale),
         }
         for ((bias, scale), shift) in self.bias.iter_mut().zip(scale).zip(shift) {
             *bias = *bias * scale + shift;
@@ -136,6 +106,11 @@ impl Conv {
     /// Whether nothing is joined to it, so that anything may be.
     pub(super) fn is_bare(&self) -> bool {
         self.activation.is_none() && self.pool.is_none()
+    }
+
+    /// Whether it is over one axis.
+    pub(super) fn is_flat(&self) -> bool {
+        self.flat
     }
 
     pub(super) fn activate(&mut self, activation: Activation) {
@@ -197,38 +172,34 @@ impl Conv {
         };
         let outputs = self.shape.outputs;
         let mut into = vec![0.0; bounded(&[n, size[0], size[1], outputs])?];
-        if let Way::Direct(direct) = &self.way {
-            let after = After {
-                bias: &self.bias,
-                activation: self.activation,
-                pool,
-            };
-            let (x, image) = match channels_last(x) {
-                Some(last) => (last, Image::last([height, width], channels)),
-                None => (
-                    x.contiguous().map_err(words)?,
-                    Image::first([height, width], channels),
-                ),
-            };
-            read::<f32, _>(&x, |numbers| {
-                direct.run(numbers, image, size, after, &mut into)
-            })??;
-            return from_channels_last(into, [n, outputs, size[0], size[1]]);
-        }
-        for pixel in into.chunks_exact_mut(outputs) {
-            pixel.copy_from_slice(&self.bias);
-        }
-        read::<f32, _>(&to_channels_last(x)?, |numbers| match &self.way {
-            Way::Plain(weights) => {
-                let weights = View::rows(weights, channels, outputs);
-                let pixels = View::rows(numbers, n * height * width, channels);
-                multiply(&mut into, pixels, weights, true)
+        let after = After {
+            bias: &self.bias,
+            activation: self.activation,
+            pool,
+        };
+        match &self.way {
+            Way::Direct(direct) => {
+                let (x, image) = match channels_last(x) {
+                    Some(last) => (last, Image::last([height, width], channels)),
+                    None => (
+                        x.contiguous().map_err(words)?,
+                        Image::first([height, width], channels),
+                    ),
+                };
+                read::<f32, _>(&x, |numbers| {
+                    direct.run(numbers, image, size, after, &mut into)
+                })??;
             }
-            Way::Depthwise(depthwise) => depthwise.run(numbers, [height, width], size, &mut into),
-            Way::Direct(_) => Ok(()),
-        })??;
-        if let Some(activation) = self.activation {
-            super::wide::wide(|| activation.apply(&mut into));
+            Way::Plain(direct) => {
+                let last = to_channels_last(x)?;
+                read::<f32, _>(&last, |numbers| direct.rows(numbers, after, &mut into))??;
+            }
+            Way::Depthwise(depthwise) => {
+                let last = to_channels_last(x)?;
+                read::<f32, _>(&last, |numbers| {
+                    depthwise.run(numbers, [height, width], size, after, &mut into)
+                })??;
+            }
         }
         from_channels_last(into, [n, outputs, size[0], size[1]])
     }
@@ -238,21 +209,18 @@ impl Conv {
 
 impl Way {
     fn new(grid: Grid, shape: Shape, weight: &Tensor) -> Result<Self, String> {
-        let Shape {
-            groups,
-            channels,
-            outputs,
-        } = shape;
-        if grid.is_plain() && groups == 1 {
-            let weight = weight
-                .reshape((outputs, channels))
-                .and_then(|weight| weight.t());
-            return Ok(Self::Plain(numbers(&weight.map_err(words)?)?));
+        let weights = numbers(weight)?;
+        if grid.is_plain() && shape.groups == 1 {
+            return Ok(Self::Plain(Direct::new(shape, grid, &weights)?));
         }
-        if (shape.outputs_of_group(), shape.channels_of_group()) == (1, 1) && groups > 1 {
-            return Ok(Self::Depthwise(Depthwise::new(grid, channels, weight)?));
+        if (shape.outputs_of_group(), shape.channels_of_group()) == (1, 1) && shape.groups > 1 {
+            return Ok(Self::Depthwise(Depthwise::new(
+                grid,
+                shape.channels,
+                weight,
+            )?));
         }
-        Ok(Self::Direct(Direct::new(shape, grid, weight)?))
+        Ok(Self::Direct(Direct::new(shape, grid, &weights)?))
     }
 }
 

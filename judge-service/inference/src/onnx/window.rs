@@ -109,6 +109,15 @@ impl Window {
 // === impl Grid ===
 
 impl Grid {
+    /// Of single pixels.
+    pub(super) const PLAIN: Self = Self {
+        kernel: [1, 1],
+        stride: [1, 1],
+        dilation: [1, 1],
+        before: [0, 0],
+        after: [0, 0],
+    };
+
     /// The size of the output along both axes; `ceil` counts a last window that
     /// is only partly inside.
     ///

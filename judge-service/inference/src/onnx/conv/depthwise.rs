@@ -2,6 +2,7 @@
 
 use candle_core::Tensor;
 
+use super::super::direct::After;
 use super::super::values::{bounded, words};
 use super::super::wide::wide;
 use super::super::window::Grid;
@@ -40,12 +41,13 @@ impl Depthwise {
         }
     }
 
-    /// Images [height, width, channels], one after the other; `into` has the biases.
+    /// Images [height, width, channels], one after the other.
     pub(super) fn run(
         &self,
         numbers: &[f32],
         size: [usize; 2],
         [high, columns]: [usize; 2],
+        after: After<'_>,
         into: &mut [f32],
     ) -> Result<(), String> {
         let mut padded = Padded::new(&self.grid, size, self.channels)?;
@@ -53,7 +55,15 @@ impl Depthwise {
         let outputs = into.chunks_exact_mut((high * columns * self.channels).max(1));
         for (image, into) in images.zip(outputs) {
             padded.fill(image);
-            wide(|| self.image(&padded, columns, into));
+            wide(|| {
+                for pixel in into.chunks_exact_mut(self.channels) {
+                    pixel.copy_from_slice(after.bias);
+                }
+                self.image(&padded, columns, into);
+                if let Some(activation) = after.activation {
+                    activation.apply(into);
+                }
+            });
         }
         Ok(())
     }

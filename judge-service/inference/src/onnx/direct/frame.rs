@@ -2,16 +2,16 @@
 
 use super::super::values::bounded;
 use super::super::window::Grid;
-use super::direct::LANES;
+use super::LANES;
 
 /// Images as they lie in memory: channels first or last.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Image {
+pub(in super::super) struct Image {
     pub(super) size: [usize; 2],
-    pub(super) channels: usize,
+    channels: usize,
     /// Numbers from a pixel to the next one of its row, and from a channel to the next.
-    pub(super) pixel: usize,
-    pub(super) channel: usize,
+    pixel: usize,
+    channel: usize,
 }
 
 /// One image with zeros around it: [channels / together, height, width, together]. The
@@ -19,7 +19,7 @@ pub(super) struct Image {
 /// two, a row has its even pixels first and then the odd ones.
 pub(super) struct Frame {
     numbers: Vec<f32>,
-    blocks: usize,
+    channels: usize,
     together: usize,
     height: usize,
     /// Pixels of a row at one remainder of the stride.
@@ -31,7 +31,8 @@ pub(super) struct Frame {
 // === impl Image ===
 
 impl Image {
-    pub(super) fn last(size: [usize; 2], channels: usize) -> Self {
+    /// Channels last.
+    pub(in super::super) fn last(size: [usize; 2], channels: usize) -> Self {
         Self {
             size,
             channels,
@@ -40,7 +41,8 @@ impl Image {
         }
     }
 
-    pub(super) fn first(size: [usize; 2], channels: usize) -> Self {
+    /// Channels first.
+    pub(in super::super) fn first(size: [usize; 2], channels: usize) -> Self {
         Self {
             size,
             channels,
@@ -67,9 +69,10 @@ impl Frame {
         let width = grid.before[1] + width + grid.after[1];
         let stride = grid.stride[1];
         let part = width.div_ceil(stride);
+        let all = channels.next_multiple_of(together);
         Ok(Self {
-            numbers: vec![0.0; bounded(&[channels, height, part, stride])?],
-            blocks: channels / together,
+            numbers: vec![0.0; bounded(&[all, height, part, stride])?],
+            channels,
             together,
             height,
             part,
@@ -86,6 +89,10 @@ impl Frame {
         self.part * self.stride * self.together
     }
 
+    fn blocks(&self) -> usize {
+        self.channels.div_ceil(self.together)
+    }
+
     /// Where a pixel of a row is.
     fn column(&self, x: usize) -> usize {
         (x % self.stride * self.part + x / self.stride) * self.together
@@ -94,8 +101,8 @@ impl Frame {
     /// Where the numbers of each tap begin, from where an output's first begin.
     pub(super) fn taps(&self, grid: &Grid) -> Vec<usize> {
         let [height, width] = grid.kernel;
-        let mut taps = Vec::with_capacity(self.blocks * height * width);
-        for block in 0..self.blocks {
+        let mut taps = Vec::with_capacity(self.blocks() * height * width);
+        for block in 0..self.blocks() {
             for down in 0..height {
                 let row = block * self.height + down * grid.dilation[0];
                 for right in 0..width {
@@ -109,44 +116,46 @@ impl Frame {
     /// Takes an image's channels, from one on.
     pub(super) fn fill(&mut self, numbers: &[f32], image: Image, first: usize) {
         let row_len = self.row_len();
-        for block in 0..self.blocks {
+        for block in 0..self.blocks() {
             for y in 0..image.size[0] {
                 let row = block * self.height + self.before[0] + y;
                 let start = (first + block * self.together) * image.channel
                     + y * image.size[1] * image.pixel;
                 let from = numbers.get(start..).unwrap_or_default();
-                self.fill_row(from, image, row * row_len);
+                let channels = self.channels - block * self.together;
+                self.fill_row(from, image, channels.min(self.together), row * row_len);
             }
         }
     }
 
-    fn fill_row(&mut self, from: &[f32], image: Image, row: usize) {
+    /// A row of some channels that lie together.
+    fn fill_row(&mut self, from: &[f32], image: Image, channels: usize, row: usize) {
         let [_, width] = image.size;
+        let start = row + self.column(self.before[1]);
         if self.stride == 1 && image.pixel == self.together {
-            let start = row + self.before[1] * self.together;
             let count = width * self.together;
-            if let (Some(into), Some(from)) = (
-                self.numbers.get_mut(start..start + count),
-                from.get(..count),
-            ) {
+            let into = self.numbers.get_mut(start..start + count);
+            if let (Some(into), Some(from)) = (into, from.get(..count)) {
                 into.copy_from_slice(from);
+            }
+            return;
+        }
+        if self.stride == 1 && (channels, image.channel) == (LANES, 1) {
+            let into = self.numbers.get_mut(start..).unwrap_or_default();
+            let (into, _) = into.as_chunks_mut::<LANES>();
+            let from = from.chunks(image.pixel).take(width);
+            for (into, from) in into.iter_mut().zip(from) {
+                *into = from.first_chunk().copied().unwrap_or_default();
             }
             return;
         }
         for x in 0..width {
             let start = row + self.column(self.before[1] + x);
-            let into = self.numbers.get_mut(start..).unwrap_or_default();
+            let into = self.numbers.get_mut(start..start + channels);
             let from = from.get(x * image.pixel..).unwrap_or_default();
-            let wide = (into.first_chunk_mut::<LANES>(), from.first_chunk::<LANES>());
-            if let (Some(into), Some(from)) = wide
-                && (self.together, image.channel) == (LANES, 1)
-            {
-                *into = *from;
-                continue;
-            }
             let from = from.iter().step_by(image.channel);
-            let into = into.iter_mut().take(self.together);
-            into.zip(from).for_each(|(into, from)| *into = *from);
+            let pixel = into.unwrap_or_default().iter_mut();
+            pixel.zip(from).for_each(|(into, from)| *into = *from);
         }
     }
 }

@@ -3,20 +3,38 @@
 //! the last. What follows, an activation or a pool, takes the sums while they are still
 //! in the nearest cache.
 
-use candle_core::Tensor;
+mod frame;
+mod line;
+#[cfg(test)]
+mod tests;
+
 use pulp::{Simd, WithSimd};
 
-use super::super::pool::Pool;
-use super::super::values::bounded;
-use super::super::window::{Activation, Grid};
-use super::lanes::{Frame, Image};
-use super::{Shape, numbers};
+use super::pool::Pool;
+use super::values::bounded;
+use super::window::{Activation, Grid};
+use frame::Frame;
+pub(super) use frame::Image;
+use line::{Line, Sums};
 
 /// Outputs are computed so many together: the vectors of the widest machines.
-pub(super) const LANES: usize = 16;
+const LANES: usize = 16;
 
-/// The sums of one pixel, of `Q` panels.
-type Sums<const Q: usize> = [[f32; LANES]; Q];
+/// Rows that are computed together at most: steps of what the widest machines have in
+/// registers, and so many that their sums stay in the first-level cache.
+const ROW_STEP: usize = 14;
+const ROWS: usize = 8;
+/// Numbers of rows that are computed together at most, by a step: half a MiB in all, which
+/// stays in the second-level cache.
+const FRAME: usize = 128 * 1024 / ROW_STEP;
+
+/// Channels and outputs, in how many groups.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shape {
+    pub(super) groups: usize,
+    pub(super) channels: usize,
+    pub(super) outputs: usize,
+}
 
 /// A convolution's weights as its loops take them.
 #[derive(Debug, Clone)]
@@ -26,7 +44,8 @@ pub(super) struct Direct {
     /// Channels that lie side by side in the frame, 1 or [`LANES`].
     together: usize,
     /// For each group and each 16 of its outputs, a row for each number under the kernel:
-    /// [channels / together, height, width, together]. Outputs that there are not have zeros.
+    /// [channels / together, height, width, together]. Channels and outputs that there are
+    /// not have zeros.
     panels: Vec<[f32; LANES]>,
 }
 
@@ -39,25 +58,37 @@ pub(super) struct After<'a> {
     pub(super) pool: Option<&'a Pool>,
 }
 
+// === impl Shape ===
+
+impl Shape {
+    pub(super) fn channels_of_group(&self) -> usize {
+        self.channels / self.groups
+    }
+
+    pub(super) fn outputs_of_group(&self) -> usize {
+        self.outputs / self.groups
+    }
+}
+
 // === impl Direct ===
 
 impl Direct {
-    /// `weight` is [outputs, channels of a group, height, width], in any rank.
-    pub(super) fn new(shape: Shape, grid: Grid, weight: &Tensor) -> Result<Self, String> {
+    /// `weights` are [outputs, channels of a group, height, width].
+    ///
+    /// # Errors
+    /// More weights than a tensor may have.
+    pub(super) fn new(shape: Shape, grid: Grid, weights: &[f32]) -> Result<Self, String> {
         let channels = shape.channels_of_group();
         let outputs = shape.outputs_of_group();
-        let together = if channels.is_multiple_of(LANES) {
-            LANES
-        } else {
-            1
-        };
+        // Up to a third more channels, of zeros, are less work than one by one.
+        let is_wide = channels.next_multiple_of(LANES) * 3 <= channels * 4;
+        let together = if is_wide { LANES } else { 1 };
         let taps = grid.kernel.iter().product::<usize>();
-        let depth = channels * taps;
+        let depth = channels.next_multiple_of(together) * taps;
         let count = outputs.div_ceil(LANES);
-        let mut panels =
-            vec![[0.0; LANES]; bounded(&[shape.groups * count, depth, LANES])? / LANES];
-        let weights = numbers(weight)?;
-        for (output, weights) in weights.chunks_exact(depth.max(1)).enumerate() {
+        let rows = bounded(&[shape.groups * count, depth, LANES])? / LANES;
+        let mut panels = vec![[0.0; LANES]; rows];
+        for (output, weights) in weights.chunks_exact((channels * taps).max(1)).enumerate() {
             let (group, output) = (output / outputs, output % outputs);
             let first = (group * count + output / LANES) * depth;
             for (channel, weights) in weights.chunks_exact(taps.max(1)).enumerate() {
@@ -83,8 +114,10 @@ impl Direct {
         self.shape.outputs_of_group().div_ceil(LANES)
     }
 
+    /// Rows of a panel.
     fn depth(&self) -> usize {
-        self.grid.kernel.iter().product::<usize>() * self.shape.channels_of_group()
+        let channels = self.shape.channels_of_group();
+        self.grid.kernel.iter().product::<usize>() * channels.next_multiple_of(self.together)
     }
 
     /// Each output's weights by its factor.
@@ -100,6 +133,36 @@ impl Direct {
                 }
             }
         }
+    }
+
+    /// Puts the channels of a kernel of one pixel into another order: `from` says where each
+    /// one was.
+    pub(super) fn reorder(&mut self, from: impl Fn(usize) -> usize) {
+        let (depth, channels) = (self.depth(), self.shape.channels_of_group());
+        for panel in self.panels.chunks_mut(depth.max(1)) {
+            let old = panel.to_vec();
+            for (channel, row) in panel.iter_mut().take(channels).enumerate() {
+                *row = old.get(from(channel)).copied().unwrap_or_default();
+            }
+        }
+    }
+
+    /// Rows of numbers, for a kernel of one pixel: each is a pixel of an image that is a
+    /// single line.
+    pub(super) fn rows(
+        &self,
+        numbers: &[f32],
+        after: After<'_>,
+        into: &mut [f32],
+    ) -> Result<(), String> {
+        let (takes, gives) = (self.shape.channels, self.shape.outputs);
+        let count = (FRAME / takes.max(1)).clamp(1, ROWS) * ROW_STEP;
+        let inputs = numbers.chunks((count * takes).max(1));
+        for (numbers, into) in inputs.zip(into.chunks_mut((count * gives).max(1))) {
+            let size = [1, numbers.len() / takes.max(1)];
+            self.run(numbers, Image::last(size, takes), size, after, into)?;
+        }
+        Ok(())
     }
 
     /// All images; `output` is the size of what is written to `into`, pooled where it is.
@@ -298,101 +361,4 @@ impl Place<'_> {
             }
         }
     }
-}
-
-/// One row of sums.
-struct Line<'a, const Q: usize> {
-    frame: &'a [f32],
-    taps: &'a [usize],
-    panels: [&'a [[f32; LANES]]; Q],
-    bias: Sums<Q>,
-}
-
-impl<const Q: usize> Line<'_, Q> {
-    /// As many pixels together as the registers hold sums for, and fewer at the end. Some
-    /// are computed twice where that is less work than one by one.
-    #[inline(always)]
-    fn run<S: Simd, const G: usize>(&self, simd: S, sums: &mut [Sums<Q>]) {
-        let mut at = 0;
-        while at < sums.len() {
-            at = match S::F32_LANES {
-                16 => self
-                    .pixels::<S, G, 1, 14>(simd, sums, at)
-                    .or_else(|| self.pixels::<S, G, 1, 7>(simd, sums, at))
-                    .or_else(|| self.pixels::<S, G, 1, 4>(simd, sums, at))
-                    .or_else(|| self.pixels::<S, G, 1, 2>(simd, sums, at))
-                    .or_else(|| self.pixels::<S, G, 1, 1>(simd, sums, at)),
-                8 => self
-                    .pixels::<S, G, 2, 6>(simd, sums, at)
-                    .or_else(|| self.pixels::<S, G, 2, 3>(simd, sums, at))
-                    .or_else(|| self.pixels::<S, G, 2, 1>(simd, sums, at)),
-                4 => self
-                    .pixels::<S, G, 4, 4>(simd, sums, at)
-                    .or_else(|| self.pixels::<S, G, 4, 1>(simd, sums, at)),
-                _ => self.pixels::<S, G, 16, 1>(simd, sums, at),
-            }
-            .unwrap_or(sums.len());
-        }
-    }
-
-    /// The sums of `P` pixels, each in `V` vectors for every panel, and where the next
-    /// begin; `None` if there are not so many left, or nearly.
-    #[inline(always)]
-    fn pixels<S: Simd, const G: usize, const V: usize, const P: usize>(
-        &self,
-        simd: S,
-        sums: &mut [Sums<Q>],
-        at: usize,
-    ) -> Option<usize> {
-        let left = sums.len() - at;
-        if left < P && (2 * left < P + 3 || sums.len() < P) {
-            return None;
-        }
-        let at = at.min(sums.len().checked_sub(P)?);
-        let into = sums.get_mut(at..)?.first_chunk_mut::<P>()?;
-        let frame = self.frame.get(at * G..)?;
-        let mut vectors = [self.bias.map(|bias| load::<S, V>(simd, &bias)); P];
-        let panels = self.panels.map(|panel| panel.as_chunks::<G>().0);
-        for (tap, start) in self.taps.iter().enumerate() {
-            let numbers = frame.get(*start..)?.as_chunks::<G>().0.first_chunk::<P>()?;
-            let mut weights = [&[[0.0; LANES]; G]; Q];
-            for (weights, panel) in weights.iter_mut().zip(panels) {
-                *weights = panel.get(tap)?;
-            }
-            for channel in 0..G {
-                let weights = weights.map(|rows| match rows.get(channel) {
-                    Some(row) => load::<S, V>(simd, row),
-                    None => [simd.splat_f32s(0.0); V],
-                });
-                for (vectors, numbers) in vectors.iter_mut().zip(numbers) {
-                    let number = numbers.get(channel).copied().unwrap_or_default();
-                    let number = simd.splat_f32s(number);
-                    for (vectors, weights) in vectors.iter_mut().zip(&weights) {
-                        for (sum, weight) in vectors.iter_mut().zip(weights) {
-                            *sum = simd.mul_add_e_f32s(number, *weight, *sum);
-                        }
-                    }
-                }
-            }
-        }
-        for (into, vectors) in into.iter_mut().zip(&vectors) {
-            for (into, vectors) in into.iter_mut().zip(vectors) {
-                let (into, _) = S::as_mut_simd_f32s(into);
-                for (into, vector) in into.iter_mut().zip(vectors) {
-                    *into = *vector;
-                }
-            }
-        }
-        Some(at + P)
-    }
-}
-
-#[inline(always)]
-fn load<S: Simd, const V: usize>(simd: S, row: &[f32; LANES]) -> [S::f32s; V] {
-    let (row, _) = S::as_simd_f32s(row);
-    let mut vectors = [simd.splat_f32s(0.0); V];
-    for (vector, row) in vectors.iter_mut().zip(row) {
-        *vector = *row;
-    }
-    vectors
 }
