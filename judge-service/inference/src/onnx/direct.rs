@@ -12,6 +12,7 @@ use pulp::{Simd, WithSimd};
 
 use super::pool::Pool;
 use super::values::bounded;
+use super::wide::wide;
 use super::window::{Activation, Grid};
 use frame::Frame;
 pub(super) use frame::Image;
@@ -187,19 +188,18 @@ impl Direct {
             band: [rows, columns],
             after,
         };
-        let mut one = vec![[[0.0; LANES]; 1]; bounded(&[rows, columns, LANES])? / LANES];
-        let mut two = vec![[[0.0; LANES]; 2]; one.len()];
+        let panels = self.count().min(2);
+        let mut sums = vec![[0.0; LANES]; bounded(&[rows, columns, panels, LANES])? / LANES];
         let images = images.chunks_exact(image.len().max(1));
         let outputs = into.chunks_exact_mut((output[0] * output[1] * self.shape.outputs).max(1));
         for (numbers, into) in images.zip(outputs) {
             for group in 0..self.shape.groups {
-                frame.fill(numbers, image, group * channels);
+                wide(|| frame.fill(numbers, image, group * channels));
                 pulp::Arch::new().dispatch(OneImage {
                     work: &work,
                     frame: frame.numbers(),
                     group,
-                    one: &mut one,
-                    two: &mut two,
+                    sums: &mut sums,
                     into,
                 });
             }
@@ -225,8 +225,8 @@ struct OneImage<'a> {
     work: &'a Work<'a>,
     frame: &'a [f32],
     group: usize,
-    one: &'a mut [Sums<1>],
-    two: &'a mut [Sums<2>],
+    /// Of two panels, if there are two.
+    sums: &'a mut [[f32; LANES]],
     into: &'a mut [f32],
 }
 
@@ -258,10 +258,10 @@ impl WithSimd for OneImage<'_> {
                 None
             };
             if let Some(second) = next {
-                at.sums::<S, 2>(simd, [first, second], self.two, self.into);
+                at.sums::<S, 2>(simd, [first, second], self.sums, self.into);
                 panel += 2;
             } else {
-                at.sums::<S, 1>(simd, [first], self.one, self.into);
+                at.sums::<S, 1>(simd, [first], self.sums, self.into);
                 panel += 1;
             }
         }
@@ -282,18 +282,20 @@ impl Place<'_> {
         &self,
         simd: S,
         panels: [&[[f32; LANES]]; Q],
-        sums: &mut [Sums<Q>],
+        sums: &mut [[f32; LANES]],
         into: &mut [f32],
     ) {
         let work = self.work;
         let [rows, columns] = work.band;
+        let (sums, _) = sums.as_chunks_mut::<Q>();
+        let sums = sums.get_mut(..rows * columns).unwrap_or_default();
         let stride = work.direct.grid.stride[0];
         let shape = work.direct.shape;
         let bias = self.bias();
         let line = work.output[1] * shape.outputs;
         for (at, into) in into.chunks_exact_mut(line.max(1)).enumerate() {
             let first = work.after.pool.map_or(at, |pool| pool.first_row(at));
-            for (row, sums) in sums.chunks_exact_mut(columns.max(1)).take(rows).enumerate() {
+            for (row, sums) in sums.chunks_exact_mut(columns.max(1)).enumerate() {
                 let frame = self.frame.get((first + row) * stride * work.step..);
                 let frame = frame.unwrap_or_default();
                 let line = Line {
@@ -330,25 +332,38 @@ impl Place<'_> {
     }
 
     /// From the first output of the panels to the last of the group.
+    #[inline(always)]
     fn outputs(&self) -> std::ops::Range<usize> {
         let of_group = self.work.direct.shape.outputs_of_group();
         self.group * of_group + self.panel * LANES..(self.group + 1) * of_group
     }
 
-    /// Sums to a row of the output.
+    /// Sums to a row of the output. What is done to them is decided once for the row, so
+    /// that they stay in registers.
     #[inline(always)]
     fn emit<const Q: usize>(&self, sums: &[Sums<Q>], into: &mut [f32]) {
+        match self.work.after.activation {
+            None => self.write(sums, into, |x| x),
+            Some(Activation::Relu) => self.write(sums, into, |x| Activation::Relu.of(x)),
+            Some(activation) => self.write(sums, into, |x| activation.of(x)),
+        }
+    }
+
+    #[inline(always)]
+    fn write<const Q: usize>(
+        &self,
+        sums: &[Sums<Q>],
+        into: &mut [f32],
+        finish: impl Fn(f32) -> f32,
+    ) {
         let outputs = self.outputs();
         let pixels = into.chunks_exact_mut(self.work.direct.shape.outputs);
-        let activation = self.work.after.activation;
         for (at, pixel) in pixels.enumerate() {
-            let mut found = match self.work.after.pool {
+            let found = match self.work.after.pool {
                 None => sums.get(at).copied().unwrap_or([[0.0; LANES]; Q]),
                 Some(pool) => pool.largest(sums, self.work.band[1], at),
             };
-            if let Some(activation) = activation {
-                activation.apply(found.as_flattened_mut());
-            }
+            let found = found.map(|panel| panel.map(&finish));
             let pixel = pixel.get_mut(outputs.clone()).unwrap_or_default();
             if let Some(pixel) = pixel.as_chunks_mut::<LANES>().0.first_chunk_mut::<Q>() {
                 *pixel = found;

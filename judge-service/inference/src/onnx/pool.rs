@@ -136,15 +136,19 @@ impl Pool {
         window: usize,
     ) -> [[f32; N]; Q] {
         let mut most = [[f32::NEG_INFINITY; N]; Q];
-        for row in rows.chunks_exact(columns.max(1)) {
-            let pixels = row.get(window * self.grid.stride[1]..).unwrap_or_default();
+        let start = window * self.grid.stride[1];
+        for down in 0..self.grid.kernel[0] {
+            let pixels = rows.get(down * columns + start..).unwrap_or_default();
+            // By far the most common windows, without a loop.
+            if let (&[first, second, ..], 2, 1) =
+                (pixels, self.grid.kernel[1], self.grid.dilation[1])
+            {
+                most = larger_of(larger_of(most, first), second);
+                continue;
+            }
             let pixels = pixels.iter().step_by(self.grid.dilation[1]);
             for pixel in pixels.take(self.grid.kernel[1]) {
-                for (most, pixel) in most.iter_mut().zip(pixel) {
-                    for (most, number) in most.iter_mut().zip(pixel) {
-                        pick(most, *number);
-                    }
-                }
+                most = larger_of(most, *pixel);
             }
         }
         most
@@ -233,6 +237,22 @@ impl Pool {
 #[inline(always)]
 fn pick(most: &mut f32, number: f32) {
     *most = if number > *most { number } else { *most };
+}
+
+/// Of each two numbers the larger, of what is found so far and of a pixel.
+#[inline(always)]
+fn larger_of<const N: usize, const Q: usize>(
+    mut most: [[f32; N]; Q],
+    numbers: [[f32; N]; Q],
+) -> [[f32; N]; Q] {
+    for (most, numbers) in most
+        .as_flattened_mut()
+        .iter_mut()
+        .zip(numbers.as_flattened())
+    {
+        pick(most, *numbers);
+    }
+    most
 }
 
 /// Of each two numbers the larger, sixteen at a time as far as they go: most layers have

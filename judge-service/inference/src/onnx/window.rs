@@ -36,8 +36,17 @@ impl Activation {
     #[inline(always)]
     pub(super) fn apply(self, numbers: &mut [f32]) {
         match self {
-            Self::Relu => numbers.iter_mut().for_each(|x| *x = x.max(0.0)),
-            Self::Clip(low, high) => numbers.iter_mut().for_each(|x| *x = x.max(low).min(high)),
+            Self::Relu => numbers.iter_mut().for_each(|x| *x = Self::Relu.of(*x)),
+            Self::Clip(..) => numbers.iter_mut().for_each(|x| *x = self.of(*x)),
+        }
+    }
+
+    /// What is no number becomes the lowest.
+    #[inline(always)]
+    pub(super) fn of(self, x: f32) -> f32 {
+        match self {
+            Self::Relu => x.max(0.0),
+            Self::Clip(low, high) => x.max(low).min(high),
         }
     }
 }

@@ -114,6 +114,7 @@ impl Frame {
     }
 
     /// Takes an image's channels, from one on.
+    #[inline(always)]
     pub(super) fn fill(&mut self, numbers: &[f32], image: Image, first: usize) {
         let row_len = self.row_len();
         for block in 0..self.blocks() {
@@ -129,6 +130,7 @@ impl Frame {
     }
 
     /// A row of some channels that lie together.
+    #[inline(always)]
     fn fill_row(&mut self, from: &[f32], image: Image, channels: usize, row: usize) {
         let [_, width] = image.size;
         let start = row + self.column(self.before[1]);

@@ -20,8 +20,8 @@ pub(super) struct Line<'a, const Q: usize> {
 // === impl Line ===
 
 impl<const Q: usize> Line<'_, Q> {
-    /// As many pixels together as the registers hold sums for, and fewer at the end. Some
-    /// are computed twice where that is less work than one by one.
+    /// As many pixels together as the registers hold sums for, and fewer at the end, where
+    /// one is computed twice if it is the only one that is too few.
     #[inline(always)]
     pub(super) fn run<S: Simd, const G: usize>(&self, simd: S, sums: &mut [Sums<Q>]) {
         let mut at = 0;
@@ -29,6 +29,7 @@ impl<const Q: usize> Line<'_, Q> {
             at = match S::F32_LANES {
                 16 => self
                     .pixels::<S, G, 1, 14>(simd, sums, at)
+                    .or_else(|| self.pixels::<S, G, 1, 8>(simd, sums, at))
                     .or_else(|| self.pixels::<S, G, 1, 7>(simd, sums, at))
                     .or_else(|| self.pixels::<S, G, 1, 4>(simd, sums, at))
                     .or_else(|| self.pixels::<S, G, 1, 2>(simd, sums, at))
@@ -47,7 +48,7 @@ impl<const Q: usize> Line<'_, Q> {
     }
 
     /// The sums of `P` pixels, each in `V` vectors for every panel, and where the next
-    /// begin; `None` if there are not so many left, or nearly.
+    /// begin; `None` if more than one of them is missing.
     #[inline(always)]
     fn pixels<S: Simd, const G: usize, const V: usize, const P: usize>(
         &self,
@@ -55,8 +56,7 @@ impl<const Q: usize> Line<'_, Q> {
         sums: &mut [Sums<Q>],
         at: usize,
     ) -> Option<usize> {
-        let left = sums.len() - at;
-        if left < P && (2 * left < P + 3 || sums.len() < P) {
+        if sums.len() - at + 1 < P {
             return None;
         }
         let at = at.min(sums.len().checked_sub(P)?);
