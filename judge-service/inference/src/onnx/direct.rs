@@ -310,7 +310,7 @@ impl Place<'_> {
                     line.run::<S, 1>(simd, sums);
                 }
             }
-            self.emit(sums, into);
+            self.emit(simd, sums, into);
         }
     }
 
@@ -338,42 +338,50 @@ impl Place<'_> {
         self.group * of_group + self.panel * LANES..(self.group + 1) * of_group
     }
 
-    /// Sums to a row of the output. What is done to them is decided once for the row, so
-    /// that they stay in registers.
+    /// Sums to a row of the output.
     #[inline(always)]
-    fn emit<const Q: usize>(&self, sums: &[Sums<Q>], into: &mut [f32]) {
-        match self.work.after.activation {
-            None => self.write(sums, into, |x| x),
-            Some(Activation::Relu) => self.write(sums, into, |x| Activation::Relu.of(x)),
-            Some(activation) => self.write(sums, into, |x| activation.of(x)),
-        }
-    }
-
-    #[inline(always)]
-    fn write<const Q: usize>(
-        &self,
-        sums: &[Sums<Q>],
-        into: &mut [f32],
-        finish: impl Fn(f32) -> f32,
-    ) {
+    fn emit<S: Simd, const Q: usize>(&self, simd: S, sums: &[Sums<Q>], into: &mut [f32]) {
         let outputs = self.outputs();
         let pixels = into.chunks_exact_mut(self.work.direct.shape.outputs);
         for (at, pixel) in pixels.enumerate() {
-            let found = match self.work.after.pool {
-                None => sums.get(at).copied().unwrap_or([[0.0; LANES]; Q]),
-                Some(pool) => pool.largest(sums, self.work.band[1], at),
-            };
-            let found = found.map(|panel| panel.map(&finish));
             let pixel = pixel.get_mut(outputs.clone()).unwrap_or_default();
-            if let Some(pixel) = pixel.as_chunks_mut::<LANES>().0.first_chunk_mut::<Q>() {
-                *pixel = found;
-            } else {
-                let found = found.as_flattened().iter();
-                pixel
-                    .iter_mut()
-                    .zip(found)
-                    .for_each(|(into, sum)| *into = *sum);
+            for (panel, into) in pixel.chunks_mut(LANES).take(Q).enumerate() {
+                if let Some(into) = into.first_chunk_mut() {
+                    self.finish(simd, sums, [at, panel], into);
+                    continue;
+                }
+                let mut all = [0.0; LANES];
+                self.finish(simd, sums, [at, panel], &mut all);
+                into.iter_mut().zip(all).for_each(|(into, sum)| *into = sum);
             }
+        }
+    }
+
+    /// What becomes of a panel's sums.
+    #[inline(always)]
+    fn finish<S: Simd, const Q: usize>(
+        &self,
+        simd: S,
+        sums: &[Sums<Q>],
+        [at, panel]: [usize; 2],
+        into: &mut [f32; LANES],
+    ) {
+        let after = &self.work.after;
+        let (into, _) = S::as_mut_simd_f32s(into);
+        for (vector, into) in into.iter_mut().enumerate() {
+            let of = |pixel: &Sums<Q>| match pixel.get(panel) {
+                Some(panel) => S::as_simd_f32s(panel).0.get(vector).copied(),
+                None => None,
+            };
+            let found = match after.pool {
+                None => sums.get(at).and_then(of),
+                Some(pool) => pool.largest(simd, sums, self.work.band[1], at, of),
+            };
+            let found = found.unwrap_or(simd.splat_f32s(0.0));
+            *into = match after.activation {
+                Some(activation) => activation.of_vector(simd, found),
+                None => found,
+            };
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Pools over windows of an image, along its channels.
 
 use candle_core::Tensor;
+use pulp::Simd;
 
 use super::attributes::Attributes;
 use super::values::{
@@ -129,29 +130,23 @@ impl Pool {
 
     /// The largest numbers of a window, out of the rows that its row goes over.
     #[inline(always)]
-    pub(super) fn largest<const N: usize, const Q: usize>(
+    pub(super) fn largest<S: Simd, T>(
         &self,
-        rows: &[[[f32; N]; Q]],
+        simd: S,
+        rows: &[T],
         columns: usize,
         window: usize,
-    ) -> [[f32; N]; Q] {
-        let mut most = [[f32::NEG_INFINITY; N]; Q];
-        let start = window * self.grid.stride[1];
+        of: impl Fn(&T) -> Option<S::f32s>,
+    ) -> Option<S::f32s> {
+        let mut most = simd.splat_f32s(f32::NEG_INFINITY);
         for down in 0..self.grid.kernel[0] {
-            let pixels = rows.get(down * columns + start..).unwrap_or_default();
-            // By far the most common windows, without a loop.
-            if let (&[first, second, ..], 2, 1) =
-                (pixels, self.grid.kernel[1], self.grid.dilation[1])
-            {
-                most = larger_of(larger_of(most, first), second);
-                continue;
-            }
-            let pixels = pixels.iter().step_by(self.grid.dilation[1]);
-            for pixel in pixels.take(self.grid.kernel[1]) {
-                most = larger_of(most, *pixel);
+            let first = down * columns + window * self.grid.stride[1];
+            for right in 0..self.grid.kernel[1] {
+                let number = of(rows.get(first + right * self.grid.dilation[1])?)?;
+                most = simd.select_f32s(simd.greater_than_f32s(number, most), number, most);
             }
         }
-        most
+        Some(most)
     }
 
     /// Whether it is the largest numbers of windows that all lie inside the image.
@@ -233,32 +228,11 @@ impl Pool {
     }
 }
 
-/// The larger one; what is no number is never larger.
-#[inline(always)]
-fn pick(most: &mut f32, number: f32) {
-    *most = if number > *most { number } else { *most };
-}
-
-/// Of each two numbers the larger, of what is found so far and of a pixel.
-#[inline(always)]
-fn larger_of<const N: usize, const Q: usize>(
-    mut most: [[f32; N]; Q],
-    numbers: [[f32; N]; Q],
-) -> [[f32; N]; Q] {
-    for (most, numbers) in most
-        .as_flattened_mut()
-        .iter_mut()
-        .zip(numbers.as_flattened())
-    {
-        pick(most, *numbers);
-    }
-    most
-}
-
 /// Of each two numbers the larger, sixteen at a time as far as they go: most layers have
 /// so many channels, or a multiple. `numbers` may go on.
 #[inline(always)]
 fn larger(into: &mut [f32], numbers: &[f32]) {
+    let pick = |most: &mut f32, number: f32| *most = if number > *most { number } else { *most };
     let numbers = numbers.get(..into.len()).unwrap_or_default();
     let (blocks, rest) = into.as_chunks_mut::<16>();
     let (numbers, end) = numbers.as_chunks::<16>();

@@ -1,5 +1,7 @@
 //! Where a kernel goes over an image, for convolutions and pools.
 
+use pulp::Simd;
+
 use super::attributes::Attributes;
 
 /// What is done to a number after it is computed.
@@ -36,17 +38,25 @@ impl Activation {
     #[inline(always)]
     pub(super) fn apply(self, numbers: &mut [f32]) {
         match self {
-            Self::Relu => numbers.iter_mut().for_each(|x| *x = Self::Relu.of(*x)),
-            Self::Clip(..) => numbers.iter_mut().for_each(|x| *x = self.of(*x)),
+            Self::Relu => numbers.iter_mut().for_each(|x| *x = x.max(0.0)),
+            Self::Clip(low, high) => numbers.iter_mut().for_each(|x| *x = x.max(low).min(high)),
         }
     }
 
-    /// What is no number becomes the lowest.
+    /// The same of a vector. Numbers are compared, since what is larger of one and of what
+    /// is no number differs from machine to machine.
     #[inline(always)]
-    pub(super) fn of(self, x: f32) -> f32 {
+    pub(super) fn of_vector<S: Simd>(self, simd: S, x: S::f32s) -> S::f32s {
+        let at_least = |low: f32| {
+            let low = simd.splat_f32s(low);
+            simd.select_f32s(simd.greater_than_f32s(x, low), x, low)
+        };
         match self {
-            Self::Relu => x.max(0.0),
-            Self::Clip(low, high) => x.max(low).min(high),
+            Self::Relu => at_least(0.0),
+            Self::Clip(low, high) => {
+                let (x, high) = (at_least(low), simd.splat_f32s(high));
+                simd.select_f32s(simd.less_than_f32s(x, high), x, high)
+            }
         }
     }
 }
