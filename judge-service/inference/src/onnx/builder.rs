@@ -151,7 +151,7 @@ impl Builder {
         let op = op::read(node, self.version)?;
         check_outputs(&op, &outputs)?;
         if let Some(constants) = self.constants(&inputs) {
-            let results = run(&op, &Inputs(constants), outputs.len(), None)?;
+            let results = run(&op, &Inputs(constants), outputs.len())?;
             for (name, result) in node.output.iter().zip(results) {
                 self.names.set(name, result);
             }
@@ -164,7 +164,6 @@ impl Builder {
         self.steps.push(Step {
             name: title.to_owned(),
             op,
-            activation: None,
             inputs,
             outputs,
             done: Vec::new(),

@@ -6,6 +6,7 @@ use candle_core::Tensor;
 use super::builder::Names;
 use super::conv::{Conv, numbers};
 use super::elementwise::{Binary, Unary};
+use super::linear::Linear;
 use super::op::Op;
 use super::plan::{Plan, Step};
 use super::run::{Inputs, batch_factors};
@@ -28,38 +29,66 @@ impl Plan {
 
     /// Joins the step at a place with a later one; whether it could.
     fn join_next(&mut self, at: usize) -> bool {
-        let Some(&[Some(given)]) = self.steps.get(at).map(|step| step.outputs.as_slice()) else {
+        let (Some(next), Some(step)) = (self.taker(at), self.steps.get(at)) else {
             return false;
         };
-        let takers = || {
-            self.steps
-                .iter()
-                .enumerate()
-                .filter(move |(_, step)| step.inputs.contains(&Some(given)))
-        };
-        let (Some((next, taker)), 1) = (takers().next(), takers().count()) else {
+        let Some(taker) = self.steps.get(next) else {
             return false;
         };
-        if given == self.output || taker.outputs.len() != 1 || next <= at {
-            return false;
-        }
         let constants: Vec<_> = taker
             .inputs
             .iter()
             .map(|place| self.values.get((*place)?)?.as_ref())
             .collect();
-        let Some(step) = self.steps.get(at) else {
-            return false;
-        };
-        let Some((op, activation)) = joined(step, &taker.op, &constants) else {
+        let Some(op) = joined(step, &taker.op, &constants) else {
             return false;
         };
         let outputs = taker.outputs.clone();
         self.steps.remove(next);
         if let Some(step) = self.steps.get_mut(at) {
-            (step.op, step.activation, step.outputs) = (op, activation, outputs);
+            (step.op, step.outputs) = (op, outputs);
         }
         true
+    }
+
+    /// The only step that takes what the one at a place gives.
+    fn taker(&self, at: usize) -> Option<usize> {
+        let &[Some(given)] = self.steps.get(at)?.outputs.as_slice() else {
+            return None;
+        };
+        let steps = self.steps.iter().enumerate();
+        let mut takers = steps.filter(|(_, step)| step.inputs.contains(&Some(given)));
+        let (Some((next, taker)), None) = (takers.next(), takers.next()) else {
+            return None;
+        };
+        (given != self.output && taker.outputs.len() == 1 && next > at).then_some(next)
+    }
+
+    /// Images that a convolution gives, and that become rows for a product, stay as they lie
+    /// in memory: the weights are put into their order instead, once.
+    pub(super) fn leave_channels_last(&mut self) {
+        for at in 0..self.steps.len() {
+            let channels = match self.steps.get(at).map(|step| &step.op) {
+                Some(Op::Conv(conv)) if !conv.is_flat() => conv.outputs(),
+                _ => continue,
+            };
+            let Some(flatten) = self.taker(at) else {
+                continue;
+            };
+            let Some(linear) = self.taker(flatten) else {
+                continue;
+            };
+            let is_flatten = |step: &Step| matches!(step.op, Op::Flatten { axis: 1 });
+            if !self.steps.get(flatten).is_some_and(is_flatten) {
+                continue;
+            }
+            if let Some(Op::Linear(linear)) = self.steps.get_mut(linear).map(|step| &mut step.op)
+                && linear.take_channels_last(channels)
+                && let Some(flatten) = self.steps.get_mut(flatten)
+            {
+                flatten.op = Op::FlattenLast;
+            }
+        }
     }
 }
 
@@ -84,7 +113,10 @@ pub(super) fn with_weights(
         (Op::Convolution { .. }, None) => {
             Err("has weights that are no constants, which is not supported".to_owned())
         }
-        (Op::MatMul, Some(weight)) if weight.rank() == 2 => Ok((linear(weight, None)?, first())),
+        (Op::MatMul, Some(weight)) => Ok(match Linear::new(weight, None)? {
+            Some(linear) => (Op::Linear(Box::new(linear)), first()),
+            None => (op, places),
+        }),
         (
             Op::Gemm {
                 alpha: 1.0,
@@ -99,35 +131,54 @@ pub(super) fn with_weights(
             } else {
                 weight.clone()
             };
-            let gives = weight.dims().last().copied().unwrap_or(0);
-            match bias(2)? {
-                Some(bias) if bias.len() != gives => Ok((op, places)),
-                bias => Ok((linear(&weight, bias)?, first())),
-            }
+            Ok(match Linear::new(&weight, bias(2)?)? {
+                Some(linear) => (Op::Linear(Box::new(linear)), first()),
+                None => (op, places),
+            })
         }
         _ => Ok((op, places)),
     }
 }
 
-fn linear(weight: &Tensor, bias: Option<Vec<f32>>) -> Result<Op, String> {
-    let &[takes, gives] = weight.dims() else {
-        return Err("has weights that are no matrix".to_owned());
-    };
-    Ok(Op::Linear {
-        weight: numbers(weight)?,
-        bias,
-        takes,
-        gives,
-    })
+/// A step's operator with the one that takes its result; `None` where they stay two.
+fn joined(step: &Step, next: &Op, constants: &[Option<&Tensor>]) -> Option<Op> {
+    match &step.op {
+        Op::Linear(linear) => {
+            let mut linear = linear.clone();
+            match activation(next, constants) {
+                Some(activation) if linear.is_bare() => linear.activate(activation),
+                None if matches!(next, Op::Binary(Binary::Add)) && constants.len() == 2 => {
+                    let mut biases = constants.iter().flatten();
+                    let bias = biases.find(|bias| bias.rank() == 1)?;
+                    linear.shift(numbers(bias).ok()?).then_some(())?;
+                }
+                _ => return None,
+            }
+            Some(Op::Linear(linear))
+        }
+        Op::Conv(conv) => {
+            let mut conv = conv.clone();
+            match (next, activation(next, constants)) {
+                (_, Some(activation)) if conv.is_bare() => conv.activate(activation),
+                (Op::BatchNormalization { epsilon }, _) if conv.is_bare() => {
+                    let inputs = Inputs(constants.to_vec());
+                    let (scale, shift) = batch_factors(&inputs, *epsilon).ok()?;
+                    (scale.len() == conv.outputs()).then(|| conv.scale(&scale, &shift))?;
+                }
+                (Op::Pool(pool), _) => conv.pool(pool).then_some(())?,
+                _ => return None,
+            }
+            Some(Op::Conv(conv))
+        }
+        _ => None,
+    }
 }
 
-/// A step with the operator that takes its result; `None` where they stay two.
-fn joined(
-    step: &Step,
-    next: &Op,
-    constants: &[Option<&Tensor>],
-) -> Option<(Op, Option<Activation>)> {
-    let activation = match next {
+/// An operator that only limits numbers, by constants.
+fn activation(op: &Op, constants: &[Option<&Tensor>]) -> Option<Activation> {
+    let limit =
+        |at: usize| -> Option<f32> { numbers((*constants.get(at)?)?).ok()?.first().copied() };
+    match op {
         Op::Unary(Unary::Relu) => Some(Activation::Relu),
         Op::Clip {
             low: Some(low),
@@ -136,59 +187,7 @@ fn joined(
         Op::Clip {
             low: None,
             high: None,
-        } => {
-            let limit = |at: usize| -> Option<f32> {
-                numbers((*constants.get(at)?)?).ok()?.first().copied()
-            };
-            Some(Activation::Clip(limit(1)?, limit(2)?))
-        }
-        _ => None,
-    };
-    match (&step.op, activation) {
-        (Op::Linear { .. }, Some(activation)) if step.activation.is_none() => {
-            Some((step.op.clone(), Some(activation)))
-        }
-        (Op::Conv(conv), Some(activation)) if !conv.has_activation() => {
-            let mut conv = conv.clone();
-            conv.activate(activation);
-            Some((Op::Conv(conv), None))
-        }
-        (Op::Conv(conv), None) if !conv.has_activation() => {
-            let Op::BatchNormalization { epsilon } = next else {
-                return None;
-            };
-            let (scale, shift) = batch_factors(&Inputs(constants.to_vec()), *epsilon).ok()?;
-            let mut conv = (scale.len() == conv.outputs()).then(|| conv.clone())?;
-            conv.scale(&scale, &shift);
-            Some((Op::Conv(conv), None))
-        }
-        (
-            Op::Linear {
-                weight,
-                bias: None,
-                takes,
-                gives,
-            },
-            None,
-        ) if step.activation.is_none() => {
-            let bias = constants
-                .iter()
-                .flatten()
-                .find(|bias| bias.rank() == 1 && bias.elem_count() == *gives);
-            let (Op::Binary(Binary::Add), 2, Some(bias)) = (next, constants.len(), bias) else {
-                return None;
-            };
-            let bias = Some(numbers(bias).ok()?);
-            Some((
-                Op::Linear {
-                    weight: weight.clone(),
-                    bias,
-                    takes: *takes,
-                    gives: *gives,
-                },
-                None,
-            ))
-        }
+        } => Some(Activation::Clip(limit(1)?, limit(2)?)),
         _ => None,
     }
 }

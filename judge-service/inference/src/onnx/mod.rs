@@ -8,8 +8,10 @@
 mod attributes;
 mod builder;
 mod conv;
+mod direct;
 mod elementwise;
 mod join;
+mod linear;
 mod matrix;
 mod message;
 mod op;

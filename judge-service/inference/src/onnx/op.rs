@@ -8,6 +8,7 @@ use candle_core::{DType, Tensor};
 use super::attributes::Attributes;
 use super::conv::Conv;
 use super::elementwise::{Binary, Comparison, Unary};
+use super::linear::Linear;
 use super::message::Node;
 use super::padding::Mode;
 use super::pool::{Pool, PoolKind};
@@ -114,13 +115,10 @@ pub(super) enum Op {
     },
     /// Made by joining nodes: [`Conv`] with its weights.
     Conv(Box<Conv>),
-    /// Made by joining nodes: `x W + b`, both constant. The weight is [in, out].
-    Linear {
-        weight: Vec<f32>,
-        bias: Option<Vec<f32>>,
-        takes: usize,
-        gives: usize,
-    },
+    /// Made by joining nodes: `x W + b`, both constant.
+    Linear(Box<Linear>),
+    /// Made by joining nodes: images with all their numbers in a row, channels last.
+    FlattenLast,
 }
 
 /// Reads a node of a known operator.

@@ -8,7 +8,6 @@ use super::builder::Builder;
 use super::message::Graph;
 use super::op::Op;
 use super::run::{Inputs, run};
-use super::window::Activation;
 
 /// More nodes than a small transformer has by far.
 const MAX_NODES: usize = 4_096;
@@ -27,7 +26,6 @@ pub(super) struct Step {
     /// `node 3, Conv "/features/0"`
     pub(super) name: String,
     pub(super) op: Op,
-    pub(super) activation: Option<Activation>,
     pub(super) inputs: Vec<Option<usize>>,
     pub(super) outputs: Vec<Option<usize>>,
     /// Values that nobody needs after this step.
@@ -58,6 +56,7 @@ impl Plan {
         }
         let mut plan = Builder::new(graph, version)?.build(graph, output)?;
         plan.join();
+        plan.leave_channels_last();
         plan.drop_unused();
         plan.forget_early();
         Ok(plan)
@@ -79,13 +78,8 @@ impl Plan {
                 .inputs
                 .iter()
                 .map(|place| place.and_then(|place| values.get(place)?.as_ref()));
-            let results = run(
-                &step.op,
-                &Inputs(taken.collect()),
-                step.outputs.len(),
-                step.activation,
-            )
-            .map_err(|reason| OnnxError::at(step.name.clone(), reason))?;
+            let results = run(&step.op, &Inputs(taken.collect()), step.outputs.len())
+                .map_err(|reason| OnnxError::at(step.name.clone(), reason))?;
             for place in &step.done {
                 if let Some(slot) = values.get_mut(*place) {
                     *slot = None;

@@ -1,6 +1,7 @@
 //! Pools over windows of an image, along its channels.
 
 use candle_core::Tensor;
+use pulp::Simd;
 
 use super::attributes::Attributes;
 use super::values::{
@@ -23,6 +24,18 @@ pub(super) struct Pool {
     /// The zeros of the padding count for the average.
     counts_padding: bool,
     flat: bool,
+}
+
+// === impl PoolKind ===
+
+impl PoolKind {
+    /// What a window begins with.
+    fn start(self) -> f32 {
+        match self {
+            Self::Max => f32::NEG_INFINITY,
+            Self::Average => 0.0,
+        }
+    }
 }
 
 // === impl Pool ===
@@ -56,22 +69,20 @@ impl Pool {
         self.images(&x)?.squeeze(2).map_err(words)
     }
 
-    fn images(&self, x: &Tensor) -> Result<Tensor, String> {
+    /// Images of two axes.
+    pub(super) fn images(&self, x: &Tensor) -> Result<Tensor, String> {
         let last = to_channels_last(x)?;
         let &[n, height, width, channels] = last.dims() else {
             return Err("has an input that is no image".to_owned());
         };
-        let [high, wide] = self.grid.output([height, width], self.ceil)?;
-        let start = match self.kind {
-            PoolKind::Max => f32::NEG_INFINITY,
-            PoolKind::Average => 0.0,
-        };
+        let [high, wide] = self.output([height, width])?;
+        let start = self.kind.start();
         let mut into = vec![start; bounded(&[n, high, wide, channels])?];
         read::<f32, _>(&last, |numbers| {
             let images = numbers.chunks_exact((height * width * channels).max(1));
             for (image, into) in images.zip(into.chunks_exact_mut((high * wide * channels).max(1)))
             {
-                if self.is_most_inside([height, width], [high, wide]) {
+                if self.is_inside([height, width], [high, wide]) {
                     super::wide::wide(|| self.most(image, [width, wide, channels], into));
                     continue;
                 }
@@ -85,8 +96,61 @@ impl Pool {
         from_channels_last(into, [n, channels, high, wide])
     }
 
+    pub(super) fn is_flat(&self) -> bool {
+        self.flat
+    }
+
+    /// Whether it is the largest numbers of windows, no two of which share a row unless they
+    /// share all: rows can be made when they are needed then, and forgotten.
+    pub(super) fn is_banded(&self) -> bool {
+        let grid = &self.grid;
+        self.kind == PoolKind::Max && grid.dilation[0] == 1 && grid.kernel[0] <= grid.stride[0]
+    }
+
+    /// The size of what it gives of an image.
+    ///
+    /// # Errors
+    /// An image that is smaller than the kernel.
+    pub(super) fn output(&self, size: [usize; 2]) -> Result<[usize; 2], String> {
+        self.grid.output(size, self.ceil)
+    }
+
+    /// Rows and columns that a row of so many windows goes over.
+    pub(super) fn reach(&self, windows: usize) -> [usize; 2] {
+        let grid = &self.grid;
+        let columns = windows.saturating_sub(1) * grid.stride[1];
+        let last = (grid.kernel[1] - 1) * grid.dilation[1];
+        [grid.kernel[0], columns + last + 1]
+    }
+
+    /// The first row that a row of windows goes over.
+    pub(super) fn first_row(&self, at: usize) -> usize {
+        at * self.grid.stride[0]
+    }
+
+    /// The largest numbers of a window, out of the rows that its row goes over.
+    #[inline(always)]
+    pub(super) fn largest<S: Simd, T>(
+        &self,
+        simd: S,
+        rows: &[T],
+        columns: usize,
+        window: usize,
+        of: impl Fn(&T) -> Option<S::f32s>,
+    ) -> Option<S::f32s> {
+        let mut most = simd.splat_f32s(f32::NEG_INFINITY);
+        for down in 0..self.grid.kernel[0] {
+            let first = down * columns + window * self.grid.stride[1];
+            for right in 0..self.grid.kernel[1] {
+                let number = of(rows.get(first + right * self.grid.dilation[1])?)?;
+                most = simd.select_f32s(simd.greater_than_f32s(number, most), number, most);
+            }
+        }
+        Some(most)
+    }
+
     /// Whether it is the largest numbers of windows that all lie inside the image.
-    fn is_most_inside(&self, size: [usize; 2], output: [usize; 2]) -> bool {
+    pub(super) fn is_inside(&self, size: [usize; 2], output: [usize; 2]) -> bool {
         let grid = &self.grid;
         let axes = [0, 1].into_iter();
         let mut inside = axes.map(|axis| {
@@ -193,12 +257,7 @@ pub(super) fn global(kind: PoolKind, x: &Tensor) -> Result<Tensor, String> {
         Some(last) => last,
         None => to_channels_last(&x.reshape((n, channels, pixels, 1)).map_err(words)?)?,
     };
-    let start = if kind == PoolKind::Max {
-        f32::NEG_INFINITY
-    } else {
-        0.0
-    };
-    let mut into = vec![start; n * channels];
+    let mut into = vec![kind.start(); n * channels];
     read::<f32, _>(&last, |numbers| {
         let images = numbers.chunks_exact((pixels * channels).max(1));
         for (image, into) in images.zip(into.chunks_exact_mut(channels.max(1))) {

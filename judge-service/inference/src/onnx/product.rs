@@ -5,41 +5,6 @@ use candle_core::Tensor;
 use super::matrix::{View, multiply};
 use super::values::{bounded, broadcast, make, plain, read, spread, words};
 
-/// `x W + b` over the last axis; the weight is [takes, gives], row-major.
-pub(super) fn linear(
-    x: &Tensor,
-    weight: &[f32],
-    bias: Option<&[f32]>,
-    [takes, gives]: [usize; 2],
-) -> Result<Vec<f32>, String> {
-    let rows = match x.dims().split_last() {
-        Some((last, rest)) if *last == takes => rest.iter().product::<usize>(),
-        _ => {
-            return Err(format!(
-                "has an input of shape {:?}, but takes rows of {takes}",
-                x.dims()
-            ));
-        }
-    };
-    let mut into = vec![0.0; bounded(&[rows, gives])?];
-    if let Some(bias) = bias {
-        for row in into.chunks_exact_mut(gives.max(1)) {
-            row.copy_from_slice(bias);
-        }
-    }
-    let x = plain(x)?;
-    read::<f32, _>(&x, |numbers| {
-        let weight = View::rows(weight, takes, gives);
-        multiply(
-            &mut into,
-            View::rows(numbers, rows, takes),
-            weight,
-            bias.is_some(),
-        )
-    })??;
-    Ok(into)
-}
-
 /// `alpha A B + beta C`, A and B transposed or not.
 pub(super) fn gemm(
     left: &Tensor,

@@ -3,8 +3,7 @@
 use candle_core::{DType, Tensor};
 
 use super::op::Op;
-use super::values::{ints, make, plain, read};
-use super::window::Activation;
+use super::values::{ints, make, plain, read, to_channels_last};
 use super::{padding, pool, product, reduce, shaping};
 
 /// The inputs of a node; one that is left out is `None`.
@@ -38,12 +37,7 @@ impl<'a> Inputs<'a> {
 ///
 /// # Errors
 /// Inputs that do not fit, in words that go after the node's name.
-pub(super) fn run(
-    op: &Op,
-    inputs: &Inputs<'_>,
-    outputs: usize,
-    activation: Option<Activation>,
-) -> Result<Vec<Tensor>, String> {
+pub(super) fn run(op: &Op, inputs: &Inputs<'_>, outputs: usize) -> Result<Vec<Tensor>, String> {
     let x = inputs.get(0)?;
     if let Op::Split { axis, sizes } = op {
         let sizes = sizes
@@ -52,21 +46,7 @@ pub(super) fn run(
         return shaping::split(x, *axis, sizes.as_deref(), outputs);
     }
     let y = match op {
-        Op::Linear {
-            weight,
-            bias,
-            takes,
-            gives,
-        } => {
-            let mut y = product::linear(x, weight, bias.as_deref(), [*takes, *gives])?;
-            if let Some(activation) = activation {
-                activation.apply(&mut y);
-            }
-            let mut dims = x.dims().to_vec();
-            dims.pop();
-            dims.push(*gives);
-            make(y, &dims)
-        }
+        Op::Linear(linear) => linear.run(x),
         Op::Conv(conv) => conv.run(x),
         Op::Convolution { .. } => {
             Err("has weights that are no constants, which is not supported".to_owned())
@@ -117,6 +97,7 @@ fn shape(op: &Op, x: &Tensor, inputs: &Inputs<'_>) -> Result<Tensor, String> {
             .map_or_else(|| inputs.maybe_ints(1), |axes| Ok(Some(axes)))
     };
     match op {
+        Op::FlattenLast => shaping::flatten(&to_channels_last(x)?, 1),
         Op::Flatten { axis } => shaping::flatten(x, *axis),
         Op::Reshape { allow_zero } => shaping::reshape(x, inputs.get(1)?, *allow_zero),
         Op::Transpose { order } => shaping::transpose(x, order.as_deref()),

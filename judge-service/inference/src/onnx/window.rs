@@ -1,5 +1,7 @@
 //! Where a kernel goes over an image, for convolutions and pools.
 
+use pulp::Simd;
+
 use super::attributes::Attributes;
 
 /// What is done to a number after it is computed.
@@ -38,6 +40,23 @@ impl Activation {
         match self {
             Self::Relu => numbers.iter_mut().for_each(|x| *x = x.max(0.0)),
             Self::Clip(low, high) => numbers.iter_mut().for_each(|x| *x = x.max(low).min(high)),
+        }
+    }
+
+    /// The same of a vector. Numbers are compared, since what is larger of one and of what
+    /// is no number differs from machine to machine.
+    #[inline(always)]
+    pub(super) fn of_vector<S: Simd>(self, simd: S, x: S::f32s) -> S::f32s {
+        let at_least = |low: f32| {
+            let low = simd.splat_f32s(low);
+            simd.select_f32s(simd.greater_than_f32s(x, low), x, low)
+        };
+        match self {
+            Self::Relu => at_least(0.0),
+            Self::Clip(low, high) => {
+                let (x, high) = (at_least(low), simd.splat_f32s(high));
+                simd.select_f32s(simd.less_than_f32s(x, high), x, high)
+            }
         }
     }
 }
@@ -109,6 +128,15 @@ impl Window {
 // === impl Grid ===
 
 impl Grid {
+    /// Of single pixels.
+    pub(super) const PLAIN: Self = Self {
+        kernel: [1, 1],
+        stride: [1, 1],
+        dilation: [1, 1],
+        before: [0, 0],
+        after: [0, 0],
+    };
+
     /// The size of the output along both axes; `ceil` counts a last window that
     /// is only partly inside.
     ///
