@@ -59,6 +59,45 @@ async fn who_waits_is_let_go_and_what_was_sent_is_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nobody_need_read_what_a_judge_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let full = || {
+        let full = std::fs::File::options().write(true).open("/dev/full");
+        std::process::Stdio::from(full.unwrap())
+    };
+    let port = serinus_tests::ports::free().unwrap();
+    let serinus = serinus_tests::artefacts::program("serinus").unwrap();
+    let mut judge = tokio::process::Command::new(&serinus)
+        .args(["serve", "--listen", &format!("127.0.0.1:{port}")])
+        .current_dir(folder.path())
+        .stdout(full())
+        .stderr(full())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let ready = format!("http://127.0.0.1:{port}/health/ready");
+    wait::until("it to be ready", LIMIT, async || {
+        let answer = Client::new().get(&ready).send().await;
+        Ok(answer
+            .is_ok_and(|answer| answer.status() == 200)
+            .then_some(()))
+    })
+    .await
+    .unwrap();
+    assert!(judge.try_wait().unwrap().is_none());
+    // Nor what a command says.
+    let mut get = tokio::process::Command::new(&serinus);
+    get.args([
+        "get",
+        "nothing",
+        "--judge",
+        &format!("http://127.0.0.1:{port}"),
+    ]);
+    let status = get.stderr(full()).status().await.unwrap();
+    assert_eq!(status.code(), Some(4));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn another_judge_judges_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let database = Postgres::shared().await.unwrap().database().await.unwrap();

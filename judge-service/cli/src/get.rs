@@ -305,7 +305,7 @@ pub mod tests {
         answer["phase"] = json!("paused");
         answer["awaits_approval"] = json!(true);
         answer["gates"] = json!([
-            {"name": "board", "kind": "ask", "open": false, "why": "answered 403"},
+            {"name": "board", "kind": "ask", "open": false, "why": "answered\u{1b}403"},
             {"name": "windows", "kind": "windows", "open": true, "why": null},
         ]);
         answer["arms"][0]["scale_down"] = json!({"safe": true, "why": "nobody is sent there"});

@@ -46,6 +46,41 @@ async fn applying_twice_is_applying_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn applying_at_the_same_time_is_applying_once() {
+    let desk = Desk::start().await;
+    let file = desk.file("digits.yaml", YAML);
+    let arguments = ["apply", "-f", file.as_str()];
+    let run = || desk.run(&arguments);
+    let (a, b, c, d, e, f) = tokio::join!(run(), run(), run(), run(), run(), run());
+    let said = [a, b, c, d, e, f].map(super::desk::Said::done);
+    let created = said.iter().filter(|said| said.contains(": created; "));
+    assert_eq!(created.count(), 1, "{said:?}");
+    let rest = said.iter().filter(|said| said.contains(": unchanged; "));
+    assert_eq!(rest.count(), 5, "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_file_whose_rollouts_want_the_same_requests_none_is_created() {
+    let desk = Desk::start().await;
+    let both = format!("{YAML}---\n{}", YAML.replace("id: digits", "id: again"));
+    let file = desk.file("both.yaml", &both);
+    for arguments in [
+        &["apply", "-f", &file][..],
+        &["apply", "-f", &file, "--dry-run"],
+    ] {
+        let said = desk.run(arguments).await;
+        said.failed(5, "both.yaml, document 2: match: is that of `digits` too");
+    }
+    assert!(desk.state().await.is_empty());
+    let twice = desk.file("twice.yaml", &format!("{YAML}---\n{YAML}"));
+    let said = desk.run(&["validate", "-f", &twice]).await;
+    said.failed(
+        1,
+        "twice.yaml, document 2: id: `digits` stands in another document too",
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_runs_is_not_changed_and_the_difference_is_shown() {
     let desk = Desk::with_rollout().await;
     let file = desk.file("digits.yaml", &YAML.replace("canary: 10}", "canary: 20}"));

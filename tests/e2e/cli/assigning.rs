@@ -131,6 +131,15 @@ async fn a_table_of_users_as_csv_and_parquet() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_assigned_is_said() {
+    let odd = Desk::with_rollout().await;
+    for arguments in [
+        &["assign", ID, "ada", "--to", "x.csv"][..],
+        &["assign", ID, "ada", "--column", "user"],
+        &["assign", ID, "--file", "users.csv", "-o", "json"],
+    ] {
+        let said = odd.run(arguments).await;
+        assert_eq!(said.code, 2, "{arguments:?}: {said:?}");
+    }
     let desk = with_segment().await;
     let users = desk.file("users.csv", "id,name\n1,ada\n2\n");
     let missing = desk.path("missing.csv");

@@ -64,6 +64,22 @@ async fn a_script_waits_for_a_phase() {
     said.failed(3, "failed: ");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_promoted_and_finished_was_promoted() {
+    let desk = Desk::with_rollout().await;
+    desk.run(&["promote", ID]).await.done();
+    let said = desk.run(&["watch", ID, "--until", "running"]).await;
+    said.failed(6, "digits: is promoted");
+    let said = desk.run(&["delete", ID]).await;
+    said.failed(5, "finish it first, or abort it");
+    let said = desk.run(&["finish", ID]).await.done();
+    assert_eq!(said, "digits: finished, step 2 of 2, canary 100%\n");
+    desk.run(&["watch", ID, "--until", "promoted"]).await.done();
+    desk.run(&["watch", ID, "--until", "finished"]).await.done();
+    let said = desk.run(&["watch", ID, "--until", "rolled-back"]).await;
+    said.failed(6, "digits: is finished");
+}
+
 /// Ctrl-C, `q` and SIGTERM: the terminal is as it was, each time.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_terminal_is_given_back_on_every_way_out() {
