@@ -226,7 +226,12 @@ async fn held(judge: &Judge, id: &str, words: &str) -> String {
 async fn a_gate_holds_until_it_says_yes() {
     let (receiver, url) = Receiver::start().await;
     receiver.next(&[Does::Answers(403)]);
-    let judge = judge(&[], &json!([])).await;
+    let secrets = tempfile::tempdir().unwrap();
+    let secret = secrets.path().join("gate-secret");
+    std::fs::write(&secret, "s3cret\n").unwrap();
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let secret = secret.display().to_string();
+    let judge = judge(&[("--gate-secret-file", &secret)], &json!([])).await;
     let mut spec = alone("gated");
     spec["gates"] = json!({
         "ask": [{"name": "board", "url": url}],
@@ -242,7 +247,13 @@ async fn a_gate_holds_until_it_says_yes() {
         !reasons.contains("gate windows"),
         "the two windows are all day: {reasons}"
     );
-    assert_eq!(receiver.got()[0].1["rollout"], "gated");
+    let (headers, body) = receiver.got()[0].clone();
+    assert_eq!(body["rollout"], "gated");
+    let signed = headers["x-serinus-signature"].to_str().unwrap();
+    assert!(
+        signed.starts_with("sha256=") && signed.len() == 71,
+        "{signed}"
+    );
     wait::until("the gate to open", LIMIT, async || {
         let status = judge.call(Method::GET, "/v1/rollouts/gated", None).await?;
         let reasons = status.body["evaluation"]["reasons"].to_string();

@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use serinus_core::json::FieldError;
+use serinus_judge::private_file;
 use serinus_judge::xds::Plugin;
 use std::io::Read;
 use std::path::Path;
@@ -21,6 +22,21 @@ pub fn read(option: &str, path: &Path) -> Result<Vec<u8>, Failure> {
     std::fs::read(path).map_err(|error| {
         Failure::of_input(path, &error).map(|problem| format!("{option}: {problem}"))
     })
+}
+
+/// A secret that nobody else of the machine can read.
+///
+/// # Errors
+/// A file that is not there, that others can read, or that is empty.
+pub fn secret_in(option: &str, path: &Path) -> Result<String, Failure> {
+    private_file::check(path).map_err(|problem| Failure::Failed(format!("{option}: {problem}")))?;
+    let secret = read(option, path)?;
+    let secret = String::from_utf8_lossy(&secret).trim().to_owned();
+    if secret.is_empty() {
+        let path = path.display();
+        return Err(Failure::Failed(format!("{option}: {path} is empty")));
+    }
+    Ok(secret)
 }
 
 pub fn within(option: &str, path: &Path, error: &FieldError) -> Failure {

@@ -10,7 +10,7 @@ mod webhooks;
 
 use crate::files::plugin;
 use axum::Router;
-use calls::CallOptions;
+use calls::{CallOptions, Calls};
 use entry::{Entry, EntryOptions};
 use serinus_judge::access::{Peers, on_change};
 use serinus_judge::api::{self, Admission, Door, Guard, Source};
@@ -152,7 +152,11 @@ async fn judge(serve: Serve) -> Result<(), String> {
         None => Vec::new(),
         Some(path) => webhooks::open(path).map_err(|error| error.to_string())?,
     };
-    let (web, prometheus) = serve.calls.open()?;
+    let Calls {
+        web,
+        prometheus,
+        gate_secret,
+    } = serve.calls.open()?;
     let wasm_plugins = serve.wasm_plugins.open()?;
     let location: Location = serve
         .store
@@ -162,6 +166,7 @@ async fn judge(serve: Serve) -> Result<(), String> {
         models: serve.models,
         prometheus,
         web,
+        gate_secret,
         webhooks,
         terms: Terms {
             report_interval_ms: serve.report_interval_ms,

@@ -121,6 +121,14 @@ fn counted(page: &mut Page, service: &Service) {
         .map(|(outcome, count)| (label("outcome", outcome), count)),
     );
     page.counters(
+        "feedback",
+        "Outcomes that were told, by what became of them",
+        counters
+            .feedback
+            .iter()
+            .map(|(&outcome, &count)| (label("outcome", outcome), count)),
+    );
+    page.counters(
         "ecds_configurations",
         "Filter configurations by ECDS, and what proxies said of them",
         [

@@ -70,6 +70,11 @@ impl Service {
             committed?;
         }
         self.changed.notify_one();
+        let mut live = self.live();
+        for (outcome, count) in received.counts() {
+            *live.counters.feedback.entry(outcome).or_default() += count;
+        }
+        drop(live);
         Ok(received)
     }
 

@@ -10,6 +10,7 @@ pub(super) use watch::Watch;
 pub use watch::{GateKind, GateState};
 
 use super::Service;
+use super::webhooks::signature;
 use crate::domain::spec::{AskGate, Gates, QueryGate};
 use crate::domain::{Millis, Rollout};
 use crate::web::Web;
@@ -104,7 +105,8 @@ impl Service {
                     let (service, gate) = (Arc::clone(self), gate.clone());
                     let asked = Arc::clone(&rollout);
                     under_way.answers.spawn(async move {
-                        let checked = ask(&service.web, &asked, &gate).await;
+                        let secret = service.settings.gate_secret.as_deref();
+                        let checked = ask(&service.web, secret, &asked, &gate).await;
                         service.answered(&asked, &gate.name, checked)
                     });
                 }
@@ -169,7 +171,7 @@ impl Service {
     }
 }
 
-async fn ask(web: &Web, rollout: &Rollout, gate: &AskGate) -> Checked {
+async fn ask(web: &Web, secret: Option<&str>, rollout: &Rollout, gate: &AskGate) -> Checked {
     let body = json!({
         "rollout": rollout.spec.id,
         "phase": rollout.phase.name(),
@@ -177,12 +179,16 @@ async fn ask(web: &Web, rollout: &Rollout, gate: &AskGate) -> Checked {
         "steps": rollout.spec.steps.len(),
         "arms": rollout.spec.arms,
     });
-    let request = Request::builder()
+    let body = body.to_string();
+    let mut request = Request::builder()
         .method(Method::POST)
         .uri(&gate.url)
-        .header(header::CONTENT_TYPE, "application/json")
-        .body(Full::new(Bytes::from(body.to_string())));
-    let request = match request {
+        .header(header::CONTENT_TYPE, "application/json");
+    if let Some(secret) = secret {
+        let signed = signature(secret, body.as_bytes());
+        request = request.header("x-serinus-signature", signed);
+    }
+    let request = match request.body(Full::new(Bytes::from(body))) {
         Ok(request) => request,
         Err(error) => return Checked::Closed(format!("{} is no URL: {error}", gate.url)),
     };

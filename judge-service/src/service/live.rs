@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serinus_core::histogram;
 use serinus_core::identity::UnitHash;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
 /// Points of a series: at one a second, half an hour.
@@ -54,6 +54,8 @@ pub struct Counters {
     pub samples_compared: u64,
     pub samples_unreadable: u64,
     pub samples_shed: u64,
+    /// Outcomes that were told, by what became of them.
+    pub feedback: BTreeMap<&'static str, u64>,
     /// From a sample's arrival to its place in the statistics, in microseconds.
     pub sample_p50_us: Option<u64>,
     pub sample_p99_us: Option<u64>,

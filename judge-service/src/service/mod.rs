@@ -80,6 +80,8 @@ pub struct Settings {
     pub prometheus: Option<String>,
     /// What others are called by.
     pub web: Web,
+    /// What signs the questions that gates ask, as webhooks are signed by their own.
+    pub gate_secret: Option<String>,
     /// Who is told of decisions.
     pub webhooks: Vec<Arc<Webhook>>,
     /// The longest time between two looks at a rollout.

@@ -14,6 +14,7 @@ use crate::domain::decision::Sealed;
 use crate::web::Web;
 use axum::http::StatusCode;
 use letter::Letter;
+pub(super) use letter::signature;
 pub(super) use state::Hooks;
 use state::{About, Failed, Next};
 use std::sync::Arc;

@@ -3,6 +3,7 @@
 
 use super::{answers, ask_until, with_models};
 use crate::world::{LIMIT, ask, keys, settled, steady, turn};
+use reqwest::Method;
 use serde_json::json;
 use serinus_tests::judge::status::Phase;
 use serinus_tests::lab::{CANARY, CONTROL, Lab, Settings};

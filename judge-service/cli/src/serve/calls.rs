@@ -1,8 +1,10 @@
 //! Whom the judge calls.
 
+use crate::files::secret_in;
 use clap::Args;
 use serinus_judge::service::check_prometheus;
 use serinus_judge::web::{MayCall, Web};
+use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub struct CallOptions {
@@ -25,21 +27,35 @@ pub struct CallOptions {
         value_delimiter = ','
     )]
     may_call: Vec<String>,
+    /// A file with the secret that signs what gates are asked, as webhooks are signed
+    #[arg(long, env = "SERINUS_GATE_SECRET_FILE", value_name = "FILE")]
+    gate_secret_file: Option<PathBuf>,
+}
+
+/// What the judge calls others by.
+pub struct Calls {
+    pub web: Web,
+    pub prometheus: Option<String>,
+    pub gate_secret: Option<String>,
 }
 
 impl CallOptions {
-    /// What calls, and where Prometheus is.
-    ///
     /// # Errors
-    /// What is no place to call.
-    pub fn open(self) -> Result<(Web, Option<String>), String> {
+    /// What is no place to call, and a secret that others can read.
+    pub fn open(self) -> Result<Calls, String> {
         if let Some(address) = &self.prometheus {
             check_prometheus(address).map_err(|problem| format!("--prometheus: it {problem}"))?;
         }
         let may_call =
             MayCall::read(&self.may_call).map_err(|problem| format!("--may-call: {problem}"))?;
         let web = Web::new(may_call).map_err(|error| error.to_string())?;
-        Ok((web, self.prometheus))
+        let secret = self.gate_secret_file.as_deref();
+        let gate_secret = secret.map(|path| secret_in("--gate-secret-file", path));
+        Ok(Calls {
+            web,
+            prometheus: self.prometheus,
+            gate_secret: gate_secret.transpose().map_err(|error| error.to_string())?,
+        })
     }
 }
 
@@ -51,6 +67,7 @@ mod tests {
         let options = CallOptions {
             prometheus: prometheus.map(str::to_owned),
             may_call: vec![may_call.to_owned()],
+            gate_secret_file: None,
         };
         options.open().map(|_| ())
     }

@@ -1,9 +1,8 @@
 //! `--webhooks`: who is told of decisions.
 
 use crate::failure::Failure;
-use crate::files::{read, within};
+use crate::files::{read, secret_in, within};
 use serinus_core::json::{FieldError, read_strict};
-use serinus_judge::private_file;
 use serinus_judge::service::Webhook;
 use std::path::Path;
 use std::sync::Arc;
@@ -23,17 +22,8 @@ pub fn open(path: &Path) -> Result<Vec<Arc<Webhook>>, Failure> {
         if let Some(file) = &hook.secret_file {
             // Beside the file that names it, unless it says where.
             let file = path.parent().unwrap_or(Path::new("")).join(file);
-            private_file::check(&file).map_err(|problem| {
-                let error = FieldError::new(format!("[{index}].secret_file"), problem.to_string());
-                within(OPTION, path, &error)
-            })?;
-            let secret = read(&format!("{OPTION}: [{index}].secret_file"), &file)?;
-            let secret = String::from_utf8_lossy(&secret).trim().to_owned();
-            if secret.is_empty() {
-                let error = FieldError::new(format!("[{index}].secret_file"), "is empty");
-                return Err(within(OPTION, path, &error));
-            }
-            hook.secret = Some(secret);
+            let of = format!("{OPTION}: {}: [{index}].secret_file", path.display());
+            hook.secret = Some(secret_in(&of, &file)?);
         }
     }
     Ok(hooks.into_iter().map(Arc::new).collect())
@@ -112,7 +102,7 @@ mod tests {
             ),
             (
                 r#"[{"name": "a", "url": "http://x", "secret_file": "empty"}]"#,
-                "[0].secret_file: is empty",
+                "empty is empty",
             ),
             (
                 r#"[{"name": "a", "url": "http://x", "secret_file": "open"}]"#,

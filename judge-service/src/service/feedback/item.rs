@@ -180,6 +180,19 @@ impl Feedback {
 // === impl Received ===
 
 impl Received {
+    /// How many there were of each, but for what is said in full.
+    pub(super) fn counts(&self) -> [(&'static str, u64); 7] {
+        [
+            ("counted", self.counted),
+            ("repeated", self.repeated),
+            ("late", self.late),
+            ("early", self.early),
+            ("not_in_test", self.not_in_test),
+            ("without_prediction", self.without_prediction),
+            ("refused", self.refused),
+        ]
+    }
+
     pub(super) fn add(&mut self, index: usize, fate: Result<Fate, FieldError>) {
         match fate {
             Ok(Fate::Counted) => self.counted += 1,

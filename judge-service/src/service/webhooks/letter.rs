@@ -137,7 +137,7 @@ impl Letter {
 }
 
 /// `sha256=` and HMAC-SHA256 of the body in hex, as GitHub signs its webhooks.
-fn signature(secret: &str, body: &[u8]) -> String {
+pub(in crate::service) fn signature(secret: &str, body: &[u8]) -> String {
     // A key may have any length.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.as_bytes()) else {
         return String::new();
