@@ -88,12 +88,7 @@ impl Loaded {
         }
         let takes_missing = self.engine.takes_missing();
         let is_bad = |number: &f64| !(number.is_finite() || takes_missing && number.is_nan());
-        // All of them are looked at first, which is done some at a time.
-        if numbers
-            .iter()
-            .fold(false, |any, number| any | is_bad(number))
-            && let Some(at) = numbers.iter().position(is_bad)
-        {
+        if let Some(at) = numbers.iter().position(is_bad) {
             return Err(InferenceError::InputNotFinite {
                 row: at / self.width,
                 column: at % self.width,

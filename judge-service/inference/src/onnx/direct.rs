@@ -12,7 +12,6 @@ use pulp::{Simd, WithSimd};
 
 use super::pool::Pool;
 use super::values::bounded;
-use super::wide::wide;
 use super::window::{Activation, Grid};
 use frame::Frame;
 pub(super) use frame::Image;
@@ -194,10 +193,11 @@ impl Direct {
         let outputs = into.chunks_exact_mut((output[0] * output[1] * self.shape.outputs).max(1));
         for (numbers, into) in images.zip(outputs) {
             for group in 0..self.shape.groups {
-                wide(|| frame.fill(numbers, image, group * channels));
                 pulp::Arch::new().dispatch(OneImage {
                     work: &work,
-                    frame: frame.numbers(),
+                    numbers,
+                    image,
+                    frame: &mut frame,
                     group,
                     sums: &mut sums,
                     into,
@@ -223,7 +223,9 @@ struct Work<'a> {
 
 struct OneImage<'a> {
     work: &'a Work<'a>,
-    frame: &'a [f32],
+    numbers: &'a [f32],
+    image: Image,
+    frame: &'a mut Frame,
     group: usize,
     /// Of two panels, if there are two.
     sums: &'a mut [[f32; LANES]],
@@ -238,6 +240,8 @@ impl WithSimd for OneImage<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let direct = self.work.direct;
+        let channels = self.group * direct.shape.channels_of_group();
+        self.frame.fill(self.numbers, self.image, channels);
         let (count, depth) = (direct.count(), direct.depth());
         let panels = direct.panels.get(self.group * count * depth..);
         let mut panels = panels
@@ -248,7 +252,7 @@ impl WithSimd for OneImage<'_> {
         while let Some(first) = panels.next() {
             let at = Place {
                 work: self.work,
-                frame: self.frame,
+                frame: self.frame.numbers(),
                 group: self.group,
                 panel,
             };

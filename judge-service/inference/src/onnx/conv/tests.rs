@@ -64,7 +64,9 @@ fn assert_close(found: &Tensor, right: &Tensor, what: &str) {
 }
 
 /// Channels, outputs, groups, stride, padding, dilation and kernel.
-const CASES: &[(usize, usize, usize, usize, usize, usize, [usize; 2])] = &[
+type Case = (usize, usize, usize, usize, usize, usize, [usize; 2]);
+
+const CASES: &[Case] = &[
     (1, 1, 1, 1, 0, 1, [3, 3]),
     (1, 16, 1, 1, 1, 1, [3, 3]),
     (3, 4, 1, 1, 1, 1, [3, 3]),

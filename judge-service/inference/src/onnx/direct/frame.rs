@@ -147,7 +147,9 @@ impl Frame {
             let (into, _) = into.as_chunks_mut::<LANES>();
             let from = from.chunks(image.pixel).take(width);
             for (into, from) in into.iter_mut().zip(from) {
-                *into = from.first_chunk().copied().unwrap_or_default();
+                if let Some(from) = from.first_chunk() {
+                    *into = *from;
+                }
             }
             return;
         }

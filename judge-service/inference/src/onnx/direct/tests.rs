@@ -62,7 +62,6 @@ fn sums_are_right<const G: usize>() {
         assert_eq!(pulp::Scalar::new().vectorize(row()), right, "{pixels}");
         assert_eq!(pulp::Scalar128b.vectorize(row()), right, "{pixels}");
         assert_eq!(pulp::Scalar256b.vectorize(row()), right, "{pixels}");
-        assert_eq!(pulp::Scalar512b.vectorize(row()), right, "{pixels}");
     }
 }
 
