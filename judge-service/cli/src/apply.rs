@@ -240,8 +240,13 @@ async fn look_at(
         None
     } else {
         let call = Call::post("/v1/rollouts?dry_run=true", Some(json.clone()));
-        let answer = judge.call(call).await?.accepted().map_err(said)?;
-        let draft: Draft = answer.read()?;
+        let answer = judge.call(call).await?.accepted();
+        if let Err(Failure::Conflict(_)) = &answer
+            && let Some(step) = quicker(judge, id, &json).await?
+        {
+            return Ok(step);
+        }
+        let draft: Draft = answer.map_err(said)?.read()?;
         Some(draft.spec)
     };
     Ok(Step::Create {

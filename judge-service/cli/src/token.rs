@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::output::print;
-use serinus_judge::access::{Caller, Role, Token, Tokens};
+use serinus_judge::access::{Caller, Role, Token, Tokens, TokensError};
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -73,8 +73,12 @@ fn add(path: &Path, line: &str) -> Result<(), String> {
         Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(wrong(error)),
     };
-    if !before.is_empty() {
-        Tokens::open(path).map_err(|error| format!("it is no file of tokens: {error}"))?;
+    // Who may read it is asked by the judge.
+    if !before.is_empty()
+        && let Err(error @ (TokensError::Line { .. } | TokensError::Unreadable { .. })) =
+            Tokens::open(path)
+    {
+        return Err(format!("it is no file of tokens: {error}"));
     }
     // One that was written by hand may end without a new line.
     let glue = match before.last() {
@@ -91,6 +95,7 @@ fn add(path: &Path, line: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn what_is_added_is_read() {
@@ -107,6 +112,7 @@ mod tests {
         assert_eq!(Tokens::open(&path).unwrap().count(), 3);
         let other = folder.path().join("rollout.yaml");
         std::fs::write(&other, "id: digits\n").unwrap();
+        std::fs::set_permissions(&other, std::fs::Permissions::from_mode(0o600)).unwrap();
         let refused = add(&other, "viewer bob 00\n").unwrap_err();
         assert!(
             refused.starts_with("it is no file of tokens: "),
