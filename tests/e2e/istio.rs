@@ -18,7 +18,6 @@ use serinus_tests::envoy::{self, Envoy};
 use serinus_tests::failure::Result;
 use serinus_tests::lab::{CANARY, CONTROL};
 use serinus_tests::load::Arm;
-use serinus_tests::tokens::Tokens;
 use serinus_tests::{artefacts, wait};
 use std::path::Path;
 use std::process::Stdio;
@@ -231,6 +230,36 @@ async fn every_manifest_is_by_istios_schemas() {
             "WasmPlugin VirtualService",
         ),
         (
+            spec(),
+            &[
+                "--only",
+                "filter",
+                "--judge-ca",
+                "/ca.pem",
+                "--judge-token",
+                "/secret.yaml",
+            ],
+            "EnvoyFilter",
+        ),
+        (
+            spec(),
+            &[
+                "--gateway",
+                "a/b",
+                "--workload",
+                "istio=ingressgateway",
+                "--as",
+                "wasm-plugin",
+                "--judge-ca",
+                "/ca.pem",
+                "--judge-certificate",
+                "/envoy.pem",
+                "--judge-key",
+                "/envoy.key",
+            ],
+            "WasmPlugin DestinationRule VirtualService",
+        ),
+        (
             shadow,
             &["--gateway", "a/b", "--shadow-address", "copies:80"],
             "EnvoyFilter VirtualService",
@@ -357,7 +386,17 @@ async fn what_cannot_be_written_is_named() {
             ]
             .concat(),
             2,
-            "--judge-token: a token is put into the cluster",
+            "--judge-ca, --judge-certificate and --judge-key are right instead",
+        ),
+        (
+            [&usual[..], &both, &["--judge-key", "/envoy.key"]].concat(),
+            2,
+            "--judge-key: is for TLS",
+        ),
+        (
+            [&usual[..], &both, &["--judge-sni", "10.0.0.7"]].concat(),
+            2,
+            "a DNS name that the judge's certificate has",
         ),
         (
             [&usual[..], &both, &["--subset-label", "a b"]].concat(),

@@ -98,12 +98,11 @@ fn the_judge_starts_with_what_the_deployment_gives_it() {
 #[test]
 fn ports_paths_and_names_agree() {
     let all = documents(JUDGE);
-    let (container, service) = (container(&all), of_kind(&all, "Service"));
+    let container = container(&all);
     let port = &container["ports"][0];
     let listen = format!("--listen=0.0.0.0:{}", port["containerPort"]);
     let arguments = container["args"].as_array().unwrap();
     assert!(arguments.contains(&json!(listen)));
-    assert_eq!(service["spec"]["ports"][0]["port"], port["containerPort"]);
     let api: Value = serde_json::from_str(OPENAPI).unwrap();
     for probe in ["livenessProbe", "readinessProbe"] {
         let get = &container[probe]["httpGet"];
@@ -113,21 +112,6 @@ fn ports_paths_and_names_agree() {
         );
         assert_eq!(get["port"], port["name"]);
     }
-    // Where `serinus manifest istio` looks for it.
-    let name = |field: &str| service["metadata"][field].as_str().unwrap().to_owned();
-    let address = format!(
-        "{}.{}.svc.cluster.local:{}",
-        name("name"),
-        name("namespace"),
-        port["containerPort"]
-    );
-    let help = {
-        let mut command = <Cli as clap::CommandFactory>::command();
-        let manifest = command.find_subcommand_mut("manifest").unwrap();
-        let istio = manifest.find_subcommand_mut("istio").unwrap();
-        istio.render_long_help().to_string()
-    };
-    assert!(help.contains(&address), "{address} is not in\n{help}");
     // All of one namespace, all selected by one label.
     for object in &all {
         assert_eq!(
@@ -137,13 +121,57 @@ fn ports_paths_and_names_agree() {
         );
     }
     let labels = &of_kind(&all, "Deployment")["spec"]["template"]["metadata"]["labels"];
-    assert_eq!(labels["app"], service["spec"]["selector"]["app"]);
     let budget = &of_kind(&all, "PodDisruptionBudget")["spec"];
     assert_eq!(budget["minAvailable"], 1);
     assert_eq!(budget["selector"]["matchLabels"]["app"], labels["app"]);
     let kustomization = documents(KUSTOMIZATION).remove(0);
     assert_eq!(kustomization["resources"], json!(["judge.yaml"]));
     assert_eq!(kustomization["images"][0]["name"], container["image"]);
+}
+
+/// One names every judge, for clusters that resolve it; of the other Istio makes clusters
+/// that a filter can call, which it does not of a headless one.
+#[test]
+fn both_services_are_where_manifests_look_for_them() {
+    let all = documents(JUDGE);
+    let port = &container(&all)["ports"][0];
+    let labels = &of_kind(&all, "Deployment")["spec"]["template"]["metadata"]["labels"];
+    let help = {
+        let mut command = <Cli as clap::CommandFactory>::command();
+        let manifest = command.find_subcommand_mut("manifest").unwrap();
+        let istio = manifest.find_subcommand_mut("istio").unwrap();
+        istio.render_long_help().to_string()
+    };
+    // Its lines end where the terminal's do.
+    let help: Vec<&str> = help.split_whitespace().collect();
+    let help = help.join(" ");
+    let services = all.iter().filter(|one| one["kind"] == "Service");
+    let mut headless = Vec::new();
+    for service in services {
+        assert_eq!(service["spec"]["ports"][0]["port"], port["containerPort"]);
+        assert_eq!(service["spec"]["ports"][0]["targetPort"], port["name"]);
+        assert_eq!(service["spec"]["selector"]["app"], labels["app"]);
+        let name = |field: &str| service["metadata"][field].as_str().unwrap().to_owned();
+        let host = format!("{}.{}.svc.cluster.local", name("name"), name("namespace"));
+        let address = format!("{host}:{}", port["containerPort"]);
+        assert!(help.contains(&address), "{address} is not in\n{help}");
+        let cluster = format!("outbound|{}||{host}", port["containerPort"]);
+        let is_headless = service["spec"]["clusterIP"] == "None";
+        assert_ne!(help.contains(&cluster), is_headless, "{cluster}\n{help}");
+        assert!(KUSTOMIZATION.contains(&name("name")));
+        assert!(is_headless || WASM_PLUGIN.contains(&name("name")));
+        headless.push(is_headless);
+    }
+    assert_eq!(headless, [true, false]);
+}
+
+/// `docs/operating.md` says so.
+#[test]
+fn the_image_can_send_traces() {
+    let build = DOCKERFILE
+        .lines()
+        .find(|line| line.contains("-p serinus-cli"));
+    assert!(build.unwrap().ends_with(" --features otel"), "{build:?}");
 }
 
 #[test]

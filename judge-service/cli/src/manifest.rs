@@ -4,6 +4,7 @@ mod address;
 mod envoy;
 mod istio;
 mod istio_command;
+mod to_judge;
 
 use crate::documents;
 use crate::failure::Failure;
@@ -18,6 +19,7 @@ use istio_command::IstioCommand;
 use serinus_core::json::read_strict;
 use serinus_judge::domain::RolloutSpec;
 use std::path::{Path, PathBuf};
+use to_judge::ToJudge;
 
 #[derive(clap::Args)]
 pub struct Manifest {
@@ -64,6 +66,8 @@ struct EnvoyCommand {
     /// Where proxies reach the judge
     #[arg(long, default_value = "127.0.0.1:8090", value_name = "HOST:PORT")]
     judge_address: Address,
+    #[command(flatten)]
+    to_judge: ToJudge,
     /// Where copies go, for a rollout with a shadow
     #[arg(long, value_name = "HOST:PORT")]
     shadow_address: Option<Address>,
@@ -108,6 +112,7 @@ impl EnvoyCommand {
             listen: &self.listen,
             admin: &self.admin,
             judge: &self.judge_address,
+            access: self.to_judge.access(&self.judge_address)?,
             shadow: self.shadow_address.as_ref(),
             node: &self.node,
             source: self.plans,

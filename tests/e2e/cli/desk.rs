@@ -3,6 +3,7 @@
 use serde_json::Value;
 use serinus_tests::artefacts;
 use serinus_tests::judge::Judge;
+use std::path::Path;
 use std::process::Stdio;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
@@ -38,6 +39,20 @@ impl Desk {
         for (name, value) in options {
             judge.option(name, value);
         }
+        judge.start().await.unwrap();
+        Self { folder, judge }
+    }
+
+    /// Whose judge has TLS, with a certificate of this authority for `localhost`, and asks
+    /// for a token, which is this one's.
+    pub async fn secured(options: &[(&str, &str)], ca: &Path, token: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut judge = Judge::new(folder.path()).unwrap();
+        for (name, value) in options {
+            judge.option(name, value);
+        }
+        judge.token(Some(token));
+        judge.trust(ca).unwrap();
         judge.start().await.unwrap();
         Self { folder, judge }
     }

@@ -333,7 +333,7 @@ async fn a_gateway_with_the_wasm_plugin_routes_by_the_plan_in_it() {
     let api = kubernetes.url();
     let desk = Desk::with(&[("--wasm-plugin", OBJECT), ("--kubernetes", &api)]).await;
     desk.judge.create(&spec()).await.unwrap();
-    let judge_cluster = "outbound|8090||serinus-judge.serinus.svc.cluster.local";
+    let judge_cluster = "outbound|8090||serinus-judge-mesh.serinus.svc.cluster.local";
     let more = ["--as", "wasm-plugin", "--namespace", "istio-ingress"];
     let objects = Asked::of(&desk, &[&AT_GATEWAY[..], &more].concat())
         .objects(&desk)

@@ -1,6 +1,10 @@
 //! Real Envoys with what an EnvoyFilter patches into them.
 
 use super::*;
+use crate::tls::NAME;
+use crate::tls::authority::{Authority, Usage};
+use serinus_tests::tokens::Tokens;
+use tempfile::TempDir;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_with_the_envoy_filter_routes_as_the_judge_says() {
@@ -55,53 +59,131 @@ async fn a_gateway_with_the_envoy_filter_routes_as_the_judge_says() {
     .unwrap();
 }
 
+/// A judge with TLS and tokens, which knows proxies by certificates too.
+struct Secured {
+    folder: TempDir,
+    desk: Desk,
+    tokens: Tokens,
+    proxies: Authority,
+}
+
+impl Secured {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let tokens = Tokens::new(folder.path()).unwrap();
+        let (authority, proxies) = (Authority::new(), Authority::new());
+        let names = [NAME, "localhost"];
+        let shown = authority.identity(folder.path(), "judge", &names, Usage::Server);
+        let ca = authority.file(folder.path(), "ca.pem");
+        let client_ca = proxies.file(folder.path(), "proxies-ca.pem");
+        let shown = shown.options();
+        let mut options: Vec<(&str, &str)> = shown
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        let (tokens_file, client_ca) = (tokens.path(), client_ca.display().to_string());
+        options.extend([
+            ("--tokens", tokens_file.as_str()),
+            ("--client-ca", client_ca.as_str()),
+        ]);
+        let desk = Desk::secured(&options, &ca, &tokens.operator).await;
+        desk.judge.create(&spec()).await.unwrap();
+        Self {
+            folder,
+            desk,
+            tokens,
+            proxies,
+        }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+
+    /// The manifest of a gateway whose proxies trust this judge.
+    async fn objects(&self, more: &[&str]) -> Vec<Value> {
+        let rollout = self.desk.file("rollout.json", &spec().to_string());
+        let (sha256, ca) = (sha256(&artefacts::wasm().unwrap()), self.path("ca.pem"));
+        let usual = [
+            "manifest",
+            "istio",
+            "-f",
+            &rollout,
+            "--gateway",
+            "istio-ingress/public",
+            "--subset-label",
+            "version",
+            "--address",
+            "control=digits:8080",
+            "--address",
+            "canary=digits:8080",
+            "--module",
+            MODULE,
+            "--sha256",
+            &sha256,
+            "--judge-ca",
+            &ca,
+            "--judge-sni",
+            NAME,
+        ];
+        objects(&self.desk, &[&usual, more].concat()).await
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_shows_a_judge_its_token_and_nobody_else() {
+async fn a_gateway_shows_a_judge_its_token_by_tls_and_nobody_else() {
     let _turn = turn().await;
-    let folder = tempfile::tempdir().unwrap();
-    let tokens = Tokens::new(folder.path()).unwrap();
-    let mut desk = Desk::with(&[("--tokens", &tokens.path())]).await;
-    desk.judge.token(Some(&tokens.operator));
-    desk.judge.create(&spec()).await.unwrap();
-    let secret = desk.file(
-        "judge-secret.yaml",
-        &envoy::judge_secret(&tokens.proxy).unwrap(),
-    );
-    let rollout = desk.file("rollout.json", &spec().to_string());
-    let judge = desk.judge.address().replace("http://", "");
-    let sha256 = sha256(&artefacts::wasm().unwrap());
-    let words = [
-        "manifest",
-        "istio",
-        "-f",
-        &rollout,
-        "--gateway",
-        "istio-ingress/public",
-        "--subset-label",
-        "version",
-        "--address",
-        "control=digits:8080",
-        "--address",
-        "canary=digits:8080",
-        "--module",
-        MODULE,
-        "--sha256",
-        &sha256,
-        "--judge-address",
-        &judge,
-        "--judge-token",
-        &secret,
-    ];
-    let objects = objects(&desk, &words).await;
+    let secured = Secured::start().await;
+    let token = &secured.tokens.proxy;
+    let secret = secured
+        .desk
+        .file("judge-secret.yaml", &envoy::judge_secret(token).unwrap());
+    let judge = format!("127.0.0.1:{}", secured.desk.judge.port());
+    let more = ["--judge-address", &judge, "--judge-token", &secret];
+    let objects = secured.objects(&more).await;
     let backends = [Backend::start("v1").await, Backend::start("v2").await];
     let mut proxy = Proxy::new("GATEWAY", &objects, &backends);
     proxy.apply(of_kind(&objects, "EnvoyFilter"));
+    let folder = tempfile::tempdir().unwrap();
     let bootstrap = proxy.write(folder.path(), MODULE);
     let envoy = Envoy::with(folder.path(), &bootstrap, 2).await.unwrap();
-    settled(&desk, 3).await.unwrap();
+    settled(&secured.desk, 3).await.unwrap();
     let shown = envoy.config_dump().await.unwrap();
     assert!(shown.contains("credential_injector"));
-    assert!(!shown.contains(&tokens.proxy));
+    assert!(!shown.contains(token));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_with_the_wasm_plugin_is_known_by_its_certificate() {
+    let _turn = turn().await;
+    let secured = Secured::start().await;
+    let folder = secured.folder.path();
+    let own = secured
+        .proxies
+        .identity(folder, "envoy", &["gateway.example"], Usage::Client);
+    let certificate = own.certificate.display().to_string();
+    let key = own.key.display().to_string();
+    let more = [
+        "--as",
+        "wasm-plugin",
+        "--judge-certificate",
+        &certificate,
+        "--judge-key",
+        &key,
+    ];
+    let objects = secured.objects(&more).await;
+    let backends = [Backend::start("v1").await, Backend::start("v2").await];
+    let mut proxy = Proxy::new("GATEWAY", &objects, &backends);
+    let mut rules = objects
+        .iter()
+        .filter(|object| object["kind"] == "DestinationRule");
+    let rule = rules.find(|rule| rule["spec"]["trafficPolicy"].is_object());
+    proxy.serve_judge_by(rule.unwrap(), secured.desk.judge.port());
+    proxy.plug(of_kind(&objects, "WasmPlugin"));
+    let folder = tempfile::tempdir().unwrap();
+    let bootstrap = proxy.write(folder.path(), MODULE);
+    let _envoy = Envoy::with(folder.path(), &bootstrap, 2).await.unwrap();
+    settled(&secured.desk, 3).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

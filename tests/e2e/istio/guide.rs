@@ -16,7 +16,7 @@ fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
 }
 
 /// Applies nothing, and takes no file that Istio's schemas do not; makes no Secret of a
-/// file that is not there.
+/// file or folder that is not there.
 const KUBECTL: &str = r#"#!/bin/sh
 set -e
 if [ "$1 $2 $3" = "create secret generic" ]; then
@@ -67,6 +67,7 @@ async fn every_command_of_the_guide_works() {
         ("behind.yaml", "EnvoyFilter VirtualService"),
         ("plugin.yaml", "WasmPlugin"),
         ("filter-with-token.yaml", "EnvoyFilter"),
+        ("plugin-with-certificate.yaml", "WasmPlugin DestinationRule"),
     ] {
         let text = std::fs::read_to_string(desk.path(file)).unwrap();
         let objects = checked(&text).await.unwrap();

@@ -4,6 +4,7 @@
 mod tests;
 
 use super::address::{self, Address, ArmAddress, of_arm};
+use super::to_judge::{Access, indented, injector, with_token};
 use crate::failure::Failure;
 use clap::ValueEnum;
 use serinus_core::plan::compiled::check_name;
@@ -28,6 +29,7 @@ pub struct Envoy<'a> {
     pub listen: &'a Address,
     pub admin: &'a Address,
     pub judge: &'a Address,
+    pub access: Access<'a>,
     pub shadow: Option<&'a Address>,
     pub node: &'a str,
     pub source: Source,
@@ -73,6 +75,7 @@ impl Envoy<'_> {
         for (_, mark, address) in addresses {
             text.put(mark, &format!("socket_address: {address}"))?;
         }
+        self.put_access(&mut text)?;
         Ok(format!(
             "# Envoy for the arms of rollout {}, by `serinus manifest envoy`.\n{}",
             self.spec.id, text.0
@@ -123,6 +126,29 @@ impl Envoy<'_> {
             clusters.push(own.0);
         }
         text.put(&control, &clusters.join("\n"))
+    }
+
+    /// Into the judge's cluster: the token in front of its calls, and TLS below them.
+    fn put_access(&self, text: &mut Text) -> Result<(), Failure> {
+        const REST: &str = "      load_assignment:\n        cluster_name: judge\n";
+        // The last of its options in the template for ECDS.
+        const OPTIONS: &str = "              connection_keepalive: { interval: 5s, timeout: 5s }\n";
+        let mut own = indented(self.access.warning(), 6);
+        match (self.access.token, self.source) {
+            (None, _) => {}
+            (Some(file), Source::Poll) => own += &indented(&with_token(file), 6),
+            (Some(file), Source::Ecds) => {
+                let filters = indented(&injector(file), 10);
+                text.put(OPTIONS, &format!("{OPTIONS}{filters}"))?;
+            }
+        }
+        if let Some(tls) = &self.access.tls {
+            own += &indented(&tls.transport_socket(), 6);
+        }
+        if own.is_empty() {
+            return Ok(());
+        }
+        text.put(REST, &format!("{own}{REST}"))
     }
 
     /// A proxy without a shadow has no cluster for it.

@@ -1,6 +1,7 @@
 //! Manifests for Istio: the filter in its proxies, and routes that match the arm header.
 
 mod filter;
+mod judge;
 mod module;
 mod parts;
 mod routes;
@@ -11,6 +12,7 @@ use super::address::{Address, ArmAddress};
 use crate::failure::Failure;
 use clap::ValueEnum;
 pub use filter::Filter;
+pub use judge::Judge;
 pub use module::{Module, Sha256, Source};
 use parts::fitted;
 pub use parts::{GatewayName, Host, Label, ObjectName};

@@ -3,12 +3,12 @@
 use super::Which;
 use super::address::{Address, ArmAddress};
 use super::istio::{
-    Filter, Form, GatewayName, Host, Label, Module, ObjectName, Only, Place, Routes, Sha256,
+    Filter, Form, GatewayName, Host, Judge, Label, Module, ObjectName, Only, Place, Routes, Sha256,
     Source, Subject,
 };
+use super::to_judge::ToJudge;
 use crate::failure::Failure;
 use serinus_core::plan::compiled::check_name;
-use std::str::FromStr;
 
 #[derive(clap::Args)]
 pub struct IstioCommand {
@@ -41,21 +41,17 @@ pub struct IstioCommand {
     /// The digest of the module, or of the image's manifest
     #[arg(long, value_name = "HEX")]
     sha256: Option<Sha256>,
-    /// Where proxies reach the judge
-    #[arg(
-        long,
-        default_value = "serinus-judge.serinus.svc.cluster.local:8090",
-        value_name = "HOST:PORT"
-    )]
-    judge_address: Address,
+    /// Where proxies reach the judge [default:
+    /// serinus-judge.serinus.svc.cluster.local:8090, which names every judge, and with
+    /// --as wasm-plugin serinus-judge-mesh.serinus.svc.cluster.local:8090]
+    #[arg(long, value_name = "HOST:PORT")]
+    judge_address: Option<Address>,
     /// A cluster of the proxies' own by which they reach it, such as
-    /// outbound|8090||serinus-judge.serinus.svc.cluster.local
+    /// outbound|8090||serinus-judge-mesh.serinus.svc.cluster.local
     #[arg(long, value_name = "NAME")]
     judge_cluster: Option<String>,
-    /// Where proxies have the judge's token, as a file that envoy/judge-secret.yaml shows
-    /// [default: the judge asks them for none]
-    #[arg(long, value_name = "PATH")]
-    judge_token: Option<TokenFile>,
+    #[command(flatten)]
+    to_judge: ToJudge,
     /// Where an arm is served, as a Service and its port; one for each
     #[arg(long = "address", value_name = "ARM=HOST:PORT")]
     addresses: Vec<ArmAddress>,
@@ -127,28 +123,15 @@ impl IstioCommand {
             form: self.form,
             workload: &self.workload,
             module: &module,
-            judge: &self.judge_address,
-            judge_cluster: self.judge_cluster.as_deref(),
-            judge_token: self.judge_token.as_ref().map(|file| file.0.as_str()),
+            judge: Judge::new(
+                self.form,
+                self.judge_address.as_ref(),
+                self.judge_cluster.as_deref(),
+                &self.to_judge,
+            )?,
             shadow: self.shadow_address.as_ref(),
         }
         .text(subject)
-    }
-}
-
-/// An absolute path that is written into YAML as it is.
-#[derive(Debug, Clone)]
-struct TokenFile(String);
-
-impl FromStr for TokenFile {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let fits = |byte: u8| byte.is_ascii_graphic() && !b"\"\\".contains(&byte);
-        if text.starts_with('/') && text.bytes().all(fits) {
-            return Ok(Self(text.to_owned()));
-        }
-        Err("a path from the root such as /etc/serinus/judge-secret.yaml is right".to_owned())
     }
 }
 
@@ -159,6 +142,6 @@ fn check_cluster(cluster: &str) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::Usage(format!(
-        "--judge-cluster: `{cluster}` is no cluster's name; one such as outbound|8090||serinus-judge.serinus.svc.cluster.local is right"
+        "--judge-cluster: `{cluster}` is no cluster's name; one such as outbound|8090||serinus-judge-mesh.serinus.svc.cluster.local is right"
     )))
 }

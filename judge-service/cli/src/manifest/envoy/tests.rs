@@ -1,4 +1,5 @@
 use super::*;
+use crate::manifest::to_judge;
 use serde_json::{Value, json};
 
 fn text(
@@ -7,16 +8,29 @@ fn text(
     shadow: Option<&str>,
     source: Source,
 ) -> Result<String, Failure> {
+    text_to_judge(spec, addresses, shadow, source, "")
+}
+
+fn text_to_judge(
+    spec: &Value,
+    addresses: &[&str],
+    shadow: Option<&str>,
+    source: Source,
+    to_judge: &str,
+) -> Result<String, Failure> {
     let spec: RolloutSpec = serde_json::from_value(spec.clone()).unwrap();
     let addresses: Vec<ArmAddress> = addresses.iter().map(|one| one.parse().unwrap()).collect();
     let at = |text: &str| text.parse::<Address>().unwrap();
     let shadow = shadow.map(at);
+    let judge = at("judge.example:8090");
+    let to_judge = to_judge::tests::options(to_judge);
     Envoy {
         spec: &spec.completed(),
         addresses: &addresses,
         listen: &at("0.0.0.0:80"),
         admin: &at("127.0.0.1:9999"),
-        judge: &at("judge.example:8090"),
+        judge: &judge,
+        access: to_judge.access(&judge)?,
         shadow: shadow.as_ref(),
         node: "edge-7",
         source,
@@ -131,6 +145,59 @@ fn a_shadow_has_its_cluster() {
     assert_eq!(whole.matches("request_mirror_policies: *shadow").count(), 2);
     let error = text(&document, &ADDRESSES, None, Source::Poll).unwrap_err();
     assert!(error.to_string().contains("--shadow-address: is missing"));
+}
+
+/// The cluster by which this Envoy reaches its judge.
+fn judge_cluster(source: Source, to_judge: &str) -> Value {
+    let text = text_to_judge(&spec(), &ADDRESSES, None, source, to_judge).unwrap();
+    let clusters = parsed(&text)["static_resources"]["clusters"].clone();
+    clusters.as_array().unwrap().last().unwrap().clone()
+}
+
+#[test]
+fn the_judges_cluster_is_the_one_of_the_repositorys_files() {
+    for (to_judge, file) in [
+        (
+            "--judge-ca /ca.pem --judge-token /judge-secret.yaml",
+            include_str!("../../../../../envoy/judge-token.yaml"),
+        ),
+        (
+            "--judge-ca /ca.pem --judge-certificate /envoy.pem --judge-key /envoy.key",
+            include_str!("../../../../../envoy/judge-certificate.yaml"),
+        ),
+    ] {
+        // Which has paths of the repository's, and a judge on this machine.
+        let file = file
+            .replace("filename: ", "filename: /")
+            .replace("path: envoy/", "path: /")
+            .replace("address: 127.0.0.1", "address: judge.example");
+        let own = judge_cluster(Source::Poll, to_judge);
+        assert_eq!(own, parsed(&file)[0], "{to_judge}");
+    }
+}
+
+#[test]
+fn a_judge_that_is_the_xds_server_is_shown_the_token_by_http2() {
+    let to_judge = "--judge-ca /ca.pem --judge-token /judge-secret.yaml";
+    let (poll, ecds) = (
+        judge_cluster(Source::Poll, to_judge),
+        judge_cluster(Source::Ecds, to_judge),
+    );
+    assert_eq!(ecds["transport_socket"], poll["transport_socket"]);
+    let options = |cluster: &Value| {
+        let all = &cluster["typed_extension_protocol_options"];
+        all["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"].clone()
+    };
+    let (poll, ecds) = (options(&poll), options(&ecds));
+    assert_eq!(ecds["http_filters"], poll["http_filters"]);
+    assert!(ecds["explicit_http_config"]["http2_protocol_options"].is_object());
+    for source in [Source::Poll, Source::Ecds] {
+        // Without either the template's cluster is as it was.
+        assert!(judge_cluster(source, "")["transport_socket"].is_null());
+        let in_clear = "--judge-token /judge-secret.yaml";
+        let text = text_to_judge(&spec(), &ADDRESSES, None, source, in_clear).unwrap();
+        assert!(text.contains("# Whoever listens reads the token"), "{text}");
+    }
 }
 
 #[test]

@@ -1,24 +1,18 @@
 //! The filter, as an EnvoyFilter or as a WasmPlugin.
 
-use super::{Address, Form, Label, Module, ObjectName, Place, Source, Subject, arm_name};
+use super::{Address, Form, Judge, Label, Module, ObjectName, Place, Source, Subject, arm_name};
 use crate::failure::Failure;
+use crate::manifest::to_judge::indented;
 use serinus_core::plan::wire::{Condition, UnitSource};
 use serinus_judge::domain::RolloutSpec;
 use std::fmt::Write;
-
-/// The cluster that an EnvoyFilter adds.
-const OWN_CLUSTER: &str = "serinus-judge";
 
 pub struct Filter<'a> {
     pub form: Form,
     /// Of the proxies; none is all of the namespace.
     pub workload: &'a [Label],
     pub module: &'a Module,
-    pub judge: &'a Address,
-    /// One that the proxies have already, instead of a new one to that address.
-    pub judge_cluster: Option<&'a str>,
-    /// A file of the proxies' with the token that the judge asks for.
-    pub judge_token: Option<&'a str>,
+    pub judge: Judge<'a>,
     pub shadow: Option<&'a Address>,
 }
 
@@ -27,7 +21,6 @@ impl Filter<'_> {
     /// A rollout that needs what this form cannot give.
     pub fn text(&self, subject: &Subject<'_>) -> Result<String, Failure> {
         self.check_shadow(subject.spec)?;
-        self.check_token()?;
         match self.form {
             Form::EnvoyFilter => Ok(self.envoy_filter(subject)),
             Form::WasmPlugin => {
@@ -61,32 +54,6 @@ impl Filter<'_> {
         }
     }
 
-    /// Only into a cluster of our own can a token be put.
-    fn check_token(&self) -> Result<(), Failure> {
-        let cluster = match (self.judge_token, self.judge_cluster, self.form) {
-            (None, ..) | (Some(_), None, Form::EnvoyFilter) => return Ok(()),
-            (Some(_), Some(_), _) => "--judge-cluster names one of the proxies' own",
-            (Some(_), None, Form::WasmPlugin) => {
-                "with --as wasm-plugin proxies reach the judge by Istio's own"
-            }
-        };
-        Err(Failure::Usage(format!(
-            "--judge-token: a token is put into the cluster that is written here, and {cluster}; --as envoy-filter without --judge-cluster is right"
-        )))
-    }
-
-    /// The cluster by which proxies reach the judge.
-    fn cluster(&self) -> String {
-        match (self.judge_cluster, self.form) {
-            (Some(cluster), _) => cluster.to_owned(),
-            (None, Form::EnvoyFilter) => OWN_CLUSTER.to_owned(),
-            // Istio's own name of a Service's port.
-            (None, Form::WasmPlugin) => {
-                format!("outbound|{}||{}", self.judge.port(), self.judge.host())
-            }
-        }
-    }
-
     fn envoy_filter(&self, subject: &Subject<'_>) -> String {
         let context = subject.place.context();
         let mut text = format!(
@@ -109,9 +76,7 @@ spec:
             namespace = subject.namespace,
             selector = self.workload_selector("workloadSelector", "labels"),
         );
-        if self.judge_cluster.is_none() {
-            text += &self.judge_cluster_patch(context);
-        }
+        text += &self.judge.patch(context);
         text += &self.extension_patch(subject);
         let name = object_name(subject);
         text += &format!(
@@ -160,45 +125,6 @@ spec:
         );
         self.put_shadow(subject, &mut text);
         text
-    }
-
-    fn judge_cluster_patch(&self, context: &str) -> String {
-        format!(
-            r#"    # Reports and samples go there, and plans come from there. It is plain HTTP, by a
-    # connection of its own: where the judge is in the mesh and its namespace takes mutual
-    # TLS alone, name the mesh's own cluster instead, by
-    # --judge-cluster '{mesh}'.
-    # A headless Service names all judges, of which one that froze is passed over.
-    - applyTo: CLUSTER
-      match: {{ context: {context} }}
-      patch:
-        operation: ADD
-        value:
-          name: {OWN_CLUSTER}
-          type: STRICT_DNS
-          connect_timeout: 1s
-          health_checks:
-            - timeout: 1s
-              interval: 5s
-              no_traffic_interval: 5s
-              unhealthy_threshold: 2
-              healthy_threshold: 1
-              http_health_check: {{ path: /health/ready }}
-          # When no judge answers the checks, each is tried all the same.
-          common_lb_config:
-            healthy_panic_threshold: {{ value: 1 }}
-{token}          load_assignment:
-            cluster_name: {OWN_CLUSTER}
-            endpoints:
-              - lb_endpoints:
-                  - endpoint:
-                      address:
-                        socket_address: {address}
-"#,
-            mesh = format_args!("outbound|{}||{}", self.judge.port(), self.judge.host()),
-            address = self.judge,
-            token = self.judge_token.map(injector).unwrap_or_default(),
-        )
     }
 
     fn extension_patch(&self, subject: &Subject<'_>) -> String {
@@ -261,7 +187,7 @@ spec:
             code = indented(&code, 2),
             name = object_name(subject),
             context = subject.place.context(),
-            cluster = self.cluster(),
+            cluster = self.judge.cluster(),
             point = subject.point(),
             trusts = trusts(subject),
         )
@@ -343,13 +269,12 @@ spec:
   # `kubectl apply --server-side`, which leaves alone what others added.
   pluginConfig:
     judge:
-      # Istio's own cluster of the judge's Service, which these proxies must see.
-      cluster: "{cluster}"
+{about}      cluster: "{cluster}"
     arm_header: x-serinus-arm
     enforcement_point: {point}
     trusts_arm: {trusts}
     disabled: false
-"#,
+{rule}"#,
             name = object_name(subject),
             namespace = subject.namespace,
             selector = self.workload_selector("selector", "matchLabels"),
@@ -359,9 +284,11 @@ spec:
                 Source::Remote(_) => "",
             },
             sha256 = sha256.unwrap_or_default(),
-            cluster = self.cluster(),
+            about = self.judge.about_mesh_cluster(),
+            cluster = self.judge.cluster(),
             point = quoted(subject.point()),
             trusts = trusts(subject),
+            rule = self.judge.destination_rule(subject, self.workload),
         )
     }
 
@@ -426,44 +353,9 @@ fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-fn indented(text: &str, by: usize) -> String {
-    let lines = text.lines();
-    lines.map(|line| format!("{:by$}{line}\n", "")).collect()
-}
-
 fn reads_bodies(spec: &RolloutSpec) -> bool {
     let of_body = |condition: &Condition| condition.body.is_some();
     let unit = |source: &UnitSource| matches!(source, UnitSource::Body(_));
     let segments = spec.segments.iter();
     spec.unit.iter().any(unit) || segments.flat_map(|segment| &segment.when).any(of_body)
-}
-
-/// Puts the token of a file into every call to the judge.
-fn injector(file: &str) -> String {
-    format!(
-        r#"          # The judge's token stands in a file of the proxy's, which Envoy reads again when
-          # another is renamed over it, and shows nowhere.
-          typed_extension_protocol_options:
-            envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
-              "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
-              explicit_http_config:
-                http_protocol_options: {{}}
-              http_filters:
-                - name: envoy.filters.http.credential_injector
-                  typed_config:
-                    "@type": type.googleapis.com/envoy.extensions.filters.http.credential_injector.v3.CredentialInjector
-                    overwrite: true
-                    credential:
-                      name: envoy.http.injected_credentials.generic
-                      typed_config:
-                        "@type": type.googleapis.com/envoy.extensions.http.injected_credentials.generic.v3.Generic
-                        credential:
-                          name: judge-token
-                          sds_config:
-                            path_config_source: {{ path: "{file}" }}
-                - name: envoy.filters.http.upstream_codec
-                  typed_config:
-                    "@type": type.googleapis.com/envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec
-"#
-    )
 }

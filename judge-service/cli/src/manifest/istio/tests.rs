@@ -1,4 +1,5 @@
 use super::*;
+use crate::manifest::to_judge;
 use serde_json::{Value, json};
 
 fn spec() -> Value {
@@ -16,7 +17,9 @@ struct Options<'a> {
     form: Form,
     point: Option<&'a str>,
     shadow: Option<&'a str>,
+    judge: Option<&'a str>,
     judge_cluster: Option<&'a str>,
+    to_judge: &'a str,
     addresses: &'a [&'a str],
     subset_label: Option<&'a str>,
     gateways: &'a [&'a str],
@@ -44,15 +47,24 @@ fn texts(
         return (Err(failure.clone()), Err(failure));
     }
     let shadow = options.shadow.map(|text| text.parse::<Address>().unwrap());
-    let filter = Filter {
-        form: options.form,
-        workload: &parse(&["istio=ingressgateway"]),
-        module: &Module::new("file:///f.wasm".parse().unwrap(), None).unwrap(),
-        judge: &"judge.serinus:8090".parse().unwrap(),
-        judge_cluster: options.judge_cluster,
-        judge_token: None,
-        shadow: shadow.as_ref(),
-    };
+    let judge = options.judge.map(|text| text.parse::<Address>().unwrap());
+    let to_judge = to_judge::tests::options(options.to_judge);
+    let judge = Judge::new(
+        options.form,
+        judge.as_ref(),
+        options.judge_cluster,
+        &to_judge,
+    );
+    let filter = judge.and_then(|judge| {
+        Filter {
+            form: options.form,
+            workload: &parse(&["istio=ingressgateway"]),
+            module: &Module::new("file:///f.wasm".parse().unwrap(), None).unwrap(),
+            judge,
+            shadow: shadow.as_ref(),
+        }
+        .text(&subject)
+    });
     let addresses: &[&str] = match options.addresses {
         [] => &["v1=fraud-v1:80", "v2=fraud-v2:80"],
         given => given,
@@ -67,7 +79,7 @@ fn texts(
         gateways: &parse(gateways),
         hosts: &parse(options.hosts),
     };
-    (filter.text(&subject), routes.text(&subject))
+    (filter, routes.text(&subject))
 }
 
 fn documents(text: &str) -> Vec<Value> {
@@ -110,12 +122,12 @@ fn each_form_and_place_names_its_point_and_its_judge() {
         (
             Form::WasmPlugin,
             Place::Gateway,
-            "outbound|8090||judge.serinus",
+            "outbound|8090||serinus-judge-mesh.serinus.svc.cluster.local",
         ),
         (
             Form::WasmPlugin,
             Place::Sidecar,
-            "outbound|8090||judge.serinus",
+            "outbound|8090||serinus-judge-mesh.serinus.svc.cluster.local",
         ),
     ] {
         let options = Options {
@@ -135,6 +147,140 @@ fn each_form_and_place_names_its_point_and_its_judge() {
             json!({"name": format!("serinus-{}", place.name()), "namespace": "models"})
         );
     }
+}
+
+/// Each form has what it can use: the name of every judge, or one address for all.
+#[test]
+fn the_judge_is_where_the_deployment_has_it_unless_told_otherwise() {
+    let text = |form, judge| {
+        let options = Options {
+            form,
+            judge,
+            ..Options::default()
+        };
+        texts(&spec(), &options).0.unwrap()
+    };
+    let own = text(Form::EnvoyFilter, None);
+    let cluster = patches(&documents(&own)[0], "CLUSTER")[0]["patch"]["value"].clone();
+    let endpoint = &cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"];
+    assert_eq!(
+        endpoint["address"]["socket_address"],
+        json!({"address": "serinus-judge.serinus.svc.cluster.local", "port_value": 8090})
+    );
+    assert_eq!(cluster["transport_socket"], Value::Null);
+    // What it advises instead is no cluster of a headless Service.
+    let mesh = "outbound|8090||serinus-judge-mesh.serinus.svc.cluster.local";
+    assert!(own.contains(&format!("# --judge-cluster '{mesh}'.\n")));
+    assert!(text(Form::WasmPlugin, None).contains(mesh));
+    for form in [Form::EnvoyFilter, Form::WasmPlugin] {
+        assert!(text(form, Some("judge.example:1")).contains("outbound|1||judge.example"));
+    }
+}
+
+const MUTUAL: &str = "--judge-ca /tls/ca.pem --judge-sni judge.example --judge-certificate /tls/envoy.pem --judge-key /tls/envoy.key";
+
+#[test]
+fn a_cluster_of_the_filters_own_has_tls_and_a_token() {
+    let options = Options {
+        to_judge: "--judge-ca /tls/ca.pem --judge-token /tls/secret.yaml",
+        ..Options::default()
+    };
+    let text = texts(&spec(), &options).0.unwrap();
+    assert!(!text.contains("plain HTTP"), "{text}");
+    let [filter] = documents(&text).try_into().unwrap();
+    let cluster = &patches(&filter, "CLUSTER")[0]["patch"]["value"];
+    let tls = &cluster["transport_socket"]["typed_config"];
+    let name = "serinus-judge.serinus.svc.cluster.local";
+    assert_eq!(tls["sni"], name);
+    assert_eq!(
+        tls["common_tls_context"],
+        json!({"validation_context": {
+            "trusted_ca": {"filename": "/tls/ca.pem"},
+            "match_typed_subject_alt_names": [{"san_type": "DNS", "matcher": {"exact": name}}],
+        }})
+    );
+    assert!(cluster["typed_extension_protocol_options"].is_object());
+    assert!(cluster["load_assignment"].is_object());
+    let options = Options {
+        to_judge: MUTUAL,
+        ..Options::default()
+    };
+    let filter = self::filter(&spec(), &options);
+    let cluster = &patches(&filter, "CLUSTER")[0]["patch"]["value"];
+    let shown = &cluster["transport_socket"]["typed_config"]["common_tls_context"];
+    assert_eq!(
+        shown["tls_certificates"],
+        json!([{
+            "certificate_chain": {"filename": "/tls/envoy.pem"},
+            "private_key": {"filename": "/tls/envoy.key"},
+        }])
+    );
+    assert!(cluster["typed_extension_protocol_options"].is_null());
+    // A token that everybody on the way can read is said to be one.
+    let options = Options {
+        to_judge: "--judge-token /tls/secret.yaml",
+        ..Options::default()
+    };
+    let text = texts(&spec(), &options).0.unwrap();
+    assert!(text.contains("Whoever listens reads the token"), "{text}");
+}
+
+#[test]
+fn istios_cluster_has_tls_by_a_destination_rule() {
+    let rule = |to_judge, point| {
+        let options = Options {
+            form: Form::WasmPlugin,
+            place: Place::Sidecar,
+            point,
+            to_judge,
+            ..Options::default()
+        };
+        let text = texts(&spec(), &options).0.unwrap();
+        assert!(text.contains("DestinationRule below"), "{text}");
+        let [plugin, rule] = documents(&text).try_into().unwrap();
+        let host = rule["spec"]["host"].as_str().unwrap().to_owned();
+        let cluster = settings(&plugin).judge.unwrap().cluster;
+        assert_eq!(cluster, format!("outbound|8090||{host}"));
+        rule
+    };
+    let host = "serinus-judge-mesh.serinus.svc.cluster.local";
+    assert_eq!(
+        rule("--judge-ca /tls/ca.pem", None),
+        json!({
+            "apiVersion": "networking.istio.io/v1",
+            "kind": "DestinationRule",
+            "metadata": {"name": "judge-for-serinus-sidecar", "namespace": "models"},
+            "spec": {
+                "host": host,
+                "workloadSelector": {"matchLabels": {"istio": "ingressgateway"}},
+                "trafficPolicy": {"tls": {
+                    "mode": "SIMPLE",
+                    "caCertificates": "/tls/ca.pem",
+                    "sni": host,
+                    "subjectAltNames": [host],
+                }},
+            },
+        })
+    );
+    let mutual = rule(MUTUAL, Some("Hop_1"));
+    assert_eq!(
+        mutual["spec"]["trafficPolicy"]["tls"],
+        json!({
+            "mode": "MUTUAL",
+            "caCertificates": "/tls/ca.pem",
+            "sni": "judge.example",
+            "subjectAltNames": ["judge.example"],
+            "clientCertificate": "/tls/envoy.pem",
+            "privateKey": "/tls/envoy.key",
+        })
+    );
+    let name = mutual["metadata"]["name"].as_str().unwrap();
+    assert_eq!(name.parse::<ObjectName>().unwrap().0, name);
+    let none = Options {
+        form: Form::WasmPlugin,
+        ..Options::default()
+    };
+    assert_eq!(documents(&texts(&spec(), &none).0.unwrap()).len(), 1);
 }
 
 #[test]
@@ -364,6 +510,34 @@ fn what_is_wrong_is_named() {
                 ..usual()
             },
             "--as: rollout `Fraud_2` reads values in bodies, for which requests must be held, which a WasmPlugin cannot give; --as envoy-filter is right",
+        ),
+        (
+            spec(),
+            Options {
+                form: Form::WasmPlugin,
+                to_judge: "--judge-token /secret.yaml",
+                ..usual()
+            },
+            "--judge-token: with --as wasm-plugin proxies reach the judge by Istio's own cluster, into which nothing puts a token, and in the plugin's configuration everybody would see it; --judge-ca, --judge-certificate and --judge-key are right instead, for a judge with --client-ca, or --as envoy-filter",
+        ),
+        (
+            spec(),
+            Options {
+                to_judge: "--judge-token /secret.yaml",
+                judge_cluster: Some("outbound|1||j"),
+                ..usual()
+            },
+            "--judge-token: is written for the judge's address, and --judge-cluster names a cluster that the proxies have, `outbound|1||j`; one of them alone is right",
+        ),
+        (
+            spec(),
+            Options {
+                form: Form::WasmPlugin,
+                to_judge: "--judge-ca /ca.pem",
+                judge_cluster: Some("outbound|1||j"),
+                ..usual()
+            },
+            "--judge-ca: is written for the judge's address, and --judge-cluster names a cluster that the proxies have, `outbound|1||j`; one of them alone is right",
         ),
     ] {
         let (filter, routes) = texts(&spec, &options);
