@@ -222,7 +222,7 @@ pub fn finding(metric: &Metric) -> &'static str {
 pub fn workers(status: &Status) -> String {
     let delivery = &status.delivery;
     let mut text = format!(
-        "{} of {} workers that are heard have plan {}",
+        "{} of {} workers have plan {}",
         delivery.converged, delivery.workers, delivery.revision
     );
     for (number, what) in [
