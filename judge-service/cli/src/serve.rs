@@ -115,12 +115,10 @@ impl Serve {
         let runtime =
             tokio::runtime::Runtime::new().map_err(|error| format!("failed to start: {error}"))?;
         // What sends traces needs the runtime, and sends the last ones while it is there.
-        let entered = runtime.enter();
-        let traces = log::start(self.log_format)?;
-        let ended = runtime.block_on(judge(self));
-        drop(traces);
-        drop(entered);
-        ended
+        // Dropped in the other order.
+        let _entered = runtime.enter();
+        let _traces = log::start(self.log_format)?;
+        runtime.block_on(judge(self))
     }
 }
 

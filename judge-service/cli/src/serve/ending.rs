@@ -30,15 +30,17 @@ pub async fn serve(
 ) {
     let mut ending = delivery.ending();
     let mut served = std::pin::pin!(served);
-    tokio::select! {
-        () = &mut served => return,
-        _ = ending.wait_for(|ending| *ending) => {}
-    }
-    let quick = tokio::time::timeout(LAST_COMMITS, &mut served).await;
+    // Without a connection it has ended in the moment in which it was asked to.
+    let quick = tokio::select! {
+        () = &mut served => true,
+        _ = ending.wait_for(|ending| *ending) => {
+            tokio::time::timeout(LAST_COMMITS, &mut served).await.is_ok()
+        }
+    };
     if let Some(member) = member {
         member.give_up().await;
     }
-    let is_drained = quick.is_ok() || tokio::time::timeout(PATIENCE, served).await.is_ok();
+    let is_drained = quick || tokio::time::timeout(PATIENCE, served).await.is_ok();
     if !is_drained {
         tracing::warn!("some clients took too long; they were let go");
     }

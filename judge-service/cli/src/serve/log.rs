@@ -110,11 +110,11 @@ mod traces {
     use tracing_subscriber::{Layer, Registry};
 
     #[derive(Default)]
-    pub struct Sender;
+    pub struct Sender(());
 
     pub type Spans = Option<Box<dyn Layer<Registry> + Send + Sync>>;
 
     pub fn layer(_: &str) -> Result<(Spans, Sender), String> {
-        Ok((None, Sender))
+        Ok((None, Sender(())))
     }
 }
