@@ -104,40 +104,38 @@ impl Linear {
             ));
         };
         *last = self.gives;
-        let mut into = vec![0.0; bounded(&dims)?];
+        let total = bounded(&dims)?;
         let after = After {
             bias: self.bias.as_deref().unwrap_or_default(),
             activation: self.activation,
             pool: None,
         };
-        let rows = into.len() / self.gives;
-        read::<f32, _>(&plain(x)?, |numbers| match &self.small {
-            Some(weights) if rows >= MANY => self.few(numbers, weights, rows, &mut into),
-            _ => self.direct.rows(numbers, after, &mut into),
+        let rows = total / self.gives;
+        let into = read::<f32, _>(&plain(x)?, |numbers| match &self.small {
+            Some(weights) if rows >= MANY => self.few(numbers, weights, rows),
+            _ => {
+                let mut into = vec![0.0; total];
+                self.direct.rows(numbers, after, &mut into)?;
+                Ok(into)
+            }
         })??;
         make(into, &dims)
     }
 
     /// Few weights, many rows.
-    fn few(
-        &self,
-        numbers: &[f32],
-        weights: &[f32],
-        rows: usize,
-        into: &mut [f32],
-    ) -> Result<(), String> {
-        if let Some(bias) = &self.bias {
-            for row in into.chunks_exact_mut(self.gives) {
-                row.copy_from_slice(bias);
-            }
-        }
+    fn few(&self, numbers: &[f32], weights: &[f32], rows: usize) -> Result<Vec<f32>, String> {
+        let mut into = match &self.bias {
+            // Written once, and not zeroed before.
+            Some(bias) => bias.repeat(rows),
+            None => vec![0.0; rows * self.gives],
+        };
         let weights = View::rows(weights, self.takes, self.gives);
         let numbers = View::rows(numbers, rows, self.takes);
-        multiply(into, numbers, weights, self.bias.is_some())?;
+        multiply(&mut into, numbers, weights, self.bias.is_some())?;
         if let Some(activation) = self.activation {
-            activation.apply(into);
+            super::wide::wide(|| activation.apply(&mut into));
         }
-        Ok(())
+        Ok(into)
     }
 }
 
