@@ -24,6 +24,30 @@ pub async fn fits(browser: &Browser) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_became_of_users_is_shown() {
+    let _turn = turn().await;
+    let (judge, _folder) = judge().await;
+    judge.create(&rollout("told")).await.unwrap();
+    let told: Vec<_> = (0..200)
+        .map(|user| json!({"rollout": "told", "unit": format!("user-{user}"), "right": user % 4 > 0, "score": 0.9}))
+        .collect();
+    let told = json!(told).to_string();
+    let received = judge.call(reqwest::Method::POST, "/v1/feedback", Some(&told));
+    assert_eq!(received.await.unwrap().body["counted"], 200);
+    let browser = Browser::open(&judge.address()).await;
+    for words in [
+        "users with an outcome had a wrong answer",
+        "log loss",
+        "percentage points apart",
+    ] {
+        browser
+            .until(&format!("document.body.textContent.includes('{words}')"))
+            .await;
+    }
+    fits(&browser).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn it_is_readable_on_a_phone_dark_and_light() {
     let _turn = turn().await;
     let (judge, _folder) = judge().await;

@@ -81,11 +81,26 @@ function later(rollout, found) {
     return [
       pairs?.users > 0 && `${name}: of ${words.count(pairs.users)} users whose request both versions answered, ${words.count(pairs.differing)} got two answers; only ${name} was not as its model file in ${words.count(pairs.only_arm_wrong)}.`,
       outcomes?.users > 0 && `${name}: ${ofAll(outcomes.bad, outcomes.users)} users with an outcome had a wrong answer.`,
+      calibration(name, found.calibration?.[arm.name]),
       values?.users > 0 && Number.isFinite(values.mean) && `${name}: ${words.count(values.users)} users with a value, ${Number(values.mean.toPrecision(4))} on average.`,
     ].filter(Boolean);
   });
+  said.push(...(rollout.arms ?? []).map((arm) => alone(words.versionOf(arm), found.samples?.[arm.name])).filter(Boolean));
   return said.length > 0 && h("section", { class: "models", "data-key": "later", "aria-label": "Pairs and outcomes" },
     h("h3", null, "Pairs and outcomes"), said.map((text) => h("p", null, text)));
+}
+
+/** How well a version knew what it did not know, of outcomes whose probability is known. */
+function calibration(name, found) {
+  if (!(found?.outcomes > 0) || !Number.isFinite(found.log_loss)) return null;
+  const apart = found.bins.reduce((sum, bin) => sum + Math.abs(bin.mean * bin.outcomes - bin.right), 0) / found.outcomes;
+  return `${name}: log loss ${found.log_loss.toFixed(4)} over ${words.count(found.outcomes)} outcomes; how sure it was and how often it was right are ${(apart * 100).toFixed(1)} percentage points apart on average.`;
+}
+
+/** Why requests were not sent to the other arm as well. */
+function alone(name, samples) {
+  const causes = Object.entries(samples?.not_paired ?? {}).sort((a, b) => b[1] - a[1]);
+  return causes.length > 0 && `${name}: not asked twice: ${causes.map(([cause, count]) => `${cause.replaceAll("_", " ")} (${words.count(count)})`).join(", ")}.`;
 }
 
 function unreadable(arm, samples) {

@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use serinus_tests::judge::Judge;
 use serinus_tests::judge::status::Phase;
-use serinus_tests::lab::CANARY;
+use serinus_tests::lab::{CANARY, CONTROL};
 use serinus_tests::load::Arm;
 use serinus_tests::wait;
 
@@ -39,6 +39,12 @@ async fn outcomes_are_those_of_the_arm_that_the_user_had() {
     let why = decisions.last().unwrap().reasons.join(" ");
     assert!(why.contains("a wrong answer, as was told later"), "{why}");
     assert!(!reasons(&status).is_empty());
+    // Canary was as sure as control, and right half as often.
+    let calibration = answers(&judge, "told").await["calibration"].clone();
+    let loss = |arm: &str| calibration[arm]["log_loss"].as_f64().unwrap();
+    assert!(loss(CANARY) > loss(CONTROL) + 0.2, "{calibration}");
+    let metrics = judge.call(Method::GET, "/v1/counters", None).await.unwrap();
+    assert_eq!(metrics.body["feedback"]["counted"], 4_000);
     // By now it is over; what is told again is known by its id all the same.
     let again = tell(&judge, &lines[0]).await;
     assert_eq!(again["repeated"], 1, "{again}");
