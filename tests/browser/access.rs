@@ -1,9 +1,10 @@
 //! What a screen reader is told, and what a keyboard reaches.
 
 use crate::browser::Browser;
-use crate::{judge, rollout, turn};
+use crate::{LIMIT, judge, rollout, turn};
 use serde_json::{Value, json};
 use serinus_tests::judge::status::Phase;
+use serinus_tests::wait;
 use thirtyfour::Key;
 
 /// Roles that mean nothing without a name.
@@ -24,8 +25,19 @@ const NAMED: [&str; 14] = [
     "DisclosureTriangle",
 ];
 
-/// The browser's own accessibility tree, which is what a screen reader gets.
+/// The browser's own accessibility tree, which is what a screen reader gets. It comes a
+/// moment after the page.
 async fn tree(browser: &Browser) -> Vec<(String, String)> {
+    wait::until("what is read aloud", LIMIT, async || {
+        let tree = tree_now(browser).await;
+        let is_whole = tree.iter().any(|(role, _)| role == "heading");
+        Ok(is_whole.then_some(tree))
+    })
+    .await
+    .unwrap()
+}
+
+async fn tree_now(browser: &Browser) -> Vec<(String, String)> {
     let all = browser
         .devtools("Accessibility.getFullAXTree", json!({}))
         .await;
