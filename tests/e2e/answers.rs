@@ -4,6 +4,7 @@
 mod outcomes;
 mod pairs;
 mod protocols;
+mod remembered;
 
 use crate::world::{LIMIT, ask, keys};
 use reqwest::Method;

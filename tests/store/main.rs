@@ -14,6 +14,7 @@ mod contract;
 mod damaged;
 mod migrated;
 mod overload;
+mod remembered;
 mod shared;
 mod trouble;
 
@@ -46,6 +47,8 @@ promises! {
     contract::lists_of_users_add_up_until_all_come_anew,
     contract::sessions_are_lists_that_replace_each_other,
     contract::a_deleted_rollout_takes_all_of_it_along,
+    remembered::what_is_remembered_is_recalled,
+    remembered::what_is_old_or_too_much_is_forgotten,
     contract::a_change_is_all_or_nothing,
     contract::decisions_are_a_chain_that_stays,
     contract::the_largest_numbers_and_the_oddest_texts_survive,

@@ -64,8 +64,11 @@ mod tests {
     fn units(text: &str) -> Vec<Result<String, String>> {
         let told = read(text.as_bytes()).ok().unwrap();
         let told = told.into_iter();
-        told.map(|item| item.map(|item| item.unit).map_err(|error| error.field))
-            .collect()
+        told.map(|item| {
+            let unit = item.map(|item| item.unit.unwrap_or_default());
+            unit.map_err(|error| error.field)
+        })
+        .collect()
     }
 
     #[test]

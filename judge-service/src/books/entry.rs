@@ -1,6 +1,7 @@
 //! One rollout in the books: its state, its sums, and what is remembered of its users.
 
 mod answers;
+mod remembered;
 mod users;
 
 pub use answers::{Paired, Sampled, Told, Whose};
@@ -39,6 +40,7 @@ pub struct Entry {
     under_way: Vec<(u64, Revision)>,
     /// An epoch, and control's answers in it before it was warm, by bucket of duration.
     cold: Option<(u64, BTreeMap<u16, u64>)>,
+    pending: remembered::Pending,
     /// What the pending change must take of this entry: indices of `sums`,
     dirty_sums: BTreeSet<usize>,
     /// users, some more than once,
@@ -61,6 +63,7 @@ impl Entry {
             last_decision: None,
             dirty_sums: BTreeSet::new(),
             dirty_units: Vec::new(),
+            pending: remembered::Pending::default(),
             cold: None,
             under_way: Vec::new(),
             dirty: true,
@@ -79,6 +82,7 @@ impl Entry {
             units_stored: loaded.units_stored,
             last_decision: loaded.last_decision,
             cold: None,
+            pending: remembered::Pending::default(),
             dirty_sums: BTreeSet::new(),
             dirty_units: Vec::new(),
             under_way: Vec::new(),
@@ -171,6 +175,7 @@ impl Entry {
                 delivered: BTreeMap::new(),
                 keys: Vec::new(),
                 told: BTreeMap::new(),
+                forgot_answers_ms: None,
                 ..self.rollout.clone()
             },
             sums: self
@@ -256,6 +261,7 @@ impl Entry {
                 });
             }
         }
+        self.pending.take(id, change);
         // One rollout's in a commit: many would all be long at the same time, and whoever
         // waits for this commit would wait for all of them.
         let may_be_all = !change.units.iter().any(|units| units.all);

@@ -10,6 +10,7 @@ pub mod evidence;
 pub mod layers;
 mod packed;
 pub mod plan;
+pub mod remembered;
 pub mod report;
 pub mod rollout;
 pub mod scores;

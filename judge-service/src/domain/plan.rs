@@ -145,8 +145,8 @@ fn rollout_plan(keyed: Keyed<'_>) -> RolloutPlan {
     }
 }
 
-/// Beside the bodies go the headers that say how they are written, and those that a second
-/// request needs.
+/// Beside the bodies go the headers that say how they are written, those that a second
+/// request needs, and the request's id.
 fn sampling_plan(spec: &RolloutSpec, sampling: &Sampling) -> Sampling {
     const WRITTEN: [&str; 2] = ["content-encoding", "inference-header-content-length"];
     const WHERE: [&str; 2] = [":method", ":path"];
@@ -156,7 +156,9 @@ fn sampling_plan(spec: &RolloutSpec, sampling: &Sampling) -> Sampling {
         let headers = pairing.headers.iter().map(String::as_str);
         headers.chain(WHERE)
     });
-    for name in WRITTEN.into_iter().chain(again) {
+    let remember = &spec.remember;
+    let id = (remember.ms() > 0).then_some(remember.request_header.as_str());
+    for name in WRITTEN.into_iter().chain(again).chain(id) {
         if !headers.iter().any(|known| known == name) {
             headers.push(name.to_owned());
         }

@@ -45,6 +45,10 @@ pub struct Rollout {
     /// A person has switched sampling off.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub sampling_off: bool,
+    /// When the answers that were sampled until then were to be forgotten; no evidence has
+    /// it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forgot_answers_ms: Option<Millis>,
     /// Its buckets of its layer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layer_part: Option<super::layers::Part>,
@@ -110,6 +114,7 @@ impl Rollout {
             step_since_ms: now,
             dropped: BTreeMap::new(),
             sampling_off: false,
+            forgot_answers_ms: None,
             layer_part: None,
             delivered: BTreeMap::new(),
             keys: Vec::new(),

@@ -19,7 +19,7 @@ mod gates;
 mod guardrails;
 mod timing;
 
-pub use answers::{BodyProtocol, JsonPointers, Pairing, Privacy, Serves};
+pub use answers::{BodyProtocol, JsonPointers, Pairing, Privacy, Remember, Serves};
 pub use gates::{AskGate, AtBreach, Day, Gates, QueryGate, Window};
 pub use guardrails::{
     AgreementGuardrail, AnswerTolerance, DifferenceGuardrail, DriftGuardrail, ErrorGuardrail,
@@ -108,6 +108,9 @@ pub struct RolloutSpec {
     /// What may be kept of sampled bodies.
     #[serde(default, skip_serializing_if = "is_default")]
     pub privacy: Privacy,
+    /// What is remembered for outcomes that come later.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub remember: Remember,
     /// Sampled requests are sent to the other arm as well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pairing: Option<Pairing>,

@@ -63,6 +63,9 @@ fn done(rollout: &mut Rollout, deed: Deed, now: Millis) -> Result<(), ServiceErr
         (Deed::Finish, Phase::Promoted) => rollout.finish(now)?,
         (Deed::StopSampling | Deed::StartSampling, phase) if !phase.is_over() => {
             rollout.sampling_off = deed == Deed::StopSampling;
+            if rollout.sampling_off {
+                rollout.forgot_answers_ms = Some(now);
+            }
         }
         (Deed::Approve, Phase::Running) => {
             return Err(ServiceError::Conflict(

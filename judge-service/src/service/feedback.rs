@@ -1,44 +1,33 @@
 //! Outcomes that are told later: whether an answer was right, or what it was worth. The arm
-//! that a user had is computed again, by the plan of the time.
+//! that a user had is computed again, by the plan of the time; that of a request is known
+//! where it was sampled.
 
 mod assigners;
-mod ids;
 mod item;
+mod place;
+mod recalled;
 
 pub use item::{Feedback, FeedbackProblem, Received};
 
 use super::deeds::to_its_end;
 use super::{Service, ServiceError};
 use crate::books::{Books, Told, Whose};
-use crate::domain::{Millis, Rollout};
 use assigners::Assigners;
-use ids::Key;
-use item::{Fate, Meaning};
+use item::{Fate, Meaning, Meanings};
+use place::{Place, Placed};
+use recalled::Recalled;
 use serinus_core::json::FieldError;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-pub(super) use ids::Ids;
-
-/// Clocks of whoever tells may be ahead by so much.
-const AHEAD: Millis = 60_000;
-
-/// How long the books are held before others have their turn.
-const HELD: Duration = Duration::from_millis(10);
+/// Outcomes that are counted before others have the books.
+const AT_ONCE: usize = 1_024;
 
 /// The probability that a model gave to what it predicted, and whether that was right.
 struct Calibrated {
     rollout: String,
-    arm: String,
+    arm: usize,
     confidence: f64,
     right: bool,
-}
-
-/// What is counted in memory, and known once it is on disk.
-#[derive(Default)]
-struct Pending {
-    keys: Vec<Key>,
-    calibrated: Vec<Calibrated>,
 }
 
 impl Service {
@@ -62,12 +51,8 @@ impl Service {
         let mut received = Received::default();
         let mut told = told.into_iter().enumerate();
         while told.len() > 0 {
-            let mut books = self.books().await?;
-            let pending = self.take_some(&mut books, &mut told, &mut received);
-            let committed = self.commit(&mut books).await;
-            // Under the books, so that nobody who tells the same again comes between.
-            self.settle(pending, committed.is_ok());
-            committed?;
+            let some: Vec<_> = told.by_ref().take(AT_ONCE).collect();
+            self.take_some(some, &mut received).await?;
         }
         self.changed.notify_one();
         let mut live = self.live();
@@ -78,114 +63,106 @@ impl Service {
         Ok(received)
     }
 
-    /// Counts in memory what can be counted before others have their turn.
-    fn take_some(
+    async fn take_some(
         &self,
-        books: &mut Books,
-        told: &mut impl Iterator<Item = (usize, Result<Feedback, FieldError>)>,
+        told: Vec<(usize, Result<Feedback, FieldError>)>,
         received: &mut Received,
-    ) -> Pending {
-        let began = Instant::now();
-        let mut assigners = Assigners::default();
-        let mut pending = Pending::default();
-        while began.elapsed() < HELD
-            && let Some((index, item)) = told.next()
-        {
-            let fate = match item {
-                Ok(item) => self.take_feedback(books, &mut assigners, item, &mut pending),
-                Err(error) => Err(error),
-            };
+    ) -> Result<(), ServiceError> {
+        let mut books = self.books().await?;
+        // What is remembered is asked of the store, which may not have the last of it.
+        self.commit(&mut books).await?;
+        let placed = self.place_all(&books, told);
+        let wanted = placed.iter().filter_map(|(_, placed)| placed.as_ref().ok());
+        let mut recalled = Recalled::of(&*self.store, wanted).await?;
+        let mut calibrated = Vec::new();
+        for (index, placed) in placed {
+            let fate = placed.and_then(|placed| {
+                self.count_one(&mut books, &mut recalled, &placed, &mut calibrated)
+            });
             received.add(index, fate);
         }
-        pending
-    }
-
-    /// What could not be stored is told again, under the same ids.
-    fn settle(&self, pending: Pending, committed: bool) {
-        let mut ids = self.ids();
-        for key in pending.keys {
-            if !committed {
-                ids.forget(&key);
+        self.commit(&mut books).await?;
+        let mut live = self.live();
+        for known in calibrated {
+            let entry = books.entry(&known.rollout);
+            let arm = entry.and_then(|entry| entry.rollout.spec.arms.get(known.arm));
+            if let Some(arm) = arm {
+                live.answers(&known.rollout)
+                    .calibrate(&arm.name, known.confidence, known.right);
             }
         }
-        drop(ids);
-        if !committed {
-            return;
-        }
-        let mut live = self.live();
-        for known in pending.calibrated {
-            live.answers(&known.rollout)
-                .calibrate(&known.arm, known.confidence, known.right);
-        }
+        Ok(())
     }
 
-    fn take_feedback(
+    fn place_all(
+        &self,
+        books: &Books,
+        told: Vec<(usize, Result<Feedback, FieldError>)>,
+    ) -> Vec<(usize, Result<Placed, FieldError>)> {
+        let mut assigners = Assigners::default();
+        let placed = told.into_iter().map(|(index, item)| {
+            let placed = item.and_then(|item| self.place(books, &mut assigners, item));
+            (index, placed)
+        });
+        placed.collect()
+    }
+
+    fn count_one(
         &self,
         books: &mut Books,
-        assigners: &mut Assigners,
-        told: Feedback,
-        pending: &mut Pending,
+        recalled: &mut Recalled,
+        placed: &Placed,
+        calibrated: &mut Vec<Calibrated>,
     ) -> Result<Fate, FieldError> {
-        let meaning = told.meaning()?;
-        let now = self.now();
-        let at_ms = told.at_ms.unwrap_or(now);
-        if at_ms > now.saturating_add(AHEAD) {
-            return Err(FieldError::new(
-                "at_ms",
-                format!("is {at_ms}, and it is {now} now: milliseconds since 1970 are right"),
-            ));
-        }
+        let Placed {
+            told,
+            meanings,
+            ids,
+            place,
+        } = placed;
         let rollout = &told.rollout;
         let Some(entry) = books.entry_mut(rollout) else {
-            return Err(FieldError::new(
-                "rollout",
-                format!("there is no rollout `{rollout}`"),
-            ));
+            return Err(place::unknown(rollout));
         };
-        can_be_told(&entry.rollout)?;
-        let key = told.id.as_ref().map(|id| Key {
-            rollout: rollout.clone(),
-            created_ms: entry.rollout.created_ms,
-            id: id.clone(),
-        });
-        if key.as_ref().is_some_and(|key| self.ids().knows(key)) {
+        if ids.iter().any(|id| recalled.was_told(rollout, *id)) {
             return Ok(Fate::Repeated);
         }
         if entry.rollout.phase.is_over() {
             return Ok(Fate::Late);
         }
-        let epochs = entry.rollout.epochs.iter();
-        let Some(epoch) = epochs
-            .rev()
-            .find(|epoch| epoch.started_ms <= at_ms)
-            .map(|epoch| epoch.epoch)
-        else {
-            return Ok(Fate::Early);
+        let now = self.now();
+        let since = entry.recalls_since(now);
+        let (whose, answered) = match place {
+            Place::Early => return Ok(Fate::Early),
+            Place::NotInTest => return Ok(Fate::NotInTest),
+            Place::Request(name) => match recalled.answer(rollout, *name, since) {
+                Some(answered) => (Whose::of(answered), Some(answered)),
+                None => return Ok(Fate::UnknownRequest),
+            },
+            Place::User {
+                epoch,
+                segment,
+                arm,
+                unit,
+            } => {
+                let whose = Whose {
+                    epoch: *epoch,
+                    segment: segment.as_deref(),
+                    arm: *arm,
+                    unit: *unit,
+                };
+                (whose, recalled.last_answer(rollout, whose, since))
+            }
         };
-        let assigner = assigners.of(self, entry, epoch)?;
-        let found = assigner.assign(told.unit.as_bytes(), &told.headers());
-        let Some(unit) = found.unit else {
-            return Ok(Fate::NotInTest);
-        };
-        let (name, segment) = (found.arm.to_owned(), found.segment.map(str::to_owned));
-        let Some(arm) = entry.rollout.arm_index(&name) else {
-            return Ok(Fate::NotInTest);
-        };
-        let whose = Whose {
-            epoch,
-            segment: segment.as_deref(),
-            arm,
-            unit,
-        };
-        let last = self.live().last_answer(rollout, (unit, arm, epoch));
+        let Meanings { answer, value } = *meanings;
         let mut counted = false;
-        if let Some(value) = meaning.value {
+        if let Some(value) = value {
             counted |= entry.told(whose, Told::Value(value));
         }
-        let right = match meaning.answer {
+        let right = match answer {
             Meaning::None => None,
             Meaning::Right(right) => Some(right),
-            Meaning::Label(label) => match last.and_then(|last| last.label) {
+            Meaning::Label(label) => match answered.and_then(|answered| answered.label) {
                 Some(predicted) => Some(predicted == label),
                 None if counted => return Ok(Fate::ValueAlone),
                 None => return Ok(Fate::WithoutPrediction),
@@ -194,20 +171,20 @@ impl Service {
         if let Some(right) = right {
             let first = entry.told(whose, Told::Answer { right });
             counted |= first;
-            let confidence = told.score.or_else(|| last.and_then(|last| last.confidence));
-            if let Some(confidence) = confidence.filter(|_| first) {
-                pending.calibrated.push(Calibrated {
+            let given = answered.and_then(|answered| answered.confidence);
+            if let Some(confidence) = told.score.or(given).filter(|_| first) {
+                calibrated.push(Calibrated {
                     rollout: rollout.clone(),
-                    arm: name,
+                    arm: whose.arm,
                     confidence,
                     right,
                 });
             }
         }
         // Whatever else becomes of one, it may come again with what it lacked.
-        if let Some(key) = key {
-            self.ids().remember(key.clone());
-            pending.keys.push(key);
+        for &id in ids {
+            recalled.tell(rollout, id);
+            entry.was_told(id, now);
         }
         Ok(if counted {
             Fate::Counted
@@ -215,32 +192,4 @@ impl Service {
             Fate::Repeated
         })
     }
-
-    fn ids(&self) -> std::sync::MutexGuard<'_, Ids> {
-        let ids = self.feedback_ids.lock();
-        ids.unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-}
-
-/// # Errors
-/// A rollout of whose users nobody can say afterwards which arm they had.
-fn can_be_told(rollout: &Rollout) -> Result<(), FieldError> {
-    let id = &rollout.spec.id;
-    if rollout.spec.each_request() {
-        return Err(FieldError::new(
-            "rollout",
-            format!("`{id}` draws an arm for each request, so nobody can say which arm a unit had"),
-        ));
-    }
-    let segments = rollout.spec.segments.iter();
-    let mut conditions = segments.flat_map(|segment| &segment.when);
-    if conditions.any(|condition| condition.body.is_some()) {
-        return Err(FieldError::new(
-            "rollout",
-            format!(
-                "`{id}` has segments by a value in the body, which is not told, so nobody can say which arm a unit had"
-            ),
-        ));
-    }
-    Ok(())
 }

@@ -1,7 +1,6 @@
 //! What is shown while the judge runs and need not survive it: the last
 //! evaluations, series for plots, disagreements, counters.
 
-use super::answers::memory::{LastAnswer, Memory};
 use super::answers::shown::{Seen, Shown};
 use super::models::Kit;
 use super::{IngestError, incident};
@@ -10,7 +9,6 @@ use crate::domain::{Metric, Millis, Phase, Verdict};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serinus_core::histogram;
-use serinus_core::identity::UnitHash;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
@@ -33,7 +31,6 @@ struct LiveRollout {
     series: VecDeque<Point>,
     examples: VecDeque<Example>,
     answers: Shown,
-    memory: Memory,
     /// How long what is of a request may be kept.
     keep_ms: Millis,
 }
@@ -227,24 +224,11 @@ impl Live {
         self.open(rollout, kit).map(|live| &mut live.answers)
     }
 
-    /// Keeps what was found about a sample, and what its user was answered.
+    /// Keeps what was found about a sample.
     pub fn compared(&mut self, rollout: &str, seen: Seen<'_>, kit: &Kit, now: Millis) {
-        let Some(live) = self.open(rollout, kit) else {
-            return;
-        };
-        if let Some(last) = seen.last {
-            live.memory.remember(seen.unit, last);
+        if let Some(live) = self.open(rollout, kit) {
+            live.answers.compared(seen, kit, now);
         }
-        live.answers.compared(seen, kit, now);
-    }
-
-    /// What a user was last seen to be answered by an arm in an epoch.
-    pub fn last_answer(
-        &self,
-        rollout: &str,
-        (unit, arm, epoch): (UnitHash, usize, u64),
-    ) -> Option<LastAnswer> {
-        self.rollouts.get(rollout)?.memory.of(unit, arm, epoch)
     }
 
     fn open(&mut self, rollout: &str, kit: &Kit) -> Option<&mut LiveRollout> {
@@ -272,7 +256,6 @@ impl Live {
         if let Some(live) = self.rollouts.get_mut(rollout) {
             live.examples.clear();
             live.answers.forget_bodies();
-            live.memory = Memory::default();
         }
     }
 

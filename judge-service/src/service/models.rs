@@ -35,6 +35,8 @@ pub struct Kit {
     /// Of one model's values from the other's.
     pub difference: Tolerance,
     pub redaction: Redaction,
+    /// Where a request's id is.
+    pub request_header: String,
     pub keep_ms: Millis,
     pub keep_bytes: u64,
     pub again: Option<Again>,
@@ -112,6 +114,7 @@ impl Kit {
             tolerance: Tolerance::default(),
             difference: Tolerance::default(),
             redaction: Redaction::default(),
+            request_header: String::new(),
             keep_ms: 0,
             keep_bytes: 0,
             again: None,
@@ -206,6 +209,7 @@ impl Models {
                     .unwrap_or_default(),
             ),
             redaction: Redaction::new(redact),
+            request_header: spec.remember.request_header.clone(),
             keep_ms: spec.privacy.keep_ms(),
             keep_bytes: *keep_bytes,
             again: spec

@@ -3,6 +3,7 @@
 use crate::domain::Rollout;
 use crate::domain::audit::Audited;
 use crate::domain::decision::Sealed;
+use crate::domain::remembered::{Forgotten, Remembered};
 use serinus_core::plan::Revision;
 
 /// What changes together: all of it or nothing.
@@ -17,6 +18,9 @@ pub struct Change {
     pub sums: Vec<SumsChange>,
     pub units: Vec<UnitsChange>,
     pub sessions: Option<SessionsChange>,
+    /// Instead of what was there under their names, of which each is here once.
+    pub remembered: Vec<Remembered>,
+    pub forgotten: Vec<Forgotten>,
     pub decisions: Vec<Sealed>,
     /// Who did all that.
     pub audit: Vec<Audited>,
@@ -60,7 +64,9 @@ impl Change {
         let sums = self.sums.iter().map(|sums| sums.bytes.len());
         let units = self.units.iter().map(|units| units.bytes.len());
         let sessions = self.sessions.iter().map(|sessions| sessions.bytes.len());
-        sums.chain(units).chain(sessions).sum()
+        let remembered = self.remembered.iter();
+        let remembered = remembered.map(|known| known.rollout.len() + known.record.len());
+        sums.chain(units).chain(sessions).chain(remembered).sum()
     }
 
     #[must_use]
@@ -71,6 +77,8 @@ impl Change {
             && self.sums.is_empty()
             && self.units.is_empty()
             && self.sessions.is_none()
+            && self.remembered.is_empty()
+            && self.forgotten.is_empty()
             && self.decisions.is_empty()
             && self.audit.is_empty()
             && self.letters_read.is_empty()

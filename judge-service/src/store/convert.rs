@@ -1,6 +1,7 @@
 //! Between our values and what both databases have.
 
 use super::{Loaded, LoadedRollout, StoreError};
+use crate::domain::remembered::{Kind, Name, Remembered};
 use crate::domain::units::Units;
 use crate::domain::{EpochSums, sessions};
 use serde::de::DeserializeOwned;
@@ -61,6 +62,35 @@ pub fn add_units(loaded: &mut LoadedRollout, bytes: &[u8]) -> Result<(), StoreEr
 pub fn add_sessions(loaded: &mut Loaded, bytes: &[u8]) -> Result<(), StoreError> {
     let read = sessions::unpack(bytes, &mut loaded.sessions);
     read.map_err(|problem| damaged("worker sessions", problem))
+}
+
+/// Names as their columns: kind and hash.
+pub fn names(names: &[Name]) -> Vec<(i16, i64)> {
+    let columns = names.iter();
+    columns
+        .map(|name| (name.kind.number(), name.hash.cast_signed()))
+        .collect()
+}
+
+pub fn remembered(
+    rollout: &str,
+    (kind, hash): (i16, i64),
+    at_ms: i64,
+    record: String,
+) -> Result<Remembered, StoreError> {
+    let kind = Kind::from_number(kind).ok_or_else(|| {
+        damaged(
+            format!("what is remembered of {rollout}"),
+            format!("kind {kind}"),
+        )
+    })?;
+    let hash = hash.cast_unsigned();
+    Ok(Remembered {
+        rollout: rollout.to_owned(),
+        name: Name { kind, hash },
+        at_ms: unsigned(at_ms),
+        record,
+    })
 }
 
 /// Embedded by hand: the macro for it would bring sqlx's whole compile-time

@@ -17,6 +17,7 @@ pub use sqlite::Sqlite;
 
 use crate::domain::audit::{Audited, Head};
 use crate::domain::decision::Sealed;
+use crate::domain::remembered::{Name, Remembered};
 use crate::domain::sessions::Heard;
 use crate::domain::units::Units;
 use crate::domain::{EpochSums, Rollout};
@@ -84,6 +85,9 @@ pub trait Store: Send + Sync {
     async fn decisions(&self, rollout: &str) -> Result<Vec<Sealed>, StoreError>;
 
     async fn decision(&self, rollout: &str, sequence: u64) -> Result<Option<Sealed>, StoreError>;
+
+    /// What of these is remembered of a rollout, in any order.
+    async fn recall(&self, rollout: &str, names: &[Name]) -> Result<Vec<Remembered>, StoreError>;
 
     /// The record of all deeds after this number, oldest first.
     async fn audit(&self, after: u64, limit: u32) -> Result<Vec<Audited>, StoreError>;

@@ -5,11 +5,13 @@ mod lease;
 mod write;
 
 use super::convert::{
-    add_sessions, add_sums, add_units, document, migrations, rollout, signed, unsigned,
+    add_sessions, add_sums, add_units, document, migrations, names, remembered, rollout, signed,
+    unsigned,
 };
 use super::{Change, Loaded, LoadedRollout, PostgresUrl, Store, StoreError};
 use crate::domain::audit::{Audited, Head};
 use crate::domain::decision::Sealed;
+use crate::domain::remembered::{Name, Remembered};
 use async_trait::async_trait;
 use connections::{Connections, PATIENCE};
 use futures_util::TryStreamExt;
@@ -20,7 +22,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-const MIGRATIONS: [(&str, &str); 4] = [
+const MIGRATIONS: [(&str, &str); 5] = [
     (
         "judge",
         include_str!("../../migrations/postgres/1_judge.sql"),
@@ -36,6 +38,10 @@ const MIGRATIONS: [(&str, &str); 4] = [
     (
         "audit",
         include_str!("../../migrations/postgres/4_audit.sql"),
+    ),
+    (
+        "remembered",
+        include_str!("../../migrations/postgres/5_remembered.sql"),
     ),
 ];
 
@@ -168,6 +174,34 @@ impl Store for Postgres {
             let what = format!("decision {sequence} of {rollout}");
             row.map(|row| document(&what, row.try_get("document")?))
                 .transpose()
+        };
+        self.connections.within(PATIENCE, reading).await
+    }
+
+    async fn recall(&self, rollout: &str, wanted: &[Name]) -> Result<Vec<Remembered>, StoreError> {
+        let (kinds, hashes): (Vec<i16>, Vec<i64>) = names(wanted).into_iter().unzip();
+        let reading = async {
+            let mut lent = self.connections.lend().await?;
+            let rows = sqlx::query(
+                "SELECT kind, hash, at_ms, record FROM unnest($2::smallint[], $3::bigint[])
+                     AS wanted (kind, hash)
+                 JOIN remembered USING (kind, hash) WHERE rollout = $1",
+            )
+            .bind(rollout)
+            .bind(kinds)
+            .bind(hashes)
+            .fetch_all(&mut *lent)
+            .await?;
+            lent.give_back();
+            let known = rows.iter().map(|row| {
+                remembered(
+                    rollout,
+                    (row.try_get("kind")?, row.try_get("hash")?),
+                    row.try_get("at_ms")?,
+                    row.try_get("record")?,
+                )
+            });
+            known.collect()
         };
         self.connections.within(PATIENCE, reading).await
     }

@@ -4,11 +4,13 @@ mod log;
 mod write;
 
 use super::convert::{
-    add_sessions, add_sums, add_units, document, migrations, rollout, signed, unsigned,
+    add_sessions, add_sums, add_units, document, json, migrations, names, remembered, rollout,
+    signed, unsigned,
 };
 use super::{Change, Loaded, LoadedRollout, Store, StoreError};
 use crate::domain::audit::{Audited, Head};
 use crate::domain::decision::Sealed;
+use crate::domain::remembered::{Name, Remembered};
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
 use log::Log;
@@ -20,7 +22,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-const MIGRATIONS: [(&str, &str); 4] = [
+const MIGRATIONS: [(&str, &str); 5] = [
     ("judge", include_str!("../../migrations/sqlite/1_judge.sql")),
     (
         "lists of units",
@@ -31,6 +33,10 @@ const MIGRATIONS: [(&str, &str); 4] = [
         include_str!("../../migrations/sqlite/3_lists_of_sessions.sql"),
     ),
     ("audit", include_str!("../../migrations/sqlite/4_audit.sql")),
+    (
+        "remembered",
+        include_str!("../../migrations/sqlite/5_remembered.sql"),
+    ),
 ];
 
 pub struct Sqlite {
@@ -174,6 +180,27 @@ impl Store for Sqlite {
                 )
             })
             .transpose()
+    }
+
+    async fn recall(&self, rollout: &str, wanted: &[Name]) -> Result<Vec<Remembered>, StoreError> {
+        let rows = sqlx::query(
+            // CROSS: the few names are to be looked up, and not what is remembered walked.
+            "SELECT kind, hash, at_ms, record FROM json_each(?2) AS wanted
+             CROSS JOIN remembered ON rollout = ?1 AND kind = wanted.value->>0 AND hash = wanted.value->>1",
+        )
+        .bind(rollout)
+        .bind(json("names", &names(wanted))?)
+        .fetch_all(&self.pool)
+        .await?;
+        let known = rows.iter().map(|row| {
+            remembered(
+                rollout,
+                (row.try_get("kind")?, row.try_get("hash")?),
+                row.try_get("at_ms")?,
+                row.try_get("record")?,
+            )
+        });
+        known.collect()
     }
 
     async fn audit(&self, after: u64, limit: u32) -> Result<Vec<Audited>, StoreError> {

@@ -3,6 +3,7 @@
 
 use super::super::requests::NEVER;
 use super::{Entry, sums_mut};
+use crate::domain::remembered::Answered;
 use crate::domain::rollout::share_of;
 use crate::domain::spec::ValueGuardrail;
 use crate::domain::sums::{ArmSums, Bet, class_of};
@@ -17,6 +18,18 @@ pub struct Whose<'a> {
     pub segment: Option<&'a str>,
     pub arm: usize,
     pub unit: UnitHash,
+}
+
+impl<'a> Whose<'a> {
+    #[must_use]
+    pub fn of(answered: &'a Answered) -> Self {
+        Self {
+            epoch: answered.epoch,
+            segment: answered.segment.as_deref(),
+            arm: answered.arm,
+            unit: answered.unit,
+        }
+    }
 }
 
 /// What was found about one sampled answer.

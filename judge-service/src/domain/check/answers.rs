@@ -50,6 +50,8 @@ pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
             ));
         }
     }
+    within("remember.seconds", spec.remember.seconds, 0.0, 31_536_000.0)?;
+    header("remember.request_header", &spec.remember.request_header)?;
     match &spec.pairing {
         None => Ok(()),
         Some(pairing) => check_pairing(spec, pairing),
@@ -108,15 +110,18 @@ fn headers(field: &str, names: &[String]) -> Result<(), FieldError> {
             format!("has {} names; at most {MAX_HEADERS} are right", names.len()),
         ));
     }
+    let mut names = names.iter().enumerate();
+    names.try_for_each(|(index, name)| header(&format!("{field}[{index}]"), name))
+}
+
+fn header(field: &str, name: &str) -> Result<(), FieldError> {
     let is_plain =
         |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.:".contains(&byte);
-    for (index, name) in names.iter().enumerate() {
-        if name.is_empty() || name.len() > 256 || !name.bytes().all(is_plain) {
-            return Err(FieldError::new(
-                format!("{field}[{index}]"),
-                format!("is `{name}`; a header's name in lower case is right"),
-            ));
-        }
+    if name.is_empty() || name.len() > 256 || !name.bytes().all(is_plain) {
+        return Err(FieldError::new(
+            field,
+            format!("is `{name}`; a header's name in lower case is right"),
+        ));
     }
     Ok(())
 }

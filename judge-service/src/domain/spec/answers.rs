@@ -51,8 +51,9 @@ pub struct Serves {
     pub label_names: BTreeMap<String, i64>,
 }
 
-/// What may be kept of sampled requests and answers. Nothing of them is ever logged or
-/// written to the store; examples are in the judge's memory.
+/// What may be kept of sampled bodies. Nothing of them is ever logged or written to the
+/// store, but for the label that was answered ([`Remember`]); examples are in the judge's
+/// memory.
 #[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Privacy {
     /// JSON pointers into requests and answers: what they lead to is taken out before
@@ -65,6 +66,19 @@ pub struct Privacy {
     /// How many bytes of examples are kept at most; 0 keeps none.
     #[serde(default = "mebibyte")]
     pub keep_bytes: u64,
+}
+
+/// What is remembered of sampled answers in the store, for outcomes that come later: which
+/// version answered, the label and its probability, by hashes of user and request.
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
+pub struct Remember {
+    /// For how long, and of about a million users and requests at most; 0 remembers nothing.
+    #[serde(default = "week")]
+    pub seconds: f64,
+    /// The header with the id by which an outcome may name a request (`request_id`); Envoy
+    /// gives every request one.
+    #[serde(default = "request_id")]
+    pub request_header: String,
 }
 
 /// Sampled requests are sent to the other arm's server as well, by the judge, and the two
@@ -99,6 +113,24 @@ impl Default for Privacy {
     }
 }
 
+impl Default for Remember {
+    fn default() -> Self {
+        Self {
+            seconds: week(),
+            request_header: request_id(),
+        }
+    }
+}
+
+impl Remember {
+    /// For how long, in milliseconds.
+    #[must_use]
+    pub fn ms(&self) -> u64 {
+        // Checked to be a year at most.
+        (self.seconds * 1_000.0) as u64
+    }
+}
+
 impl Privacy {
     /// How long an example is kept, in milliseconds.
     #[must_use]
@@ -106,6 +138,14 @@ impl Privacy {
         // Checked to be a year at most.
         (self.keep_seconds * 1_000.0) as u64
     }
+}
+
+fn week() -> f64 {
+    604_800.0
+}
+
+fn request_id() -> String {
+    "x-request-id".to_owned()
 }
 
 fn day() -> f64 {

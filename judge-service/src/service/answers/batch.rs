@@ -2,11 +2,10 @@
 
 use super::causes::Cause;
 use super::found::{Found, What};
-use super::memory::LastAnswer;
 use super::predict::Predictions;
 use super::read::{Read, Rows, Served, Unreadable};
 use super::shown::{self, Seen};
-use super::work::Work;
+use super::work::{Work, header};
 use crate::books::{Paired, Sampled};
 use crate::domain::{Millis, scores};
 use crate::inference::{self, Answer, Comparison, Message, Model};
@@ -40,10 +39,10 @@ pub fn compare(service: &Service, samples: Vec<Work>) -> Vec<Found> {
             };
             let what = match &sample.second {
                 Some(second) => judged.pair(service, second, &rows).map(What::Pair),
-                None => judged.judge(service, &rows).map(What::Sample),
+                None => judged.judge(service, &rows),
             };
             match what {
-                Some(what) => found.push(counted(sample.work, what)),
+                Some(what) => found.push(counted(sample.work, what, service.now())),
                 None => {
                     let (cause, problem) = judged.why_not();
                     let body = Some(sample.request);
@@ -73,7 +72,9 @@ fn by_rollout(samples: Vec<Work>) -> Vec<Vec<Work>> {
     groups
 }
 
-fn counted(work: Work, what: What) -> Found {
+fn counted(work: Work, what: What, at_ms: Millis) -> Found {
+    let id = header(&work.sample.request_headers, &work.kit.request_header);
+    let request_id = id.map(str::to_owned);
     let Sample {
         rollout,
         epoch,
@@ -87,8 +88,10 @@ fn counted(work: Work, what: What) -> Found {
         segment,
         arm: work.arm,
         unit,
+        request_id,
         what,
         arrived: work.arrived,
+        at_ms,
     }
 }
 
@@ -134,7 +137,7 @@ impl Judged<'_> {
     }
 
     /// `None` when its model does not take the input.
-    fn judge(&self, service: &Service, rows: &Rows) -> Option<Sampled> {
+    fn judge(&self, service: &Service, rows: &Rows) -> Option<What> {
         let (kit, sample) = (self.kit, self.sample);
         let arm = sample.work.arm;
         let reader = kit.arm(arm)?;
@@ -144,19 +147,14 @@ impl Judged<'_> {
         let comparison = served.and_then(|served| self.comparison(arm, served));
         let agrees = comparison.as_ref().is_some_and(|one| one.agrees);
         let Differences { differs, apart } = self.differences();
-        let last = served.map(|served| LastAnswer {
-            arm,
-            epoch: sample.work.sample.epoch,
-            label: first_label(model, served),
-            confidence: confidence(model, served),
-        });
         let shows = !agrees || apart.iter().any(|(_, apart)| apart.differs);
         let inputs = if shows {
             shown_inputs(kit, reader, sample, rows)
         } else {
             Vec::new()
         };
-        let label = last.and_then(|last| last.label);
+        let label = served.and_then(|served| first_label(model, served));
+        let confidence = served.and_then(|served| confidence(model, served));
         let score = served.and_then(|served| served_score(model, served));
         let now = service.now();
         let id = &sample.work.sample.rollout;
@@ -179,18 +177,19 @@ impl Judged<'_> {
         }
         let seen = Seen {
             arm: sample.work.arm_name(),
-            unit: sample.work.sample.unit,
-            last,
             apart,
             inputs: &inputs,
         };
         live.compared(id, seen, kit, now);
         drop(live);
-        Some(Sampled {
-            agrees,
-            label,
-            score: score.and_then(scores::bin),
-            differs,
+        Some(What::Sample {
+            found: Sampled {
+                agrees,
+                label,
+                score: score.and_then(scores::bin),
+                differs,
+            },
+            confidence,
         })
     }
 

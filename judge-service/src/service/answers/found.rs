@@ -1,6 +1,7 @@
 //! What inference found, on its way into the books.
 
 use crate::books::{Entry, Paired, Sampled, Whose};
+use crate::domain::Millis;
 use serinus_core::identity::UnitHash;
 use std::time::Instant;
 
@@ -10,13 +11,21 @@ pub struct Found {
     pub segment: Option<String>,
     pub arm: usize,
     pub unit: UnitHash,
+    /// As far as it had one.
+    pub request_id: Option<String>,
     pub what: What,
-    /// When the judge got the sample.
+    /// When the judge got the sample,
     pub arrived: Instant,
+    /// and when it was judged.
+    pub at_ms: Millis,
 }
 
 pub enum What {
-    Sample(Sampled),
+    Sample {
+        found: Sampled,
+        /// The probability that was answered for the label, where it is known.
+        confidence: Option<f64>,
+    },
     Pair(Paired),
 }
 
@@ -29,7 +38,11 @@ impl Found {
             unit: self.unit,
         };
         match &self.what {
-            What::Sample(found) => entry.sampled(whose, found),
+            What::Sample { found, confidence } => {
+                let id = self.request_id.as_deref();
+                entry.answered(whose, id, (found.label, *confidence), self.at_ms);
+                entry.sampled(whose, found);
+            }
             What::Pair(found) => entry.paired(whose, *found),
         }
     }

@@ -5,7 +5,6 @@ mod batch;
 mod calibration;
 mod causes;
 mod found;
-pub mod memory;
 pub mod pairing;
 mod predict;
 mod queue;

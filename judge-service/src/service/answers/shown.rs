@@ -3,13 +3,11 @@
 
 use super::calibration::Calibration;
 use super::causes::{Cause, NoPair};
-use super::memory::LastAnswer;
 use crate::domain::Millis;
 use crate::inference::Apart;
 use crate::service::models::Kit;
 use schemars::JsonSchema;
 use serde::Serialize;
-use serinus_core::identity::UnitHash;
 use std::collections::BTreeMap;
 
 /// Pairs of labels that are counted apart.
@@ -32,9 +30,6 @@ pub fn numbers_kept(kit: &Kit) -> usize {
 /// What is found about one sample.
 pub struct Seen<'a> {
     pub arm: &'a str,
-    pub unit: UnitHash,
-    /// `None` where the answer could not be read.
-    pub last: Option<LastAnswer>,
     /// Arms by index, and how far their models are from control's.
     pub apart: Vec<(usize, Apart)>,
     /// What may be shown of its rows.

@@ -16,15 +16,20 @@ const MAX_VALUE: f64 = 1e100;
 #[derive(Debug, Clone, Default, PartialEq, JsonSchema, Deserialize)]
 pub struct Feedback {
     /// Yours, of at most 256 bytes: what was counted under it for this rollout is not
-    /// counted again. The judge remembers the last 65,536 while it runs; with `at_ms` what
-    /// comes again after that is known by its user and its time.
+    /// counted again. The judge remembers about the last million for a month; with `at_ms`
+    /// what comes again after that is known by its user and its time.
     #[serde(default)]
     pub id: Option<String>,
     pub rollout: String,
-    /// The user's key, as the rollout's `unit` finds it in a request.
-    pub unit: String,
-    /// When the request was made, in milliseconds since 1970; default: now. The user's arm
-    /// is that of this time.
+    /// The user's key, as the rollout's `unit` finds it in a request; or
+    #[serde(default)]
+    pub unit: Option<String>,
+    /// the id of a request that was sampled, as `remember.request_header` had it: its arm
+    /// and its label are known.
+    #[serde(default)]
+    pub request_id: Option<String>,
+    /// When the user's request was made, in milliseconds since 1970; default: now. The
+    /// user's arm is that of this time.
     #[serde(default)]
     pub at_ms: Option<Millis>,
     /// Headers of the request that the rollout's segments look at.
@@ -34,7 +39,7 @@ pub struct Feedback {
     #[serde(default)]
     pub right: Option<bool>,
     /// the true label. It is compared with `prediction`, or else with the label of the
-    /// user's last sampled answer.
+    /// request's answer, or of the user's last sampled one.
     #[serde(default)]
     pub label: Option<i64>,
     #[serde(default)]
@@ -63,6 +68,8 @@ pub struct Received {
     /// A label of whose user no answer was sampled: send `prediction` too. It may come
     /// again under its id.
     pub without_prediction: u64,
+    /// Requests that were not sampled, or are not remembered any more.
+    pub unknown_request: u64,
     /// They do not make sense; the first hundred are in `problems`.
     pub refused: u64,
     pub problems: Vec<FeedbackProblem>,
@@ -87,6 +94,14 @@ pub(super) enum Fate {
     Early,
     NotInTest,
     WithoutPrediction,
+    UnknownRequest,
+}
+
+/// What an outcome is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Subject<'a> {
+    Unit(&'a str),
+    Request(&'a str),
 }
 
 /// What is told of an answer.
@@ -98,6 +113,7 @@ pub(super) enum Meaning {
     Label(i64),
 }
 
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Meanings {
     pub answer: Meaning,
     pub value: Option<f64>,
@@ -114,15 +130,37 @@ impl Feedback {
             .collect()
     }
 
-    pub(super) fn meaning(&self) -> Result<Meanings, FieldError> {
+    /// # Errors
+    /// Neither a unit nor a request, or both.
+    pub(super) fn subject(&self) -> Result<Subject<'_>, FieldError> {
+        let some = |field, text: &'_ Option<String>| match text.as_deref() {
+            Some("") => Err(FieldError::new(field, "is empty")),
+            _ => Ok(()),
+        };
+        some("unit", &self.unit)?;
+        some("request_id", &self.request_id)?;
+        match (self.unit.as_deref(), self.request_id.as_deref()) {
+            (Some(unit), None) => Ok(Subject::Unit(unit)),
+            (None, Some(request)) => Ok(Subject::Request(request)),
+            (Some(_), Some(_)) => Err(FieldError::new(
+                "request_id",
+                "stands beside `unit`; one of the two is right",
+            )),
+            (None, None) => Err(FieldError::new(
+                "unit",
+                "is missing; one of `unit` and `request_id` is needed",
+            )),
+        }
+    }
+
+    /// # Errors
+    /// What says nothing, or contradicts itself.
+    pub(super) fn meanings(&self) -> Result<Meanings, FieldError> {
         if self.id.as_ref().is_some_and(|id| id.len() > MAX_ID) {
             return Err(FieldError::new(
                 "id",
                 format!("has more than {MAX_ID} bytes"),
             ));
-        }
-        if self.unit.is_empty() {
-            return Err(FieldError::new("unit", "is empty; the user's key is right"));
         }
         for (field, number) in [("score", self.score), ("value", self.value)] {
             if number.is_some_and(|number| !number.is_finite()) {
@@ -181,7 +219,7 @@ impl Feedback {
 
 impl Received {
     /// How many there were of each, but for what is said in full.
-    pub(super) fn counts(&self) -> [(&'static str, u64); 7] {
+    pub(super) fn counts(&self) -> [(&'static str, u64); 8] {
         [
             ("counted", self.counted),
             ("repeated", self.repeated),
@@ -189,6 +227,7 @@ impl Received {
             ("early", self.early),
             ("not_in_test", self.not_in_test),
             ("without_prediction", self.without_prediction),
+            ("unknown_request", self.unknown_request),
             ("refused", self.refused),
         ]
     }
@@ -205,6 +244,7 @@ impl Received {
             Ok(Fate::Early) => self.early += 1,
             Ok(Fate::NotInTest) => self.not_in_test += 1,
             Ok(Fate::WithoutPrediction) => self.without_prediction += 1,
+            Ok(Fate::UnknownRequest) => self.unknown_request += 1,
             Err(error) => self.refuse(index, error),
         }
     }
@@ -233,7 +273,8 @@ mod tests {
             item[name] = value.clone();
         }
         let told: Feedback = read_strict(item.to_string().as_bytes()).unwrap();
-        let meant = told.meaning().map_err(|error| error.field)?;
+        told.subject().map_err(|error| error.field)?;
+        let meant = told.meanings().map_err(|error| error.field)?;
         Ok(meant.answer)
     }
 
@@ -257,6 +298,12 @@ mod tests {
             (json!({"right": true, "prediction": 1}), "prediction"),
             (json!({"right": true, "score": 1.5}), "score"),
             (json!({"value": 1, "unit": ""}), "unit"),
+            (json!({"value": 1, "unit": null}), "unit"),
+            (json!({"value": 1, "request_id": "7"}), "request_id"),
+            (
+                json!({"value": 1, "unit": null, "request_id": ""}),
+                "request_id",
+            ),
             (json!({"value": 1e101}), "value"),
             (json!({"value": 1, "id": "x".repeat(257)}), "id"),
         ] {

@@ -2,6 +2,7 @@
 //! each row would cost more than the rows.
 
 use super::lease;
+use crate::domain::remembered::{AT_ONCE, Forgotten};
 use crate::store::convert::{json, signed};
 use crate::store::{Change, StoreError};
 use serinus_core::plan::Revision;
@@ -91,6 +92,46 @@ pub async fn write(connection: &mut PgConnection, change: Change) -> Result<(), 
             .bind(&sessions.bytes)
             .execute(&mut *connection)
             .await?;
+    }
+    if !change.remembered.is_empty() {
+        let known = &change.remembered;
+        sqlx::query(
+            "INSERT INTO remembered (rollout, kind, hash, at_ms, record)
+             SELECT * FROM unnest($1::text[], $2::smallint[], $3::bigint[], $4::bigint[], $5::text[])
+             ON CONFLICT (rollout, kind, hash) DO UPDATE
+             SET at_ms = excluded.at_ms, record = excluded.record",
+        )
+        .bind(column(known, |known| known.rollout.as_str()))
+        .bind(column(known, |known| known.name.kind.number()))
+        .bind(column(known, |known| known.name.hash.cast_signed()))
+        .bind(column(known, |known| signed(known.at_ms)))
+        .bind(column(known, |known| known.record.as_str()))
+        .execute(&mut *connection)
+        .await?;
+    }
+    for Forgotten {
+        rollout,
+        kind,
+        before_ms,
+        most,
+    } in &change.forgotten
+    {
+        sqlx::query(
+            "DELETE FROM remembered WHERE rollout = $1 AND kind = $2 AND hash IN (
+                 SELECT hash FROM remembered WHERE rollout = $1 AND kind = $2 AND at_ms < greatest($3, (
+                     SELECT at_ms FROM remembered WHERE rollout = $1 AND kind = $2
+                     ORDER BY at_ms DESC LIMIT 1 OFFSET $4
+                 ))
+                 ORDER BY at_ms LIMIT $5
+             )",
+        )
+        .bind(rollout)
+        .bind(kind.number())
+        .bind(signed(*before_ms))
+        .bind(i64::from(most.saturating_sub(1)))
+        .bind(i64::from(AT_ONCE))
+        .execute(&mut *connection)
+        .await?;
     }
     for sealed in &change.decisions {
         sqlx::query(

@@ -5,6 +5,7 @@
 use crate::domain::Rollout;
 use crate::domain::audit::Audited;
 use crate::domain::decision::Sealed;
+use crate::domain::remembered::{AT_ONCE, Forgotten, Remembered};
 use crate::store::convert::{json, signed};
 use crate::store::{Change, SessionsChange, StoreError, SumsChange, UnitsChange};
 use serinus_core::plan::Revision;
@@ -22,6 +23,8 @@ pub async fn write(connection: &mut SqliteConnection, change: Change) -> Result<
     if let Some(sessions) = change.sessions {
         write_sessions(connection, sessions).await?;
     }
+    remember(connection, &change.remembered).await?;
+    forget(connection, &change.forgotten).await?;
     write_decisions(connection, &change.decisions).await?;
     write_audit(connection, &change.audit).await
 }
@@ -143,6 +146,63 @@ async fn write_sessions(
         .bind(sessions.bytes)
         .execute(&mut *connection)
         .await?;
+    Ok(())
+}
+
+async fn remember(
+    connection: &mut SqliteConnection,
+    remembered: &[Remembered],
+) -> Result<(), StoreError> {
+    if remembered.is_empty() {
+        return Ok(());
+    }
+    let rows = remembered.iter().map(|known| {
+        let (kind, hash) = (known.name.kind.number(), known.name.hash.cast_signed());
+        let at_ms = signed(known.at_ms);
+        (&known.rollout, kind, hash, at_ms, &known.record)
+    });
+    let rows: Vec<_> = rows.collect();
+    sqlx::query(
+        "INSERT INTO remembered (rollout, kind, hash, at_ms, record)
+         SELECT value->>0, value->>1, value->>2, value->>3, value->>4
+         FROM json_each(?) WHERE true
+         ON CONFLICT (rollout, kind, hash) DO UPDATE
+         SET at_ms = excluded.at_ms, record = excluded.record",
+    )
+    .bind(json("what is remembered", &rows)?)
+    .execute(&mut *connection)
+    .await?;
+    Ok(())
+}
+
+async fn forget(
+    connection: &mut SqliteConnection,
+    forgotten: &[Forgotten],
+) -> Result<(), StoreError> {
+    for Forgotten {
+        rollout,
+        kind,
+        before_ms,
+        most,
+    } in forgotten
+    {
+        sqlx::query(
+            "DELETE FROM remembered WHERE rollout = ?1 AND kind = ?2 AND hash IN (
+                 SELECT hash FROM remembered WHERE rollout = ?1 AND kind = ?2 AND at_ms < max(?3, coalesce((
+                     SELECT at_ms FROM remembered WHERE rollout = ?1 AND kind = ?2
+                     ORDER BY at_ms DESC LIMIT 1 OFFSET ?4
+                 ), 0))
+                 ORDER BY at_ms LIMIT ?5
+             )",
+        )
+        .bind(rollout)
+        .bind(kind.number())
+        .bind(signed(*before_ms))
+        .bind(most.saturating_sub(1))
+        .bind(AT_ONCE)
+        .execute(&mut *connection)
+        .await?;
+    }
     Ok(())
 }
 
