@@ -68,6 +68,36 @@ async fn buttons_go_through_a_rollouts_life() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_person_who_looked_approves_the_next_step() {
+    let _turn = turn().await;
+    let (judge, _folder) = judge().await;
+    let mut spec = rollout("looked-at");
+    spec["steps"] = json!([
+        {"weights": {"canary": 10}, "look_first": true}, {"weights": {"canary": 100}},
+    ]);
+    spec["warm_up"] = json!({"seconds": 0});
+    spec["minimum"] = json!({"seconds": 0, "exposures": 1});
+    spec["deadline"] = json!({"seconds": 1, "then": "proceed"});
+    judge.create(&spec).await.unwrap();
+    let browser = Browser::open(&judge.address()).await;
+    browser
+        .shows("headline", "a person is to look before it goes on")
+        .await;
+    browser.press("Approve 100%").await;
+    browser.keys("the confusion table is fine").await;
+    browser.click("confirm").await;
+    browser.shows("headline", "v2 was promoted").await;
+    browser
+        .shows("decisions", "the confusion table is fine")
+        .await;
+    let decisions = judge.decisions("looked-at").await.unwrap();
+    let actions: Vec<&str> = decisions.iter().map(|one| one.action.as_str()).collect();
+    assert_eq!(actions, ["create", "pause", "approve"]);
+    assert_eq!(browser.errors(&[]).await, [""; 0]);
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_of_two_new_versions_is_dropped() {
     let _turn = turn().await;
     let (judge, _folder) = judge().await;
@@ -167,7 +197,7 @@ async fn a_pause_to_look_first_says_what_each_button_means() {
     assert_eq!(
         said,
         [
-            "v2 has done well at 10%: a person is to look before it goes on.",
+            "v2 waits at 10%: a person is to look before it goes on.",
             "Approve 25%",
             "Stay at 10%, judge on",
             "Abort"

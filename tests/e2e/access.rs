@@ -305,6 +305,8 @@ async fn a_door_that_would_be_open_is_not_opened() {
     )
     .await;
     refused(&["--listen", "[::]:0"], "--allow-remote").await;
+    let metrics = ["--listen", "127.0.0.1:0", "--metrics-listen", "0.0.0.0:0"];
+    refused(&metrics, "--metrics-listen: 0.0.0.0:0 can be reached").await;
     refused(
         &["--tokens", "/nowhere/tokens"],
         "--tokens: failed to read /nowhere/tokens",

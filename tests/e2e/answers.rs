@@ -5,6 +5,7 @@ mod outcomes;
 mod pairs;
 mod protocols;
 mod remembered;
+mod slow_model;
 
 use crate::world::{LIMIT, ask, keys};
 use reqwest::Method;

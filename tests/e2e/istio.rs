@@ -308,8 +308,17 @@ async fn what_istio_would_refuse_is_seen() {
         let refused = checked(&route(more)).await.unwrap_err();
         assert!(refused.contains(problem), "{refused}");
     }
-    let filter = "apiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\nspec: {configPatches: [{applyTo: HTTP}]}\n";
-    assert!(checked(filter).await.unwrap_err().contains("applyTo"));
+    let filter = |patch: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\nspec: {{configPatches: [{patch}]}}\n"
+        )
+    };
+    let kind = checked(&filter("{applyTo: HTTP}")).await.unwrap_err();
+    assert!(kind.contains("applyTo"), "{kind}");
+    // A rule that only an API server knows, in CEL.
+    let waypoint = "{applyTo: HTTP_FILTER, match: {context: GATEWAY, waypoint: {}}}";
+    let rule = checked(&filter(waypoint)).await.unwrap_err();
+    assert!(rule.contains("when context is WAYPOINT"), "{rule}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -135,7 +135,7 @@ fn one_inference_thread() {
 }
 
 async fn judge(serve: Serve) -> Result<(), String> {
-    let entry = serve.entry.open(serve.listen)?;
+    let entry = serve.entry.open(serve.listen, serve.metrics_listen)?;
     if !serve.models.is_dir() {
         return Err(format!(
             "--models: there is no folder {}",

@@ -166,7 +166,7 @@ function now(rollout) {
     case "aborted":
       return `Aborted by hand at ${at}: ${back}.`;
     case "paused":
-      if (asksToLook(rollout)) return `${names} ${has} done well at ${at}: a person is to look before it goes on.`;
+      if (asksToLook(rollout)) return `${names} ${has === "has" ? "waits" : "wait"} at ${at}: a person is to look before it goes on.`;
       return `Paused at ${at}: ${names} ${has} these users until somebody decides.`;
   }
   if (copied) return `${names} ${has} copies of requests and no users: nobody sees its answers.`;

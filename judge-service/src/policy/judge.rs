@@ -210,14 +210,7 @@ fn decide(
         let done = "every guardrail is within its margin; this is the last step";
         return Decided::because(Action::Hold, done);
     }
-    if rollout.current_step().is_some_and(|step| step.look_first) {
-        let why = "ready for the next step, and a person is to look first";
-        return Decided {
-            asks_for_approval: true,
-            ..ask(why, passed)
-        };
-    }
-    go_on(rollout, passed)
+    look_or_go_on(rollout, "ready for the next step", passed)
 }
 
 /// The first step begins when every arm is ready and no gate is closed.
@@ -228,6 +221,18 @@ fn start(bundle: &Bundle) -> Decided {
         return Decided::because(Action::Start, "every arm is ready");
     }
     Decided::new(Action::Hold, waiting)
+}
+
+/// To the next step, unless a person is to look before.
+fn look_or_go_on(rollout: &Rollout, why: &str, reasons: Vec<String>) -> Decided {
+    if rollout.current_step().is_some_and(|step| step.look_first) {
+        let why = format!("{why}, and a person is to look first");
+        return Decided {
+            asks_for_approval: true,
+            ..ask(&why, reasons)
+        };
+    }
+    go_on(rollout, reasons)
 }
 
 /// To the next step, if it has anything to try.
@@ -305,6 +310,6 @@ fn at_deadline(bundle: &Bundle, lacking: Vec<String>) -> Decided {
         AtDeadline::Proceed if !bundle.not_ready.is_empty() => Decided::new(Action::Pause, reasons),
         // Who was asked to say no has the last word.
         AtDeadline::Proceed if !bundle.closed.is_empty() => Decided::new(Action::Hold, reasons),
-        AtDeadline::Proceed => go_on(rollout, reasons),
+        AtDeadline::Proceed => look_or_go_on(rollout, "undecided at its deadline", reasons),
     }
 }

@@ -41,7 +41,10 @@ async fn send(judge: &Judge, samples: &[Value]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn plain_json_is_read_by_pointers_compressed_and_without_what_is_private() {
-    let judge = judge().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut judge = Judge::new(folder.path()).unwrap();
+    judge.environment("RUST_LOG", "trace");
+    judge.start().await.unwrap();
     let mut spec = with_models(alone("plain"));
     let pixels: Vec<String> = (0..64).map(|pixel| format!("/pixels/{pixel}")).collect();
     spec["protocol"] = json!({"json": {"inputs": pixels, "label": "/digit"}});
@@ -105,6 +108,25 @@ async fn plain_json_is_read_by_pointers_compressed_and_without_what_is_private()
         .await
         .unwrap();
     assert!(!examples.body.to_string().contains("Lovelace"));
+    // Nor is anything of a body logged or stored, whatever the log is asked for.
+    let bodies = [request(64), request(9), answer.to_owned()];
+    let private = ["Lovelace".to_owned(), "out of memory".to_owned()].into_iter();
+    let encoded = bodies.iter().map(|body| STANDARD.encode(body));
+    let private: Vec<String> = private.chain(bodies.clone()).chain(encoded).collect();
+    let mut files = 0;
+    for file in std::fs::read_dir(folder.path()).unwrap() {
+        let path = file.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        let holds = |text: &String| {
+            bytes
+                .windows(text.len())
+                .any(|part| part == text.as_bytes())
+        };
+        let found: Vec<&String> = private.iter().filter(|text| holds(text)).collect();
+        assert!(found.is_empty(), "{}: {found:?}", path.display());
+        files += usize::from(bytes.len() > 1_000);
+    }
+    assert!(files >= 2, "a log and a database");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -48,7 +48,8 @@ pub struct EntryOptions {
     /// may be given more than once
     #[arg(long, env = "SERINUS_HOST", value_name = "NAME", value_delimiter = ',')]
     host: Vec<String>,
-    /// Listen on an address that other machines reach, without asking anybody for a token
+    /// Listen on an address that other machines reach, without asking anybody for a token;
+    /// --metrics-listen never asks
     #[arg(long, env = "SERINUS_ALLOW_REMOTE")]
     allow_remote: bool,
 }
@@ -63,11 +64,17 @@ pub struct Entry {
 impl EntryOptions {
     /// # Errors
     /// A file that does not serve, or a door that would be open to everybody.
-    pub fn open(self, listen: SocketAddr) -> Result<Entry, String> {
+    pub fn open(self, listen: SocketAddr, metrics: Option<SocketAddr>) -> Result<Entry, String> {
         let local = listen.ip().is_loopback();
         if !local && self.tokens.is_none() && !self.allow_remote {
             return Err(format!(
                 "{listen} can be reached from other machines, and nobody would be asked for a token: name a file of --tokens (`serinus token new` makes them), listen on 127.0.0.1, or say --allow-remote"
+            ));
+        }
+        let open = metrics.filter(|at| !at.ip().is_loopback() && !self.allow_remote);
+        if let Some(at) = open {
+            return Err(format!(
+                "--metrics-listen: {at} can be reached from other machines, and nobody is asked for a token there: ask {listen} with a viewer's token, listen on 127.0.0.1, or say --allow-remote"
             ));
         }
         let tokens = match &self.tokens {

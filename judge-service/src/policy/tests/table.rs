@@ -337,6 +337,11 @@ fn people_are_asked_where_the_spec_or_the_evidence_says_so() {
         ("a person is to look first, and it is broken", |s| { look_first(s); s.canary(|arm| arm.errors(0.05)) }, RollBack, "with an error"),
         ("undecided at a deadline that pauses", |s| { s.users = 1_000; s.spec = json!({"deadline": {"seconds": 100, "then": "pause"}}) }, Pause, "deadline of 100 s has passed"),
         ("undecided at a deadline that rolls back", |s| { s.users = 1_000; s.spec = json!({"deadline": {"seconds": 100, "then": "roll_back"}}) }, RollBack, "deadline of 100 s has passed"),
+        ("undecided at a deadline that goes on, and a person is to look first", |s| {
+            look_first(s);
+            s.users = 1_000;
+            s.spec["deadline"] = json!({"seconds": 100, "then": "proceed"});
+        }, Pause, "undecided at its deadline, and a person is to look first"),
         ("undecided at a deadline that goes on", |s| { s.users = 1_000; s.spec = json!({"deadline": {"seconds": 100, "then": "proceed"}}) }, Promote, "deadline of 100 s has passed"),
         ("undecided, and the deadline is a second away", |s| { s.users = 1_000; s.spec = json!({"deadline": {"seconds": 301}}) }, Hold, "not yet surely"),
         ("a deadline that goes on, and canary is not ready", |s| {
