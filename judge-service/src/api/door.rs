@@ -31,6 +31,12 @@ const FIRST_BYTES: Duration = Duration::from_secs(10);
 const SILENT: Duration = Duration::from_secs(30);
 const BETWEEN_PROBES: Duration = Duration::from_secs(10);
 
+/// How HTTP/2 begins, and no method of HTTP/1 does.
+const PREFACE: &[u8; 3] = b"PRI";
+
+/// HTTP/1, as TLS calls it.
+const HTTP1: &[u8] = b"http/1.1";
+
 /// After the system refused to give a connection: it has no file left, say.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -161,6 +167,28 @@ impl Guest {
         &self.peer
     }
 
+    /// Waits for its first word, of which nothing is taken: whether that is surely not
+    /// HTTP/2's.
+    ///
+    /// # Errors
+    /// It says nothing in time, or is gone.
+    pub async fn speaks_http1(&mut self) -> io::Result<bool> {
+        let stream = match &self.stream {
+            Stream::Plain(stream) => stream,
+            Stream::Tls(stream) => return Ok(stream.get_ref().1.alpn_protocol() == Some(HTTP1)),
+        };
+        let mut word = [0; PREFACE.len()];
+        let said = match &mut self.first {
+            None => stream.peek(&mut word).await?,
+            Some(first) => tokio::select! {
+                said = stream.peek(&mut word) => said?,
+                () = first.as_mut() => return Err(io::ErrorKind::TimedOut.into()),
+            },
+        };
+        let said = word.get(..said).unwrap_or_default();
+        Ok(!PREFACE.starts_with(said))
+    }
+
     fn plain(stream: TcpStream, address: SocketAddr) -> Self {
         Self {
             stream: Stream::Plain(stream),
@@ -282,6 +310,26 @@ mod tests {
         client.write_u8(7).await.unwrap();
         assert_eq!(guest.read_u8().await.unwrap(), 7);
         assert!(guest.first.is_none(), "nothing is waited for any more");
+    }
+
+    #[tokio::test]
+    async fn its_first_word_says_what_it_speaks() {
+        for (word, http1) in [
+            ("GET /", true),
+            ("POST", true),
+            ("PRI * HTTP/2", false),
+            ("P", false),
+        ] {
+            let (mut client, mut guest) = connected(FIRST_BYTES).await;
+            client.write_all(word.as_bytes()).await.unwrap();
+            assert_eq!(guest.speaks_http1().await.unwrap(), http1, "{word}");
+            let mut read = vec![0; word.len()];
+            guest.read_exact(&mut read).await.unwrap();
+            assert_eq!(read, word.as_bytes(), "nothing of it was taken");
+        }
+        let (_client, mut guest) = connected(Duration::from_millis(50)).await;
+        let late = guest.speaks_http1().await.unwrap_err();
+        assert_eq!(late.kind(), io::ErrorKind::TimedOut);
     }
 
     #[tokio::test]

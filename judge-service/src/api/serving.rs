@@ -11,7 +11,9 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use std::convert::Infallible;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use tower::{Service, ServiceExt};
 
 /// The head of a request by HTTP/1.1 is there after this, from the answer before on: so
@@ -28,10 +30,15 @@ where
     http.http1()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WITHIN);
+    // Which of the two is spoken is looked at here: hyper would take the first bytes away
+    // for it, and then have twice the buffer for the rest of each connection's life.
+    let http1 = Arc::new(http.clone().http1_only());
+    let either = Arc::new(http);
     let under_way = GracefulShutdown::new();
+    let (closes, closing) = watch::channel(());
     let mut asked = pin!(asked);
     loop {
-        let guest = tokio::select! {
+        let mut guest = tokio::select! {
             guest = door.accept() => guest,
             () = &mut asked => break,
         };
@@ -43,16 +50,28 @@ where
                 request.extensions_mut().insert(ConnectInfo(peer.clone()));
                 request
             });
-        let connection =
-            http.serve_connection(TokioIo::new(guest), TowerToHyperService::new(service));
-        let connection = under_way.watch(connection.into_owned());
+        let service = TowerToHyperService::new(service);
+        let (either, http1) = (Arc::clone(&either), Arc::clone(&http1));
+        let (watcher, mut closing) = (under_way.watcher(), closing.clone());
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            let speaks = tokio::select! {
+                speaks = guest.speaks_http1() => speaks,
+                _ = closing.changed() => return,
+            };
+            let ended = match speaks {
+                Err(error) => Err(error.into()),
+                Ok(is_http1) => {
+                    let http = if is_http1 { &http1 } else { &either };
+                    let connection = http.serve_connection(TokioIo::new(guest), service);
+                    watcher.watch(connection.into_owned()).await
+                }
+            };
+            if let Err(error) = ended {
                 tracing::debug!(%error, "a connection ended early");
             }
         });
     }
     // Nobody new comes in while the others end.
-    drop(door);
+    drop((door, closes));
     under_way.shutdown().await;
 }
