@@ -15,7 +15,7 @@ help:
 	@echo 'make demo       three releases of a real model in real Envoy, about a minute after the build'
 	@echo 'make demo-keep  the same, and leave everything running to look at'
 	@echo 'make test       every test'
-	@echo 'make test-mlserver  MLServer with scikit-learn behind Envoy (installs 600 MB from PyPI once)'
+	@echo 'make test-mlserver  MLServer with scikit-learn behind Envoy, and MLflow (installs 600 MB from PyPI once)'
 	@echo 'make build      the filter (target/wasm), the judge (target/debug/serinus) and the demo'
 	@echo 'make lint       rustfmt and clippy'
 	@echo 'make bench-filter  what the filter adds to a request, beside Lua and ext_proc (target/bench)'

@@ -83,7 +83,7 @@ pub fn simulate(spec: &[u8], asked: &Asked) -> Result<Simulated, FieldError> {
     }
     spec.expected = Some(expected.clone());
     let spec = spec.completed();
-    check(&spec)?;
+    check(&spec).map_err(|wrong| wrong.first().clone())?;
     let mut steps = Vec::new();
     for step in &spec.steps {
         let answer = forecast::ask(&spec, step, &expected, asked.ratio, asked.runs, asked.seed)

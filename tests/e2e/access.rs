@@ -349,6 +349,20 @@ async fn the_command_line_says_who_asks() {
     let (code, said) = run(&["abort", "r", "--token-file", &file], &[]).await;
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("needs the role operator"), "{said}");
+    // Which version a user has is for whoever may look; the secret of pseudonyms is not.
+    let spec = judge.folder.path().join("r.json");
+    std::fs::write(&spec, alone("r").to_string()).unwrap();
+    let spec = spec.display().to_string();
+    let operator = judge.tokens.operator.as_str();
+    let (code, said) = run(&["apply", "-f", &spec, "--token", operator], &[]).await;
+    assert_eq!(code, 0, "{said}");
+    let (code, said) = run(&["assign", "r", "ada", "--token-file", &file], &[]).await;
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("ada"), "{said}");
+    let url = format!("{}/v1/plan/public", judge.judge.address());
+    let plan = reqwest::Client::new().get(url).bearer_auth(viewer).send();
+    let plan: Value = plan.await.unwrap().json().await.unwrap();
+    assert_eq!(plan["rollouts"][0]["identity_key"], "0".repeat(32));
     let (code, said) = run(&["get", "--token", "a b"], &[]).await;
     assert_eq!(code, 2, "{said}");
     let (_, help) = run(&["get", "--help"], &[("SERINUS_TOKEN", viewer)]).await;

@@ -84,6 +84,16 @@ fn sha256(path: &Path) -> String {
     text.split_whitespace().next().unwrap().to_owned()
 }
 
+/// The arms as subsets of one Service.
+const ARMS: [&str; 6] = [
+    "--subset-label",
+    "version",
+    "--address",
+    "control=digits:8080",
+    "--address",
+    "canary=digits:8080",
+];
+
 /// The command for this judge's proxies, with the arms as subsets of one Service.
 struct Asked {
     words: Vec<String>,
@@ -103,14 +113,9 @@ impl Asked {
             MODULE,
             "--sha256",
             &sha256,
-            "--subset-label",
-            "version",
-            "--address",
-            "control=digits:8080",
-            "--address",
-            "canary=digits:8080",
         ];
-        let words = usual.iter().chain(more).map(|word| (*word).to_owned());
+        let words = usual.iter().chain(&ARMS).chain(more);
+        let words = words.map(|word| (*word).to_owned());
         Self {
             words: words.collect(),
         }

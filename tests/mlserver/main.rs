@@ -1,8 +1,11 @@
 //! MLServer, with scikit-learn's own reading of a model, as the server behind real Envoy:
 //! what the judge computes from the model's file is what another library answers, and a
-//! server that answers otherwise is taken back. `make test-mlserver`.
+//! server that answers otherwise is taken back. And MLflow, whose alias moves with a
+//! promotion. `make test-mlserver`.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+mod registry;
 
 use reqwest::Method;
 use serde_json::{Value, json};

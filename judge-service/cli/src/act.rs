@@ -63,11 +63,18 @@ pub struct Delete {
 impl Act {
     pub fn run(&self, action: &str) -> Result<(), Failure> {
         let judge = self.judge.open()?;
-        runtime::run(self.post(&judge, action, action))
+        runtime::run(self.post(&judge, action, action, ""))
     }
 
-    /// `action` is the last part of the path, and `words` what it is called.
-    async fn post(&self, judge: &Judge, action: &str, words: &str) -> Result<(), Failure> {
+    /// `action` is the last part of the path, `words` what it is called, and `done` what it
+    /// did beside what the rollout's state shows.
+    async fn post(
+        &self,
+        judge: &Judge,
+        action: &str,
+        words: &str,
+        done: &str,
+    ) -> Result<(), Failure> {
         let id = &self.id;
         let path = rollout_path(id, &format!("/{action}"));
         let mut call = Call::post(&path, reason(self.reason.as_ref()));
@@ -78,8 +85,9 @@ impl Act {
             .map_err(|failure| cannot(words, id, failure))?
             .read()?;
         let status: Status = get::read(&answer)?;
-        self.output
-            .print(&answer, || format!("{}: {}\n", status.id, status.stands()))
+        self.output.print(&answer, || {
+            format!("{}: {}{done}\n", status.id, status.stands())
+        })
     }
 }
 
@@ -88,7 +96,7 @@ impl Drop {
         let judge = self.act.judge.open()?;
         let action = format!("arms/{}/drop", segment(&self.arm));
         runtime::run(async {
-            let done = self.act.post(&judge, &action, "drop an arm of").await;
+            let done = self.act.post(&judge, &action, "drop an arm of", "").await;
             match done {
                 Ok(()) => Ok(()),
                 Err(failure) => Err(suggest::arm(&judge, &self.act.id, &self.arm, failure).await),
@@ -100,11 +108,19 @@ impl Drop {
 impl Sampling {
     pub fn run(&self) -> Result<(), Failure> {
         let judge = self.act.judge.open()?;
-        let (action, words) = match self.what {
-            Switch::Stop => ("sampling/stop", "stop the sampling of"),
-            Switch::Start => ("sampling/start", "start the sampling of"),
+        let (action, words, done) = match self.what {
+            Switch::Stop => (
+                "sampling/stop",
+                "stop the sampling of",
+                "; nothing is sampled any more, and what was kept is forgotten",
+            ),
+            Switch::Start => (
+                "sampling/start",
+                "start the sampling of",
+                "; requests are sampled",
+            ),
         };
-        runtime::run(self.act.post(&judge, action, words))
+        runtime::run(self.act.post(&judge, action, words, done))
     }
 }
 

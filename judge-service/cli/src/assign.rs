@@ -96,7 +96,7 @@ impl Assign {
                 .map_err(|error| files::within("--plan", path, &error)),
             None => {
                 let judge = self.judge.open()?;
-                let answer = runtime::run(judge.call(Call::get("/v1/plan")))?.accepted()?;
+                let answer = runtime::run(judge.call(Call::get("/v1/plan/public")))?.accepted()?;
                 Ok(
                     read_plan(&answer.body)
                         .map_err(|error| format!("the judge's plan: {error}"))?,

@@ -68,20 +68,22 @@ fn text(all: &[Decision]) -> String {
             decision
                 .delivered
                 .as_ref()
-                .map(delivered)
-                .unwrap_or_default(),
+                .map_or_else(|| NOT_KNOWN.to_owned(), delivered),
             decision.reasons.join("; "),
         ]);
     }
     table.text(0)
 }
 
+/// No worker had it, or nobody measured when.
+const NOT_KNOWN: &str = "-";
+
 /// Until the last worker had it.
 fn delivered(delivered: &Delivered) -> String {
     match (delivered.last_worker_ms, delivered.missing) {
         (Some(ms), 0) => format!("{ms} ms"),
         (Some(ms), missing) => format!("{ms} ms, {missing} missing"),
-        (None, 0) => String::new(),
+        (None, 0) => NOT_KNOWN.to_owned(),
         (None, missing) => format!("{missing} missing"),
     }
 }
@@ -104,7 +106,7 @@ mod tests {
         assert_eq!(
             text(&all),
             "NUMBER  TIME                  BY      ACTION     STEP    DELIVERED         WHY\n\
-             1       1970-01-01 00:00:00Z  person  create     1                         a person created it\n\
+             1       1970-01-01 00:00:00Z  person  create     1       -                 a person created it\n\
              2       1970-01-01 00:01:01Z  judge   roll back  2 to 1  12 ms, 1 missing  errors; latency\n"
         );
     }

@@ -6,6 +6,7 @@ use clap::Parser;
 use serde_json::{Value, json};
 
 const JUDGE: &str = include_str!("../../deploy/judge.yaml");
+const TLS: &str = include_str!("../../deploy/tls/kustomization.yaml");
 const KUSTOMIZATION: &str = include_str!("../../deploy/kustomization.yaml");
 const WASM_PLUGIN: &str = include_str!("../../deploy/wasm-plugin.yaml");
 const DOCKERFILE: &str = include_str!("../../deploy/Dockerfile");
@@ -93,6 +94,79 @@ fn the_judge_starts_with_what_the_deployment_gives_it() {
     let judge = DOCKERFILE.split(" AS judge\n").nth(1).unwrap();
     assert!(judge.contains("/etc/ssl/certs/ca-certificates.crt\n"));
     assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], true);
+}
+
+/// A JSON patch (RFC 6902), as far as the component needs one.
+fn patched(mut document: Value, patch: &Value) -> Value {
+    for step in patch.as_array().unwrap() {
+        let path = step["path"].as_str().unwrap();
+        let (parent, name) = path.rsplit_once('/').unwrap();
+        let value = step["value"].clone();
+        let place = document.pointer_mut(parent).unwrap();
+        match (step["op"].as_str().unwrap(), place) {
+            ("add", Value::Array(list)) if name == "-" => list.push(value),
+            ("add", Value::Object(fields)) => {
+                assert!(fields.insert(name.to_owned(), value).is_none(), "{path}");
+            }
+            ("replace", place) => *place.pointer_mut(&format!("/{name}")).unwrap() = value,
+            ("test", place) => assert_eq!(place.pointer(&format!("/{name}")), Some(&value)),
+            other => panic!("{other:?}"),
+        }
+    }
+    document
+}
+
+#[test]
+fn with_tls_it_speaks_nothing_else() {
+    let component = documents(TLS).remove(0);
+    let patch = component["patches"][0]["patch"].as_str().unwrap();
+    let deployment = of_kind(&documents(JUDGE), "Deployment").clone();
+    let deployment = patched(deployment, &documents(patch).remove(0));
+    let pod = &deployment["spec"]["template"]["spec"];
+    let container = &pod["containers"][0];
+    let arguments = container["args"].as_array().unwrap();
+    let arguments: Vec<&str> = arguments.iter().filter_map(Value::as_str).collect();
+    let words = std::iter::once("serinus").chain(arguments.iter().copied());
+    Cli::try_parse_from(words).unwrap();
+    let advertised = arguments.iter().filter(|one| one.contains("--advertise="));
+    let advertised: Vec<_> = advertised.collect();
+    assert_eq!(advertised, [&"--advertise=https://$(POD_IP):8090"]);
+    for probe in ["livenessProbe", "readinessProbe"] {
+        assert_eq!(container[probe]["httpGet"]["scheme"], "HTTPS");
+    }
+    // The guide makes the Secret with these files, of a certificate with that name.
+    let guide = include_str!("../../docs/istio.md");
+    let secret = &pod["volumes"].as_array().unwrap().last().unwrap()["secret"];
+    let made = format!(
+        "secret generic {} --from-file=judge-tls",
+        secret["secretName"].as_str().unwrap()
+    );
+    assert!(guide.contains(&made), "{made}");
+    let name = arguments
+        .iter()
+        .find_map(|one| one.strip_prefix("--peer-name="));
+    assert!(guide.contains(&format!("subjectAltName=DNS:{}", name.unwrap())));
+    let mount = container["volumeMounts"]
+        .as_array()
+        .unwrap()
+        .last()
+        .unwrap();
+    let files = arguments
+        .iter()
+        .filter_map(|one| one.split("=/tls/").nth(1));
+    let files: std::collections::BTreeSet<&str> = files.collect();
+    assert_eq!(mount["mountPath"], "/tls");
+    assert_eq!(
+        files.into_iter().collect::<Vec<_>>(),
+        ["ca.pem", "judge.key", "judge.pem"]
+    );
+    for file in [
+        "-keyout judge-tls/judge.key",
+        "-out judge-tls/judge.pem",
+        "cp ca.pem judge-tls",
+    ] {
+        assert!(guide.contains(file), "{file}");
+    }
 }
 
 #[test]

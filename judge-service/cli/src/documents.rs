@@ -6,6 +6,7 @@ use crate::files::read_or_stdin;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 use serinus_core::json::FieldError;
+use serinus_judge::domain::check::Wrong;
 use std::path::Path;
 
 /// One document as JSON, and where it stands.
@@ -149,6 +150,12 @@ impl Document {
     /// An error of one of its fields.
     pub fn wrong(&self, error: &FieldError) -> Failure {
         Failure::Failed(self.say(&error.to_string()))
+    }
+
+    /// Errors of its fields, each by itself.
+    pub fn all_wrong(&self, wrong: &Wrong) -> Failure {
+        let lines: Vec<String> = wrong.all().map(|one| self.say(&one.to_string())).collect();
+        Failure::Failed(lines.join("\n"))
     }
 
     /// What is wrong with it, with where it stands, and with the name of a field that was

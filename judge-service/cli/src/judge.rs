@@ -9,7 +9,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serinus_judge::tls::{Connector, connector};
+use serinus_judge::tls::{Connector, Trust, connector};
 use serinus_judge::web;
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -111,8 +111,12 @@ impl JudgeOption {
             Some(other) => return Err(wrong(&format!("{other}:// is not spoken here"))),
             None => return Err(wrong("it has no http:// or https://")),
         };
-        let connector = connector(self.ca.as_deref(), by_tls)
-            .map_err(|error| Failure::Usage(format!("--ca: {error}")))?;
+        let trust = Trust {
+            ca: self.ca.as_deref(),
+            name: None,
+        };
+        let connector =
+            connector(trust, by_tls).map_err(|error| Failure::Usage(format!("--ca: {error}")))?;
         Ok(Judge {
             address: address.to_owned(),
             token: self.token()?,

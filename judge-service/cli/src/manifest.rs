@@ -18,6 +18,7 @@ use envoy::{Envoy, Source};
 use istio_command::IstioCommand;
 use serinus_core::json::read_strict;
 use serinus_judge::domain::RolloutSpec;
+use serinus_judge::domain::check::check;
 use std::path::{Path, PathBuf};
 use to_judge::ToJudge;
 
@@ -141,6 +142,6 @@ fn from_file(path: &Path) -> Result<RolloutSpec, Failure> {
     let spec: RolloutSpec =
         read_strict(document.json().as_bytes()).map_err(|error| document.wrong(&error))?;
     let spec = spec.completed();
-    serinus_judge::domain::check::check(&spec).map_err(|error| document.wrong(&error))?;
+    check(&spec).map_err(|wrong| document.all_wrong(&wrong))?;
     Ok(spec)
 }

@@ -3,8 +3,8 @@
 use crate::documents::{self, Document};
 use crate::failure::Failure;
 use crate::output::{Format, OutputOption, print, yaml};
-use serinus_core::json::{FieldError, read_strict};
-use serinus_judge::domain::check::check;
+use serinus_core::json::read_strict;
+use serinus_judge::domain::check::{Wrong, check};
 use serinus_judge::domain::plan::routable;
 use serinus_judge::domain::{Rollout, RolloutSpec};
 use serinus_judge::forecast;
@@ -69,11 +69,11 @@ impl Validate {
 }
 
 fn checked(document: &Document) -> Result<RolloutSpec, Failure> {
-    read(document.json()).map_err(|error| document.wrong(&error))
+    read(document.json()).map_err(|wrong| document.all_wrong(&wrong))
 }
 
 /// What the judge checks but for its other rollouts and its models.
-fn read(json: &str) -> Result<RolloutSpec, FieldError> {
+fn read(json: &str) -> Result<RolloutSpec, Wrong> {
     let spec: RolloutSpec = read_strict(json.as_bytes())?;
     let spec = spec.completed();
     check(&spec)?;
@@ -130,7 +130,7 @@ mod tests {
             ),
         ] {
             let error = read(&GOOD.replacen(good, bad, 1)).unwrap_err();
-            assert_eq!(error.field, field, "{error}");
+            assert_eq!(error.first().field, field, "{error}");
         }
     }
 }

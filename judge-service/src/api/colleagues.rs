@@ -1,11 +1,10 @@
 //! How one of several judges reaches another, and is believed there.
 
 use crate::access::Peers;
-use crate::tls::{Connector, TlsError, connector};
+use crate::tls::{Connector, TlsError, Trust, connector};
 use axum::body::Body;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
-use std::path::Path;
 use std::sync::Arc;
 
 #[derive(Clone)]
@@ -15,13 +14,12 @@ pub struct Colleagues {
 }
 
 impl Colleagues {
-    /// `ca` names whom to trust where others are at `https://`; without it, whomever this
-    /// machine trusts, if `speaks_tls`.
+    /// `trust` says who is a judge where others are at `https://`, if `speaks_tls`.
     ///
     /// # Errors
-    /// Authorities that cannot be read.
-    pub fn new(peers: Arc<Peers>, ca: Option<&Path>, speaks_tls: bool) -> Result<Self, TlsError> {
-        let connector = connector(ca, speaks_tls)?;
+    /// Authorities that cannot be read, or a name that is none.
+    pub fn new(peers: Arc<Peers>, trust: Trust<'_>, speaks_tls: bool) -> Result<Self, TlsError> {
+        let connector = connector(trust, speaks_tls)?;
         Ok(Self {
             peers,
             http: Client::builder(TokioExecutor::new()).build(connector),

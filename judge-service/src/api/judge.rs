@@ -4,14 +4,18 @@ use super::Judge;
 use super::problem::Problem;
 use super::query::Query;
 use crate::domain::audit::Audited;
-use crate::service::{ProxyState, WebhookState, WorkerState};
+use crate::service::{ProxyState, Standing, WebhookState, WorkerState};
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use serde_json::Value;
 
 /// At most so many at once; who wants more goes on after the last.
 const AUDITED_AT_ONCE: u32 = 1_000;
+
+/// In the place of a rollout's secret: it looks like one, so that the plan is one.
+const NO_SECRET: &str = "00000000000000000000000000000000";
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,8 +36,41 @@ pub async fn audit(
     Ok(Json(service.audit(after, limit).await?))
 }
 
-pub async fn workers(State(service): Judge) -> Json<Vec<WorkerState>> {
-    Json(service.delivery().workers(service.now()))
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AtMost {
+    limit: Option<usize>,
+}
+
+/// With a limit those that somebody should look at come first.
+pub async fn workers(
+    State(service): Judge,
+    Query(AtMost { limit }): Query<AtMost>,
+) -> Result<Json<Vec<WorkerState>>, Problem> {
+    if limit == Some(0) {
+        return Err(Problem::empty_page());
+    }
+    let mut workers = service.delivery().workers(service.now());
+    if let Some(limit) = limit {
+        workers.sort_by_key(|worker| worker.state == Standing::Converged);
+        workers.truncate(limit);
+    }
+    Ok(Json(workers))
+}
+
+/// The plan, for whoever computes which arm a user has: without the secrets of the users'
+/// pseudonyms, on which that does not depend.
+pub async fn public_plan(State(service): Judge) -> Result<Json<Value>, Problem> {
+    let published = service.delivery().subscribe().borrow().clone();
+    let mut plan: Value = serde_json::from_slice(&published.bytes)
+        .map_err(|_| Problem::unavailable("there is no plan yet"))?;
+    let rollouts = plan.get_mut("rollouts").and_then(Value::as_array_mut);
+    for rollout in rollouts.into_iter().flatten() {
+        if let Some(key) = rollout.get_mut("identity_key") {
+            *key = Value::String(NO_SECRET.to_owned());
+        }
+    }
+    Ok(Json(plan))
 }
 
 pub async fn webhooks(State(service): Judge) -> Json<Vec<WebhookState>> {

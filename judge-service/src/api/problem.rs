@@ -1,6 +1,7 @@
 //! Errors as RFC 9457 problems: the one place that knows which is which status.
 
 use crate::books::Refusal;
+use crate::domain::check::Wrong;
 use crate::service::{IngestError, SampleRefusal, ServiceError};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -16,13 +17,23 @@ pub struct Problem {
     title: &'static str,
     status: u16,
     detail: String,
+    /// The first that is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<String>,
+    /// All that is wrong, where it is more than one field.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<WrongField>,
     #[serde(skip)]
     retry_after_seconds: Option<u32>,
     /// How to say who one is.
     #[serde(skip)]
     authenticate: Option<&'static str>,
+}
+
+#[derive(Debug, JsonSchema, Serialize)]
+pub struct WrongField {
+    field: String,
+    problem: String,
 }
 
 impl Problem {
@@ -33,6 +44,7 @@ impl Problem {
             status: status.as_u16(),
             detail: detail.into(),
             field: None,
+            errors: Vec::new(),
             retry_after_seconds: None,
             authenticate: None,
         }
@@ -106,10 +118,25 @@ impl From<FieldError> for Problem {
     }
 }
 
+impl From<Wrong> for Problem {
+    fn from(wrong: Wrong) -> Self {
+        let mut problem = Self::new(StatusCode::BAD_REQUEST, wrong.to_string());
+        problem.field = Some(wrong.first().field.clone());
+        if wrong.is_several() {
+            let errors = wrong.all().map(|one| WrongField {
+                field: one.field.clone(),
+                problem: one.problem.clone(),
+            });
+            problem.errors = errors.collect();
+        }
+        problem
+    }
+}
+
 impl From<ServiceError> for Problem {
     fn from(error: ServiceError) -> Self {
         match error {
-            ServiceError::Spec(error) => error.into(),
+            ServiceError::Spec(wrong) => wrong.into(),
             ServiceError::Exists(_) | ServiceError::Conflict(_) => {
                 Self::new(StatusCode::CONFLICT, error.to_string())
             }

@@ -353,7 +353,7 @@ fn for_others() -> [Route; 1] {
     )]
 }
 
-fn about_the_judge() -> [Route; 10] {
+fn about_the_judge() -> [Route; 11] {
     let health = |id, summary| {
         get(id, summary)
             .needs(Needs::Nothing)
@@ -406,7 +406,22 @@ fn about_the_judge() -> [Route; 10] {
             "/v1/workers",
             routing::get(judge::workers),
             [get("listWorkers", "Workers, and the plan that each has")
+                .query(
+                    "limit",
+                    "At most so many, those without the newest plan first",
+                    json!({"type": "integer", "minimum": 1}),
+                )
                 .gives::<Vec<WorkerState>>(200, "All that were heard lately")],
+        ),
+        route(
+            "/v1/plan/public",
+            routing::get(judge::public_plan),
+            [get(
+                "getPublicPlan",
+                "The plan without the secrets of users' pseudonyms: what says which arm a user has",
+            )
+            .gives::<Plan>(200, "The plan; each `identity_key` is zeros")
+            .refuses(&[503])],
         ),
         route(
             "/v1/proxies",

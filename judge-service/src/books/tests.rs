@@ -178,7 +178,13 @@ fn outcomes_pairs_and_values_count_a_user_once_a_step() {
     };
     for epoch in [1, 2] {
         entry.paired(whose(epoch, 0, 5), pair);
-        entry.told(whose(epoch, 0, 5), Told::Value(2.0));
+        entry.told(
+            whose(epoch, 0, 5),
+            Told::Value {
+                value: 2.0,
+                by_id: false,
+            },
+        );
         assert!(entry.told(whose(epoch, 0, 5), Told::Answer { right: epoch == 2 }));
         assert!(!entry.told(whose(epoch, 0, 5), Told::Answer { right: true }));
     }

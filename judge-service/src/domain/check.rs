@@ -5,14 +5,17 @@ mod arms;
 mod gates;
 mod guardrails;
 mod timing;
+mod wrong;
 
 pub(crate) use gates::minutes;
+pub use wrong::Wrong;
 
 use super::spec::{RolloutSpec, Segment, Step};
 use serinus_core::allocation::AllocationError;
 use serinus_core::bucket::BUCKETS;
 use serinus_core::json::FieldError;
 use serinus_core::plan::compiled::check_name;
+use wrong::Found;
 
 const MAX_SALT: usize = 256;
 const MAX_STEPS: usize = 100;
@@ -20,9 +23,38 @@ const MAX_STEPS: usize = 100;
 const MAX_SAMPLED_BYTES: u32 = 1024 * 1024;
 
 /// # Errors
-/// The first field that does not make sense. What only the compiled plan can
-/// tell (names of headers, say) is checked by compiling the plan it leads to.
-pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
+/// All fields that do not make sense, as far as each can be told from the others. What
+/// only the compiled plan can tell (names of headers, say) is checked by compiling the
+/// plan it leads to.
+pub fn check(spec: &RolloutSpec) -> Result<(), Wrong> {
+    // What all the rest names.
+    check_names(spec)?;
+    let mut found = Found::default();
+    found.look(check_sampling(spec));
+    for (index, step) in spec.steps.iter().enumerate() {
+        let step = check_step(spec, step, index + 1 == spec.steps.len());
+        found.look(step.map_err(|error| error.below(format_args!("steps[{index}]"))));
+    }
+    for (index, segment) in spec.segments.iter().enumerate() {
+        let segment = check_segment(spec, segment);
+        found.look(segment.map_err(|error| error.below(format_args!("segments[{index}]"))));
+    }
+    if let Some(point) = &spec.enforced_at {
+        found.look(check_name("enforced_at", point));
+    }
+    found.look(check_layer(spec));
+    found.look(within("holdback_percent", spec.holdback_percent, 0.0, 50.0));
+    found.look(check_expected(spec));
+    timing::check(spec, &mut found);
+    found.look(within("alpha.rollback", spec.alpha.rollback, 1e-9, 0.5));
+    found.look(within("alpha.promotion", spec.alpha.promotion, 1e-9, 0.5));
+    found.look(gates::check(spec));
+    found.look(guardrails::check(spec));
+    found.look(answers::check(spec));
+    found.into_result()
+}
+
+fn check_names(spec: &RolloutSpec) -> Result<(), FieldError> {
     check_name("id", &spec.id)?;
     // Clients take these out of a URL's path.
     if matches!(spec.id.as_str(), "." | "..") {
@@ -42,12 +74,6 @@ pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
             "steps",
             format!("are {}; at most {MAX_STEPS} are right", spec.steps.len()),
         ));
-    }
-    if let Some(sampling) = &spec.sampling {
-        within("sampling.share", sampling.share, 0.0, 1.0)?;
-        within("sampling.per_second", sampling.per_second, 1, 10_000)?;
-        let bytes = sampling.max_body_bytes;
-        within("sampling.max_body_bytes", bytes, 1, MAX_SAMPLED_BYTES)?;
     }
     arms::check(spec)?;
     for (field, arm) in [
@@ -70,28 +96,22 @@ pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
             "are missing; with more than two arms none are assumed",
         ));
     }
-    for (index, step) in spec.steps.iter().enumerate() {
-        let in_step = |error: FieldError| error.below(format_args!("steps[{index}]"));
-        let weights = weights(spec, step, spec.holdback_percent).map_err(in_step)?;
-        let is_last = index + 1 == spec.steps.len();
-        has_control(spec, step, &weights, is_last).map_err(in_step)?;
-    }
-    for (index, segment) in spec.segments.iter().enumerate() {
-        check_segment(spec, segment)
-            .map_err(|error| error.below(format_args!("segments[{index}]")))?;
-    }
-    if let Some(point) = &spec.enforced_at {
-        check_name("enforced_at", point)?;
-    }
-    check_layer(spec)?;
-    within("holdback_percent", spec.holdback_percent, 0.0, 50.0)?;
-    check_expected(spec)?;
-    timing::check(spec)?;
-    within("alpha.rollback", spec.alpha.rollback, 1e-9, 0.5)?;
-    within("alpha.promotion", spec.alpha.promotion, 1e-9, 0.5)?;
-    gates::check(spec)?;
-    guardrails::check(spec)?;
-    answers::check(spec)
+    Ok(())
+}
+
+fn check_sampling(spec: &RolloutSpec) -> Result<(), FieldError> {
+    let Some(sampling) = &spec.sampling else {
+        return Ok(());
+    };
+    within("sampling.share", sampling.share, 0.0, 1.0)?;
+    within("sampling.per_second", sampling.per_second, 1, 10_000)?;
+    let bytes = sampling.max_body_bytes;
+    within("sampling.max_body_bytes", bytes, 1, MAX_SAMPLED_BYTES)
+}
+
+fn check_step(spec: &RolloutSpec, step: &Step, is_last: bool) -> Result<(), FieldError> {
+    let weights = weights(spec, step, spec.holdback_percent)?;
+    has_control(spec, step, &weights, is_last)
 }
 
 fn check_layer(spec: &RolloutSpec) -> Result<(), FieldError> {
@@ -288,8 +308,32 @@ pub(crate) mod tests {
     pub(crate) fn spec(document: &Value) -> Result<RolloutSpec, FieldError> {
         let spec: RolloutSpec = read_strict(&serde_json::to_vec(document).unwrap())?;
         let spec = spec.completed();
-        check(&spec)?;
+        check(&spec).map_err(|wrong| wrong.first().clone())?;
         Ok(spec)
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_said_at_once() {
+        let mut document = spec_json();
+        document["steps"] = json!([{"weights": {"canary": 10}}, {"weights": {"canry": 100}}]);
+        document["minimum"] = json!({"seconds": -1});
+        document["alpha"] = json!({"rollback": 2});
+        let spec: RolloutSpec = read_strict(document.to_string().as_bytes()).unwrap();
+        let wrong = check(&spec.completed()).unwrap_err();
+        let fields: Vec<&str> = wrong.all().map(|one| one.field.as_str()).collect();
+        let all = [
+            "steps[1].weights.canry",
+            "minimum.seconds",
+            "alpha.rollback",
+        ];
+        assert_eq!(fields, all, "{wrong}");
+        document["arms"] = json!([{"name": "control"}]);
+        let spec: RolloutSpec = read_strict(document.to_string().as_bytes()).unwrap();
+        let wrong = check(&spec.completed()).unwrap_err();
+        assert_eq!(
+            (wrong.first().field.as_str(), wrong.is_several()),
+            ("arms", false)
+        );
     }
 
     #[test]

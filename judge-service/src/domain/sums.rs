@@ -3,7 +3,7 @@
 mod answers;
 mod stored;
 
-pub use answers::{Answers, Bet, OTHER, Pairs, Values, class_of};
+pub use answers::{Answers, Bet, OTHER, Pairs, Values, Worth, class_of};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -257,6 +257,10 @@ pub(crate) mod tests {
                 users: 2,
                 sum: -0.1,
                 sum_of_squares: 1e300,
+            },
+            worth: Worth {
+                told: 3,
+                total: 0.7,
             },
             bet: Bet {
                 log_wealth: 0.5,

@@ -73,16 +73,19 @@ function distribution(rollout, found) {
 }
 
 /** Requests that both arms answered, and outcomes that were told later. */
+const number = (value) => Number(value.toPrecision(4)).toLocaleString("en");
+
 function later(rollout, found) {
   const said = (rollout.arms ?? []).flatMap((arm) => {
     const served = wholeOf(found, arm.name);
     const name = words.versionOf(arm);
-    const { pairs, outcomes, values } = served ?? {};
+    const { pairs, outcomes, values, worth } = served ?? {};
     return [
       pairs?.users > 0 && `${name}: of ${words.count(pairs.users)} users whose request both versions answered, ${words.count(pairs.differing)} got two answers; only ${name} was not as its model file in ${words.count(pairs.only_arm_wrong)}.`,
       outcomes?.users > 0 && `${name}: ${ofAll(outcomes.bad, outcomes.users)} users with an outcome had a wrong answer.`,
       calibration(name, found.calibration?.[arm.name]),
-      values?.users > 0 && Number.isFinite(values.mean) && `${name}: ${words.count(values.users)} users with a value, ${Number(values.mean.toPrecision(4))} on average.`,
+      values?.users > 0 && Number.isFinite(values.mean) && `${name}: ${words.count(values.users)} users with a value, ${number(values.mean)} on average.`,
+      worth?.told > values?.users && `${name}: ${words.count(worth.told)} values in all, ${number(worth.total)} together.`,
     ].filter(Boolean);
   });
   said.push(...(rollout.arms ?? []).map((arm) => alone(words.versionOf(arm), found.samples?.[arm.name])).filter(Boolean));

@@ -4,7 +4,8 @@ import { h } from "./dom.js";
 import { meter } from "./shared.js";
 import * as words from "./words.js";
 
-const WORKERS = 12;
+/** So many are shown. */
+export const WORKERS = 12;
 
 const STATES = ["converged", "lagging", "silent", "refused"];
 const STATE_HELP = {
@@ -14,28 +15,32 @@ const STATE_HELP = {
 
 export function delivery(rollout, workers, proxies, now) {
   const took = rollout.last?.delivered?.last_worker_ms;
-  const per = (state) => workers.filter((w) => w.state === state).length;
-  const trouble = (w) => (w.state === "converged" ? 1 : 0);
-  const shown = workers.toSorted((a, b) => trouble(a) - trouble(b)).slice(0, WORKERS);
+  const per = counts(rollout.delivery, workers);
   const seen = (ms) => (now - ms < 2000 ? "now" : `${words.span(now - ms)} ago`);
   return [
     h("p", { class: "big" }, h("strong", null, took == null ? "–" : words.span(took)),
       h("span", { class: "soft" }, took == null ? "the last decision is not at the last worker yet" : "from the last decision to the last worker")),
     h("dl", { class: "states" }, STATES.map((state) =>
-      h("div", { class: per(state) && state !== "converged" ? "attention" : "", title: STATE_HELP[state] },
-        h("dt", null, state), h("dd", null, words.count(per(state)))))),
-    shown.length > 0 && h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Workers" },
+      h("div", { class: per[state] && state !== "converged" ? "attention" : "", title: STATE_HELP[state] },
+        h("dt", null, state), h("dd", null, words.count(per[state]))))),
+    workers.length > 0 && h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Workers" },
       h("table", null,
         h("thead", null, h("tr", null, ["Worker", "State", "Plan", "Seen"].map((name) => h("th", { scope: "col" }, name)))),
-        h("tbody", null, shown.map((w) => h("tr", { "data-key": w.session },
+        h("tbody", null, workers.map((w) => h("tr", { "data-key": w.session },
           h("td", { class: "name", title: w.session }, w.node || w.session),
           h("td", { class: w.state === "converged" ? "" : "attention" }, w.state, w.refused && h("span", { class: "why" }, w.refused)),
           h("td", null, w.revision ?? "none"),
           h("td", null, seen(w.last_seen_ms))))))),
-    workers.length > shown.length && h("p", { class: "soft" }, `and ${words.count(workers.length - shown.length)} more`),
+    per.all > workers.length && h("p", { class: "soft" }, `and ${words.count(per.all - workers.length)} more`),
     byEcds(proxies, seen),
     srm(rollout.evaluation?.srm),
   ];
+}
+
+/** Workers that serve traffic by their state, and proxies whose filter never came to be. */
+function counts({ workers: serving = 0, converged = 0, refused = 0, silent = 0 } = {}, workers = []) {
+  const refusing = Math.max(refused, workers.filter((w) => w.state === "refused").length);
+  return { converged, lagging: serving - converged - refused, silent, refused: refusing, all: serving + silent };
 }
 
 /** Envoys that get their plan as xDS configuration, and what they said of it. */

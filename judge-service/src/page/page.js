@@ -3,7 +3,7 @@
 import { allowDeeds, buttons } from "./page/act.js";
 import { answers } from "./page/answers.js";
 import { decisions } from "./page/decisions.js";
-import { delivery } from "./page/delivery.js";
+import { delivery, WORKERS } from "./page/delivery.js";
 import { fill } from "./page/dom.js";
 import { examples } from "./page/examples.js";
 import { gates } from "./page/gates.js";
@@ -42,8 +42,9 @@ async function pollDetail(id) {
   const last = state.detail.series.at(-1)?.at_ms;
   const paths = {
     series: at(id, "/series") + (last ? `?after_ms=${last}` : ""), decisions: at(id, "/decisions"), examples: at(id, "/examples"),
-    answers: at(id, "/answers"), workers: "v1/workers", proxies: "v1/proxies",
+    answers: at(id, "/answers"), workers: `v1/workers?limit=${WORKERS}`, proxies: "v1/proxies",
   };
+  if (!hasNewDecisions(id)) delete paths.decisions;
   const names = Object.keys(paths);
   const told = await Promise.allSettled(names.map((name) => ask(paths[name])));
   if (id !== state.selected) return;
@@ -60,6 +61,13 @@ async function pollDetail(id) {
   state.detail.decisions.sort((a, b) => a.sequence - b.sequence);
   await recallVerdict(id);
   if (failed.length) state.trouble = `The judge did not give: ${failed.join(", ")}. What is shown of that may be old.`;
+}
+
+/** Or the last one is not at the last worker yet, as far as is known here. */
+function hasNewDecisions(id) {
+  const known = state.detail.decisions;
+  const made = state.rollouts.find((r) => r.id === id)?.decisions;
+  return known.length !== made || !known.at(-1)?.delivered;
 }
 
 /**

@@ -4,6 +4,7 @@
 use super::status::Status;
 use super::{Asked, Service};
 use crate::books::{Books, Entry, Made};
+use crate::domain::check::Wrong;
 use crate::domain::decision::Deed;
 use crate::domain::{Millis, Phase, Rollout};
 use crate::store::StoreError;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
     #[error("{0}")]
-    Spec(#[from] FieldError),
+    Spec(#[from] Wrong),
     #[error("there is a rollout `{0}` already; delete it first, or choose another id")]
     Exists(String),
     #[error("there is no rollout `{0}`")]
@@ -31,6 +32,12 @@ pub enum ServiceError {
     Store(#[from] StoreError),
     #[error("{0}")]
     Internal(String),
+}
+
+impl From<FieldError> for ServiceError {
+    fn from(error: FieldError) -> Self {
+        Self::Spec(error.into())
+    }
 }
 
 /// What a person's deed did to a rollout, for the record.

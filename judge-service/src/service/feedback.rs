@@ -155,9 +155,10 @@ impl Service {
             }
         };
         let Meanings { answer, value } = *meanings;
+        let by_id = !ids.is_empty();
         let mut counted = false;
         if let Some(value) = value {
-            counted |= entry.told(whose, Told::Value(value));
+            counted |= entry.told(whose, Told::Value { value, by_id });
         }
         let right = match answer {
             Meaning::None => None,

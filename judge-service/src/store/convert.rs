@@ -74,9 +74,7 @@ pub fn names(names: &[Name]) -> Vec<(i16, i64)> {
 
 pub fn remembered(
     rollout: &str,
-    (kind, hash): (i16, i64),
-    at_ms: i64,
-    record: String,
+    (kind, hash, at_ms, record): (i16, i64, i64, String),
 ) -> Result<Remembered, StoreError> {
     let kind = Kind::from_number(kind).ok_or_else(|| {
         damaged(

@@ -182,7 +182,7 @@ impl Store for Postgres {
         let (kinds, hashes): (Vec<i16>, Vec<i64>) = names(wanted).into_iter().unzip();
         let reading = async {
             let mut lent = self.connections.lend().await?;
-            let rows = sqlx::query(
+            let rows: Vec<(i16, i64, i64, String)> = sqlx::query_as(
                 "SELECT kind, hash, at_ms, record FROM unnest($2::smallint[], $3::bigint[])
                      AS wanted (kind, hash)
                  JOIN remembered USING (kind, hash) WHERE rollout = $1",
@@ -193,14 +193,7 @@ impl Store for Postgres {
             .fetch_all(&mut *lent)
             .await?;
             lent.give_back();
-            let known = rows.iter().map(|row| {
-                remembered(
-                    rollout,
-                    (row.try_get("kind")?, row.try_get("hash")?),
-                    row.try_get("at_ms")?,
-                    row.try_get("record")?,
-                )
-            });
+            let known = rows.into_iter().map(|row| remembered(rollout, row));
             known.collect()
         };
         self.connections.within(PATIENCE, reading).await

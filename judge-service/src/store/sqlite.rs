@@ -183,7 +183,7 @@ impl Store for Sqlite {
     }
 
     async fn recall(&self, rollout: &str, wanted: &[Name]) -> Result<Vec<Remembered>, StoreError> {
-        let rows = sqlx::query(
+        let rows: Vec<(i16, i64, i64, String)> = sqlx::query_as(
             // CROSS: the few names are to be looked up, and not what is remembered walked.
             "SELECT kind, hash, at_ms, record FROM json_each(?2) AS wanted
              CROSS JOIN remembered ON rollout = ?1 AND kind = wanted.value->>0 AND hash = wanted.value->>1",
@@ -192,14 +192,7 @@ impl Store for Sqlite {
         .bind(json("names", &names(wanted))?)
         .fetch_all(&self.pool)
         .await?;
-        let known = rows.iter().map(|row| {
-            remembered(
-                rollout,
-                (row.try_get("kind")?, row.try_get("hash")?),
-                row.try_get("at_ms")?,
-                row.try_get("record")?,
-            )
-        });
+        let known = rows.into_iter().map(|row| remembered(rollout, row));
         known.collect()
     }
 

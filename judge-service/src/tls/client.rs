@@ -2,8 +2,9 @@
 //! those that this machine trusts.
 
 use super::{TlsError, pem};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
+use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use std::path::Path;
 use std::sync::Arc;
@@ -11,22 +12,37 @@ use std::sync::Arc;
 /// For `http://` as well as `https://`.
 pub type Connector = HttpsConnector<HttpConnector>;
 
-/// `ca` names the authorities; without it, those of this machine are read if
-/// `speaks_tls`.
+/// Whom to believe to be a judge.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Trust<'a> {
+    /// A file of authorities; without it those of this machine count.
+    pub ca: Option<&'a Path>,
+    /// What certificates are to name, if that is not the host of the URL.
+    pub name: Option<&'a str>,
+}
+
+/// Authorities of this machine are read if `speaks_tls`.
 ///
 /// # Errors
-/// A file of authorities that is none, or a machine that has none.
-pub fn connector(ca: Option<&Path>, speaks_tls: bool) -> Result<Connector, TlsError> {
-    let roots = match ca {
+/// A file of authorities that is none, a machine that has none, or a name that is none.
+pub fn connector(trust: Trust<'_>, speaks_tls: bool) -> Result<Connector, TlsError> {
+    let roots = match trust.ca {
         Some(path) => pem::authorities(path)?,
         None if speaks_tls => of_this_machine()?,
         None => RootCertStore::empty(),
     };
-    Ok(HttpsConnectorBuilder::new()
+    let builder = HttpsConnectorBuilder::new()
         .with_tls_config(trusting(roots)?)
-        .https_or_http()
-        .enable_http1()
-        .build())
+        .https_or_http();
+    let builder = match trust.name {
+        None => builder,
+        Some(name) => {
+            let name = ServerName::try_from(name.to_owned())
+                .map_err(|_| TlsError::NoName(name.to_owned()))?;
+            builder.with_server_name_resolver(FixedServerNameResolver::new(name))
+        }
+    };
+    Ok(builder.enable_http1().build())
 }
 
 /// For calls to others than judges. On a machine that has no authorities nobody at

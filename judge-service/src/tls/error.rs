@@ -20,6 +20,8 @@ pub enum TlsError {
     OtherKey { key: String, certificate: String },
     #[error("{file}: {why}")]
     Refused { file: String, why: String },
+    #[error("`{0}` is no name that a certificate has; judge.example.com is one")]
+    NoName(String),
     #[error("TLS cannot be spoken on this machine: {0}")]
     Unspoken(String),
     #[error("this machine has no certificates of authorities; `--ca FILE` names one: {0}")]

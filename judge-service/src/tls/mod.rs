@@ -9,6 +9,6 @@ mod pem;
 mod server;
 
 pub use ahead::ReadAhead;
-pub use client::{Connector, connector, trusting, trusting_this_machine};
+pub use client::{Connector, Trust, connector, trusting, trusting_this_machine};
 pub use error::TlsError;
 pub use server::{ServerTls, client_name};

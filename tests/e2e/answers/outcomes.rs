@@ -71,13 +71,26 @@ async fn outcomes_survive_a_restart_and_each_user_has_one() {
     let again = tell(&judge, &told("eve", 4.0).to_string()).await;
     assert_eq!(again["repeated"], 1, "{again}");
     let found = answers(&judge, "kept").await;
-    let sum = |what: &str, field: &str| -> f64 {
-        let arms = found["served"].as_array().unwrap().iter();
-        arms.map(|arm| arm[what][field].as_f64().unwrap()).sum()
-    };
+    let sum = |what: &str, field: &str| sum_of(&found, what, field);
     assert_eq!(sum("outcomes", "users"), 2.0, "{found}");
     assert_eq!(sum("outcomes", "bad"), 2.0);
     assert_eq!(sum("values", "users"), 2.0);
+    // What a user was worth more than once adds up where each has an id of its own.
+    let more = json!({"id": "order-9", "rollout": "kept", "unit": "eve", "value": 5.0});
+    for (field, wanted) in [("counted", 1), ("repeated", 1)] {
+        let received = tell(&judge, &more.to_string()).await;
+        assert_eq!(received[field], wanted, "{received}");
+    }
+    let found = answers(&judge, "kept").await;
+    let sum = |what: &str, field: &str| sum_of(&found, what, field);
+    assert_eq!((sum("worth", "told"), sum("worth", "total")), (3.0, 11.0));
+    assert_eq!(sum("values", "users"), 2.0, "each is one for the verdict");
+}
+
+/// Over all arms.
+fn sum_of(answers: &Value, what: &str, field: &str) -> f64 {
+    let arms = answers["served"].as_array().unwrap().iter();
+    arms.map(|arm| arm[what][field].as_f64().unwrap()).sum()
 }
 
 /// The evidence about what canary's users were worth, once everything told is counted.

@@ -1,7 +1,7 @@
 //! `serinus apply` and `serinus validate`.
 
 use super::desk::{Desk, ID, NOWHERE, spec};
-use serde_json::json;
+use serde_json::{Value, json};
 
 const YAML: &str = "\
 # The digits of our users.
@@ -235,6 +235,28 @@ async fn a_file_is_validated_without_a_judge() {
     ];
     let said = desk.run(&simulate).await.done();
     assert!(said.contains("canary 10%"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_that_is_wrong_is_said_at_once() {
+    let desk = Desk::start().await;
+    let mut wrong = spec();
+    wrong["minimum"] = json!({"seconds": -1});
+    wrong["alpha"] = json!({"rollback": 2});
+    let file = desk.file("wrong.json", &wrong.to_string());
+    for words in [["validate", "-f", &file], ["apply", "-f", &file]] {
+        let said = desk.run(&words).await;
+        said.failed(1, "minimum.seconds: is -1");
+        said.failed(1, "alpha.rollback: is 2");
+    }
+    let body = wrong.to_string();
+    let path = "/v1/rollouts";
+    let call = desk.judge.call(reqwest::Method::POST, path, Some(&body));
+    let refused = call.await.unwrap();
+    assert_eq!(refused.body["field"], "minimum.seconds");
+    let errors = refused.body["errors"].as_array().unwrap().iter();
+    let fields: Vec<&Value> = errors.map(|error| &error["field"]).collect();
+    assert_eq!(fields, ["minimum.seconds", "alpha.rollback"]);
 }
 
 /// As the API says it.

@@ -111,12 +111,6 @@ impl Secured {
             &rollout,
             "--gateway",
             "istio-ingress/public",
-            "--subset-label",
-            "version",
-            "--address",
-            "control=digits:8080",
-            "--address",
-            "canary=digits:8080",
             "--module",
             MODULE,
             "--sha256",
@@ -126,7 +120,7 @@ impl Secured {
             "--judge-sni",
             NAME,
         ];
-        objects(&self.desk, &[&usual, more].concat()).await
+        objects(&self.desk, &[&usual, &ARMS[..], more].concat()).await
     }
 }
 

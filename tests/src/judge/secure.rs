@@ -6,7 +6,7 @@ use axum::http::Request;
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
-use serinus_judge::tls::{Connector, connector};
+use serinus_judge::tls::{Connector, Trust, connector};
 use std::path::Path;
 
 /// Trusts one authority, as the judge's own client does.
@@ -19,7 +19,11 @@ impl Secure {
     /// # Errors
     /// When the authority cannot be read.
     pub fn new(ca: &Path) -> Result<Self> {
-        let connector = connector(Some(ca), true).during("trust an authority")?;
+        let trust = Trust {
+            ca: Some(ca),
+            name: None,
+        };
+        let connector = connector(trust, true).during("trust an authority")?;
         Ok(Self(Client::builder(TokioExecutor::new()).build(connector)))
     }
 

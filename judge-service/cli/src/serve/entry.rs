@@ -4,7 +4,7 @@ use clap::Args;
 use serinus_judge::access::{Peers, Tokens};
 use serinus_judge::api::{Admission, Colleagues};
 use serinus_judge::domain::Millis;
-use serinus_judge::tls::ServerTls;
+use serinus_judge::tls::{ServerTls, Trust};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -44,6 +44,10 @@ pub struct EntryOptions {
     /// [default: whomever this machine trusts]
     #[arg(long, env = "SERINUS_PEER_CA", value_name = "FILE")]
     peer_ca: Option<PathBuf>,
+    /// The name in the certificates of other judges, where --advertise is an address that
+    /// they do not have, such as a pod's
+    #[arg(long, env = "SERINUS_PEER_NAME", value_name = "NAME")]
+    peer_name: Option<String>,
     /// A name by which a judge without tokens is called, beside localhost and addresses;
     /// may be given more than once
     #[arg(long, env = "SERINUS_HOST", value_name = "NAME", value_delimiter = ',')]
@@ -58,6 +62,7 @@ pub struct Entry {
     tokens: Option<Arc<Tokens>>,
     pub tls: Option<Arc<ServerTls>>,
     peer_ca: Option<PathBuf>,
+    peer_name: Option<String>,
     hosts: Option<Vec<String>>,
 }
 
@@ -104,6 +109,7 @@ impl EntryOptions {
             tokens,
             tls,
             peer_ca: self.peer_ca,
+            peer_name: self.peer_name,
             hosts: checks.then_some(self.host),
         })
     }
@@ -132,8 +138,12 @@ impl Entry {
                 "--advertise: `{own}` is no URL; http://judge-1:8090 is one"
             ));
         }
-        Colleagues::new(peers, self.peer_ca.as_deref(), by_tls)
-            .map_err(|error| format!("--peer-ca: {error}"))
+        let trust = Trust {
+            ca: self.peer_ca.as_deref(),
+            name: self.peer_name.as_deref(),
+        };
+        Colleagues::new(peers, trust, by_tls)
+            .map_err(|error| format!("--peer-ca, --peer-name: {error}"))
     }
 
     /// Those that are read again.

@@ -59,8 +59,14 @@ pub struct Paired {
 /// What was told of a user's answer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Told {
-    Answer { right: bool },
-    Value(f64),
+    Answer {
+        right: bool,
+    },
+    Value {
+        value: f64,
+        /// By an id that was not told before: a user may be worth something more than once.
+        by_id: bool,
+    },
 }
 
 impl Entry {
@@ -136,7 +142,7 @@ impl Entry {
     pub fn told(&mut self, whose: Whose<'_>, told: Told) -> bool {
         match told {
             Told::Answer { right } => self.told_answer(whose, right),
-            Told::Value(value) => self.told_value(whose, value),
+            Told::Value { value, by_id } => self.told_value(whose, value, by_id),
         }
     }
 
@@ -164,22 +170,26 @@ impl Entry {
         true
     }
 
-    fn told_value(&mut self, whose: Whose<'_>, value: f64) -> bool {
+    fn told_value(&mut self, whose: Whose<'_>, value: f64, by_id: bool) -> bool {
         let marked = self.mark(whose, |record, epoch| {
             (mark(&mut record.valued, epoch), None)
         });
-        let Some((Some(before), _)) = marked else {
+        let Some((valued, _)) = marked else {
             return false;
         };
-        if !self.is_first_in_step(whose.epoch, before) {
-            return false;
+        let is_first = valued.is_some_and(|before| self.is_first_in_step(whose.epoch, before));
+        if is_first {
+            // By what was known before this one.
+            self.bet(whose, value);
         }
-        // By what was known before this one.
-        self.bet(whose, value);
-        if let Some(arm) = self.arms_mut(whose).get_mut(whose.arm) {
-            arm.answers.values.count(value);
+        let counts = is_first || by_id;
+        if let Some(arm) = self.arms_mut(whose).get_mut(whose.arm).filter(|_| counts) {
+            arm.answers.worth.count(value);
+            if is_first {
+                arm.answers.values.count(value);
+            }
         }
-        true
+        counts
     }
 
     /// Bets on what one more user was worth. A user of control is one more for the bet on

@@ -1,51 +1,45 @@
 //! Whether times make sense, each by itself and beside the others.
 
 use super::within;
+use super::wrong::Found;
 use crate::domain::spec::RolloutSpec;
 use serinus_core::json::FieldError;
 
-pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
+/// A year, in seconds.
+const YEAR: f64 = 31_536_000.0;
+
+pub fn check(spec: &RolloutSpec, found: &mut Found) {
+    let (minimum, warm_up) = (&spec.minimum, &spec.warm_up);
     // Polls are answered at least every ten seconds.
-    within(
-        "on_stale.after_seconds",
-        spec.on_stale.after_seconds,
-        15.0,
-        86_400.0,
-    )?;
-    within("watch.seconds", spec.watch.seconds, 1.0, 31_536_000.0)?;
-    within("minimum.seconds", spec.minimum.seconds, 0.0, 31_536_000.0)?;
-    within(
-        "minimum.exposures",
-        spec.minimum.exposures,
-        1,
-        1_000_000_000,
-    )?;
-    within("warm_up.seconds", spec.warm_up.seconds, 0.0, 86_400.0)?;
+    let stale = spec.on_stale.after_seconds;
+    found.look(within("on_stale.after_seconds", stale, 15.0, 86_400.0));
+    found.look(within("watch.seconds", spec.watch.seconds, 1.0, YEAR));
+    found.look(within("minimum.seconds", minimum.seconds, 0.0, YEAR));
+    let exposures = minimum.exposures;
+    found.look(within("minimum.exposures", exposures, 1, 1_000_000_000));
+    found.look(within("warm_up.seconds", warm_up.seconds, 0.0, 86_400.0));
     // A thousand answers have one above p99.9; fewer than 20 have none above p95.
-    within("warm_up.requests", spec.warm_up.requests, 20, 1_000_000)?;
-    within(
-        "deadline.seconds",
-        spec.deadline.seconds,
-        1.0,
-        315_360_000.0,
-    )?;
-    if spec.deadline.seconds <= spec.minimum.seconds {
-        return Err(FieldError::new(
-            "deadline.seconds",
-            format!(
-                "is {}, but a step lasts at least minimum.seconds = {}",
-                spec.deadline.seconds, spec.minimum.seconds
-            ),
-        ));
-    }
-    if spec.deadline.seconds <= spec.warm_up.seconds {
-        return Err(FieldError::new(
-            "deadline.seconds",
-            format!(
-                "is {}, but nothing is promoted before latency is learned, after warm_up.seconds = {}",
-                spec.deadline.seconds, spec.warm_up.seconds
-            ),
-        ));
+    found.look(within("warm_up.requests", warm_up.requests, 20, 1_000_000));
+    found.look(check_deadline(spec));
+}
+
+fn check_deadline(spec: &RolloutSpec) -> Result<(), FieldError> {
+    let seconds = spec.deadline.seconds;
+    within("deadline.seconds", seconds, 1.0, 10.0 * YEAR)?;
+    for (least, problem) in [
+        (
+            spec.minimum.seconds,
+            "a step lasts at least minimum.seconds",
+        ),
+        (
+            spec.warm_up.seconds,
+            "nothing is promoted before latency is learned, after warm_up.seconds",
+        ),
+    ] {
+        if seconds <= least {
+            let problem = format!("is {seconds}, but {problem} = {least}");
+            return Err(FieldError::new("deadline.seconds", problem));
+        }
     }
     Ok(())
 }

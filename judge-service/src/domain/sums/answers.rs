@@ -41,6 +41,8 @@ pub struct Answers {
     pub wrong: BTreeMap<u64, u64>,
     #[serde(default, skip_serializing_if = "is_default")]
     pub values: Values,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub worth: Worth,
     /// Against control, where the rollout judges values.
     #[serde(default, skip_serializing_if = "is_default")]
     pub bet: Bet,
@@ -63,6 +65,14 @@ pub struct Values {
     pub users: u64,
     pub sum: f64,
     pub sum_of_squares: f64,
+}
+
+/// All values that were told, of users several too: shown, and no part of a verdict, for
+/// which each user is one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
+pub struct Worth {
+    pub told: u64,
+    pub total: f64,
 }
 
 /// What a bet that the arm's users are worth less than control's has come to: the parts of
@@ -136,6 +146,27 @@ impl Add for Values {
             users: self.users + users,
             sum: self.sum + sum,
             sum_of_squares: self.sum_of_squares + sum_of_squares,
+        }
+    }
+}
+
+// === impl Worth ===
+
+impl Worth {
+    pub fn count(&mut self, value: f64) {
+        self.told += 1;
+        self.total += value;
+    }
+}
+
+impl Add for Worth {
+    type Output = Self;
+
+    fn add(self, more: Self) -> Self {
+        let Self { told, total } = more;
+        Self {
+            told: self.told + told,
+            total: self.total + total,
         }
     }
 }

@@ -1,14 +1,15 @@
 //! Sums as they are stored: packed, since JSON of them would cost more than counting.
 //!
 //! The first byte is the version. Version 1 is the fields in order, each number packed,
-//! each list behind its length; 2 has each arm's answers behind its first events, and 3 the
-//! bet on values behind those. JSON, which the first databases have, begins with `{`.
+//! each list behind its length; 2 has each arm's answers behind its first events, 3 the bet
+//! on values behind those, and 4 what all values come to. JSON, which the first databases have, begins with `{`.
 
-use super::{Answers, ArmSums, Bet, EpochSums, Firsts, Outcomes, Pairs, Trip, Values};
+use super::{Answers, ArmSums, Bet, EpochSums, Firsts, Outcomes, Pairs, Trip, Values, Worth};
 use crate::domain::packed::{Packed, put, put_text};
 use std::collections::BTreeMap;
 
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
+const WITHOUT_WORTH: u8 = 3;
 const WITHOUT_BETS: u8 = 2;
 const WITHOUT_ANSWERS: u8 = 1;
 
@@ -55,7 +56,7 @@ impl EpochSums {
     /// Bytes that no version wrote, and why they are none.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
         match bytes.first() {
-            Some(&version @ (WITHOUT_ANSWERS | WITHOUT_BETS | VERSION)) => {
+            Some(&version @ (WITHOUT_ANSWERS | WITHOUT_BETS | WITHOUT_WORTH | VERSION)) => {
                 let mut packed = Packed::new(bytes);
                 let sums = packed.byte().and_then(|_| epoch(&mut packed, version));
                 let sums = sums.and_then(|sums| packed.end().map(|()| sums));
@@ -137,6 +138,7 @@ fn put_answers(bytes: &mut Vec<u8>, answers: &Answers) {
         told,
         wrong,
         values,
+        worth,
         bet,
     } = answers;
     for map in [labels, scores] {
@@ -168,6 +170,8 @@ fn put_answers(bytes: &mut Vec<u8>, answers: &Answers) {
     ] {
         bytes.extend_from_slice(&number.to_le_bytes());
     }
+    put(bytes, worth.told);
+    bytes.extend_from_slice(&worth.total.to_le_bytes());
 }
 
 /// Zeros at the end are left out: thresholds that are not in use have nothing else.
@@ -284,6 +288,13 @@ fn answers(packed: &mut Packed<'_>, version: u8) -> Read<Answers> {
                 sum_of_squares: f64::from_le_bytes(packed.bytes()?),
             },
         },
+        worth: match version {
+            WITHOUT_BETS | WITHOUT_WORTH => Worth::default(),
+            _ => Worth {
+                told: packed.number()?,
+                total: f64::from_le_bytes(packed.bytes()?),
+            },
+        },
     })
 }
 
@@ -355,9 +366,25 @@ mod tests {
         sums.arms[0].answers.values.count(7.0);
         let mut bytes = sums.to_bytes();
         // No trips, no fallbacks.
-        let end = bytes.len() - 2;
-        bytes.drain(end - 3 * size_of::<f64>()..end);
+        let end = bytes.len() - 2 - WORTH;
+        bytes.drain(end - 3 * size_of::<f64>()..end + WORTH);
         bytes[0] = WITHOUT_BETS;
+        assert_eq!(EpochSums::from_bytes(&bytes), Ok(sums));
+    }
+
+    /// What nothing is worth: a count, and a number.
+    const WORTH: usize = 1 + size_of::<f64>();
+
+    /// Version 3 ends answers where that begins now.
+    #[test]
+    fn sums_without_worth_are_read() {
+        let mut sums = EpochSums::new(5, 1);
+        sums.arms[0].answers.values.count(7.0);
+        sums.arms[0].answers.bet.sum = 1.5;
+        let mut bytes = sums.to_bytes();
+        let end = bytes.len() - 2;
+        bytes.drain(end - WORTH..end);
+        bytes[0] = WITHOUT_WORTH;
         assert_eq!(EpochSums::from_bytes(&bytes), Ok(sums));
     }
 
@@ -375,7 +402,7 @@ mod tests {
         }
         let longer = [good.as_slice(), &[0]].concat();
         assert!(EpochSums::from_bytes(&longer).is_err());
-        assert!(EpochSums::from_bytes(b"\x04").is_err());
+        assert!(EpochSums::from_bytes(b"\x05").is_err());
         assert!(EpochSums::from_bytes(b"{}").is_err());
     }
 }

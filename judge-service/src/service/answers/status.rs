@@ -3,7 +3,7 @@
 use super::shown::Shown;
 use crate::books::Entry;
 use crate::domain::scores;
-use crate::domain::sums::{self, EpochSums, OTHER, Outcomes, Pairs, Values};
+use crate::domain::sums::{self, EpochSums, OTHER, Outcomes, Pairs, Values, Worth};
 use crate::service::deeds::known;
 use crate::service::{Service, ServiceError};
 use schemars::JsonSchema;
@@ -47,6 +47,7 @@ pub struct Served {
     /// Users with an outcome, and of those, wrongly answered.
     pub outcomes: Share,
     pub values: ValueStatus,
+    pub worth: Worth,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize)]
@@ -148,6 +149,7 @@ fn of_segment(entry: &Entry, segment: Option<&str>) -> Vec<Served> {
             pairs: own.pairs,
             outcomes: share(outcomes),
             values: values(own.values),
+            worth: own.worth,
         }
     })
     .collect()
@@ -167,6 +169,7 @@ fn plus(mut whole: sums::Answers, more: &sums::Answers) -> sums::Answers {
         *sum = *sum + told;
     }
     whole.values = whole.values + more.values;
+    whole.worth = whole.worth + more.worth;
     whole
 }
 

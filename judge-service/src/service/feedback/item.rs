@@ -48,7 +48,8 @@ pub struct Feedback {
     /// calibration; default: that of the sampled answer.
     #[serde(default)]
     pub score: Option<f64>,
-    /// What it was worth: revenue, say.
+    /// What it was worth: revenue, say. Judged is a user's first of a step; shown is also
+    /// what all come to that have ids of their own.
     #[serde(default)]
     pub value: Option<f64>,
 }
@@ -57,7 +58,8 @@ pub struct Feedback {
 #[derive(Debug, Clone, Default, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Received {
     pub counted: u64,
-    /// Their ids were told before, or their users have an outcome: each user counts once.
+    /// Their ids were told before, or their users have an outcome: each user counts once
+    /// (but for the sum of values by id).
     pub repeated: u64,
     /// The rollout is over.
     pub late: u64,

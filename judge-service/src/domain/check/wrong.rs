@@ -1,0 +1,74 @@
+//! All that is wrong with a spec, so that nobody mends one field to hear of the next.
+
+use core::fmt;
+use serinus_core::json::FieldError;
+
+/// What is wrong: one field at least.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wrong {
+    first: FieldError,
+    others: Vec<FieldError>,
+}
+
+/// What was found so far.
+#[derive(Debug, Default)]
+pub struct Found(Vec<FieldError>);
+
+// === impl Wrong ===
+
+impl Wrong {
+    #[must_use]
+    pub fn first(&self) -> &FieldError {
+        &self.first
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = &FieldError> {
+        core::iter::once(&self.first).chain(&self.others)
+    }
+
+    #[must_use]
+    pub fn is_several(&self) -> bool {
+        !self.others.is_empty()
+    }
+}
+
+impl From<FieldError> for Wrong {
+    fn from(first: FieldError) -> Self {
+        Self {
+            first,
+            others: Vec::new(),
+        }
+    }
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.first)?;
+        self.others
+            .iter()
+            .try_for_each(|other| write!(f, "; {other}"))
+    }
+}
+
+impl core::error::Error for Wrong {}
+
+// === impl Found ===
+
+impl Found {
+    pub fn look(&mut self, at: Result<(), FieldError>) {
+        self.0.extend(at.err());
+    }
+
+    /// # Errors
+    /// All that was found.
+    pub fn into_result(self) -> Result<(), Wrong> {
+        let mut found = self.0.into_iter();
+        match found.next() {
+            None => Ok(()),
+            Some(first) => Err(Wrong {
+                first,
+                others: found.collect(),
+            }),
+        }
+    }
+}
