@@ -154,12 +154,6 @@ impl Books {
         }
     }
 
-    /// Asks the store to forget what is old, of one rollout at a time.
-    pub fn forget_what_is_old(&mut self, now: Millis) {
-        let mut entries = self.rollouts.iter_mut();
-        entries.any(|entry| entry.forget_what_is_old(now));
-    }
-
     fn next_revision(&self) -> Revision {
         Revision {
             generation: self.revision.generation.max(1),

@@ -49,6 +49,7 @@ promises! {
     contract::a_deleted_rollout_takes_all_of_it_along,
     remembered::what_is_remembered_is_recalled,
     remembered::what_is_old_or_too_much_is_forgotten,
+    remembered::what_is_of_deleted_rollouts_goes_in_parts,
     contract::a_change_is_all_or_nothing,
     contract::decisions_are_a_chain_that_stays,
     contract::the_largest_numbers_and_the_oddest_texts_survive,

@@ -2,7 +2,7 @@
 
 use crate::backend::Backend;
 use crate::change::with_rollouts;
-use serinus_judge::domain::remembered::{Forgotten, Kind, Name, Remembered};
+use serinus_judge::domain::remembered::{AT_ONCE, Forgotten, Kind, Name, Remembered};
 use serinus_judge::store::{Change, Store};
 
 fn name(kind: Kind, hash: u64) -> Name {
@@ -36,7 +36,7 @@ pub async fn what_is_remembered_is_recalled(backend: &mut Backend) {
     let store = backend.store();
     store.commit(with_rollouts(&["a", "b"])).await.unwrap();
     let (user, request) = (name(Kind::User, u64::MAX), name(Kind::Request, 7));
-    let (told, never) = (name(Kind::Told, 7), name(Kind::User, 7));
+    let (told, never) = (name(Kind::AnswerById, 7), name(Kind::User, 7));
     let first = vec![
         known("a", user, 1, "before"),
         known("a", request, 2, "\u{1f426} \"quoted\""),
@@ -51,7 +51,7 @@ pub async fn what_is_remembered_is_recalled(backend: &mut Backend) {
     let all = [user, request, told, never];
     assert_eq!(
         recalled(store, "a", &all).await,
-        [second[1].clone(), again, first[1].clone()]
+        [again, first[1].clone(), second[1].clone()]
     );
     assert_eq!(recalled(store, "b", &all).await, [first[2].clone()]);
     assert!(recalled(store, "a", &[never]).await.is_empty());
@@ -65,32 +65,78 @@ pub async fn what_is_remembered_is_recalled(backend: &mut Backend) {
     assert!(recalled(store, "a", &all).await.is_empty());
 }
 
+/// Those of a rollout's users that are remembered.
+async fn users(store: &dyn Store, rollout: &str, upto: u64) -> Vec<u64> {
+    let names: Vec<Name> = (0..upto).map(|hash| name(Kind::User, hash)).collect();
+    let users = recalled(store, rollout, &names).await;
+    users.iter().map(|known| known.name.hash).collect()
+}
+
+fn of_users(rollout: &str, upto: u64) -> Vec<Remembered> {
+    let users = (0..upto).map(|hash| known(rollout, name(Kind::User, hash), hash, ""));
+    users.collect()
+}
+
 pub async fn what_is_old_or_too_much_is_forgotten(backend: &mut Backend) {
     let store = backend.store();
     store.commit(with_rollouts(&["a", "b"])).await.unwrap();
-    let names: Vec<Name> = (0..10).map(|hash| name(Kind::User, hash)).collect();
-    let other = name(Kind::Told, 0);
-    let mut remembered = vec![known("a", other, 0, ""), known("b", names[0], 0, "")];
-    let users = names.iter();
-    remembered.extend(users.map(|&name| known("a", name, name.hash, "")));
+    let other = name(Kind::ValueById, 0);
+    let mut remembered = of_users("a", 10);
+    remembered.extend([known("a", other, 0, "")]);
+    remembered.extend(of_users("b", 1));
     store.commit(remembering(remembered)).await.unwrap();
-    for (before_ms, most, left) in [(0, 100, 0), (3, 100, 3), (0, 4, 6), (100, 100, 10)] {
-        let forgotten = Forgotten {
+    for (before_ms, gone) in [(0, 0), (3, 3), (3, 0), (6, 3)] {
+        let old = Forgotten {
             rollout: "a".to_owned(),
             kind: Kind::User,
             before_ms,
-            most,
         };
-        let change = Change {
-            forgotten: vec![forgotten],
-            ..Change::default()
-        };
-        store.commit(change).await.unwrap();
-        let users = recalled(store, "a", &names).await;
-        let users: Vec<u64> = users.iter().map(|known| known.name.hash).collect();
-        let wanted: Vec<u64> = (left..10).collect();
-        assert_eq!(users, wanted, "before {before_ms}, at most {most}");
+        assert_eq!(
+            store.forget(&old).await.unwrap(),
+            gone,
+            "before {before_ms}"
+        );
+        let left: Vec<u64> = (before_ms..10).collect();
+        assert_eq!(users(store, "a", 10).await, left);
     }
     assert_eq!(recalled(store, "a", &[other]).await.len(), 1);
-    assert_eq!(recalled(store, "b", &names).await.len(), 1);
+    assert_eq!(users(store, "b", 1).await, [0]);
+    // From when on there are so many.
+    let since = async |most| store.since_most("a", Kind::User, most).await.unwrap();
+    assert_eq!(
+        (since(3).await, since(4).await, since(5).await),
+        (Some(7), Some(6), None)
+    );
+    assert_eq!(store.since_most("a", Kind::Request, 1).await.unwrap(), None);
+    assert_eq!(
+        store.since_most("nobody", Kind::User, 1).await.unwrap(),
+        None
+    );
+}
+
+pub async fn what_is_of_deleted_rollouts_goes_in_parts(backend: &mut Backend) {
+    let store = backend.store();
+    store.commit(with_rollouts(&["a", "b", "c"])).await.unwrap();
+    let many = u64::from(AT_ONCE) + 10;
+    for (rollout, upto) in [("a", many), ("b", 5), ("c", 5)] {
+        let remembered = of_users(rollout, upto);
+        store.commit(remembering(remembered)).await.unwrap();
+    }
+    assert_eq!(store.forget_deleted().await.unwrap(), 0);
+    let deleted = Change {
+        deleted: vec!["a".to_owned(), "c".to_owned()],
+        ..Change::default()
+    };
+    store.commit(deleted).await.unwrap();
+    // One of that name is another, and what it remembers is its own.
+    store.commit(with_rollouts(&["a"])).await.unwrap();
+    assert!(users(store, "a", many).await.is_empty());
+    store.commit(remembering(of_users("a", 3))).await.unwrap();
+    let mut gone = Vec::new();
+    for _ in 0..4 {
+        gone.push(store.forget_deleted().await.unwrap());
+    }
+    assert_eq!(gone, [u64::from(AT_ONCE), 10, 5, 0]);
+    assert_eq!(users(store, "a", many).await, [0, 1, 2]);
+    assert_eq!(users(store, "b", many).await.len(), 5);
 }

@@ -112,7 +112,7 @@ impl Sampling {
             Switch::Stop => (
                 "sampling/stop",
                 "stop the sampling of",
-                "; nothing is sampled any more, and what was kept is forgotten",
+                "; nothing is sampled any more, and what was kept is used no more and deleted",
             ),
             Switch::Start => (
                 "sampling/start",

@@ -6,7 +6,7 @@ use crate::files::read_or_stdin;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 use serinus_core::json::FieldError;
-use serinus_judge::domain::check::Wrong;
+use serinus_judge::domain::check::Unsound;
 use std::path::Path;
 
 /// One document as JSON, and where it stands.
@@ -153,7 +153,7 @@ impl Document {
     }
 
     /// Errors of its fields, each by itself.
-    pub fn all_wrong(&self, wrong: &Wrong) -> Failure {
+    pub fn all_wrong(&self, wrong: &Unsound) -> Failure {
         let lines: Vec<String> = wrong.all().map(|one| self.say(&one.to_string())).collect();
         Failure::Failed(lines.join("\n"))
     }

@@ -4,7 +4,7 @@ use crate::documents::{self, Document};
 use crate::failure::Failure;
 use crate::output::{Format, OutputOption, print, yaml};
 use serinus_core::json::read_strict;
-use serinus_judge::domain::check::{Wrong, check};
+use serinus_judge::domain::check::{Unsound, check};
 use serinus_judge::domain::plan::routable;
 use serinus_judge::domain::{Rollout, RolloutSpec};
 use serinus_judge::forecast;
@@ -73,7 +73,7 @@ fn checked(document: &Document) -> Result<RolloutSpec, Failure> {
 }
 
 /// What the judge checks but for its other rollouts and its models.
-fn read(json: &str) -> Result<RolloutSpec, Wrong> {
+fn read(json: &str) -> Result<RolloutSpec, Unsound> {
     let spec: RolloutSpec = read_strict(json.as_bytes())?;
     let spec = spec.completed();
     check(&spec)?;

@@ -1,13 +1,15 @@
 -- What is remembered for outcomes that come later; `domain/remembered.rs` says what.
 CREATE TABLE remembered (
-    rollout TEXT NOT NULL REFERENCES rollouts (id) ON DELETE CASCADE,
+    -- The rollout's position, which no other one of its id has. No foreign key: taking out
+    -- a million rows with a rollout would keep everybody waiting, so they go later, in parts.
+    owner INTEGER NOT NULL,
     kind INTEGER NOT NULL,
     -- 64 bits, as a signed number.
     hash INTEGER NOT NULL,
     at_ms INTEGER NOT NULL,
     record TEXT NOT NULL,
-    PRIMARY KEY (rollout, kind, hash)
+    PRIMARY KEY (owner, kind, hash)
 ) WITHOUT ROWID;
 
 -- By age, to forget.
-CREATE INDEX remembered_by_age ON remembered (rollout, kind, at_ms);
+CREATE INDEX remembered_by_age ON remembered (owner, kind, at_ms);

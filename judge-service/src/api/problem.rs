@@ -1,7 +1,7 @@
 //! Errors as RFC 9457 problems: the one place that knows which is which status.
 
 use crate::books::Refusal;
-use crate::domain::check::Wrong;
+use crate::domain::check::Unsound;
 use crate::service::{IngestError, SampleRefusal, ServiceError};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -118,8 +118,8 @@ impl From<FieldError> for Problem {
     }
 }
 
-impl From<Wrong> for Problem {
-    fn from(wrong: Wrong) -> Self {
+impl From<Unsound> for Problem {
+    fn from(wrong: Unsound) -> Self {
         let mut problem = Self::new(StatusCode::BAD_REQUEST, wrong.to_string());
         problem.field = Some(wrong.first().field.clone());
         if wrong.is_several() {

@@ -5,17 +5,17 @@ mod arms;
 mod gates;
 mod guardrails;
 mod timing;
-mod wrong;
+mod unsound;
 
 pub(crate) use gates::minutes;
-pub use wrong::Wrong;
+pub use unsound::Unsound;
 
 use super::spec::{RolloutSpec, Segment, Step};
 use serinus_core::allocation::AllocationError;
 use serinus_core::bucket::BUCKETS;
 use serinus_core::json::FieldError;
 use serinus_core::plan::compiled::check_name;
-use wrong::Found;
+use unsound::Problems;
 
 const MAX_SALT: usize = 256;
 const MAX_STEPS: usize = 100;
@@ -26,32 +26,32 @@ const MAX_SAMPLED_BYTES: u32 = 1024 * 1024;
 /// All fields that do not make sense, as far as each can be told from the others. What
 /// only the compiled plan can tell (names of headers, say) is checked by compiling the
 /// plan it leads to.
-pub fn check(spec: &RolloutSpec) -> Result<(), Wrong> {
+pub fn check(spec: &RolloutSpec) -> Result<(), Unsound> {
     // What all the rest names.
     check_names(spec)?;
-    let mut found = Found::default();
-    found.look(check_sampling(spec));
+    let mut problems = Problems::default();
+    problems.look(check_sampling(spec));
     for (index, step) in spec.steps.iter().enumerate() {
         let step = check_step(spec, step, index + 1 == spec.steps.len());
-        found.look(step.map_err(|error| error.below(format_args!("steps[{index}]"))));
+        problems.look(step.map_err(|error| error.below(format_args!("steps[{index}]"))));
     }
     for (index, segment) in spec.segments.iter().enumerate() {
         let segment = check_segment(spec, segment);
-        found.look(segment.map_err(|error| error.below(format_args!("segments[{index}]"))));
+        problems.look(segment.map_err(|error| error.below(format_args!("segments[{index}]"))));
     }
     if let Some(point) = &spec.enforced_at {
-        found.look(check_name("enforced_at", point));
+        problems.look(check_name("enforced_at", point));
     }
-    found.look(check_layer(spec));
-    found.look(within("holdback_percent", spec.holdback_percent, 0.0, 50.0));
-    found.look(check_expected(spec));
-    timing::check(spec, &mut found);
-    found.look(within("alpha.rollback", spec.alpha.rollback, 1e-9, 0.5));
-    found.look(within("alpha.promotion", spec.alpha.promotion, 1e-9, 0.5));
-    found.look(gates::check(spec));
-    found.look(guardrails::check(spec));
-    found.look(answers::check(spec));
-    found.into_result()
+    problems.look(check_layer(spec));
+    problems.look(within("holdback_percent", spec.holdback_percent, 0.0, 50.0));
+    problems.look(check_expected(spec));
+    timing::check(spec, &mut problems);
+    problems.look(within("alpha.rollback", spec.alpha.rollback, 1e-9, 0.5));
+    problems.look(within("alpha.promotion", spec.alpha.promotion, 1e-9, 0.5));
+    problems.look(gates::check(spec));
+    problems.look(guardrails::check(spec));
+    problems.look(answers::check(spec));
+    problems.into_result()
 }
 
 fn check_names(spec: &RolloutSpec) -> Result<(), FieldError> {

@@ -13,17 +13,23 @@ pub const TOLD_MS: Millis = 30 * 24 * 3_600 * 1_000;
 /// How many are remembered of a rollout and kind, about; the oldest go first.
 pub const MOST: u32 = 1_000_000;
 
-/// How many one [`Forgotten`] takes at most: more would keep whoever waits for the commit.
-pub const AT_ONCE: u32 = 20_000;
+/// How many are forgotten at once: some hundredths of a second, for which commits wait.
+pub const AT_ONCE: u32 = 1_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
-    /// The id of an outcome that was counted.
-    Told,
     /// A user's last sampled answer.
     User,
     /// The answer to a sampled request.
     Request,
+    /// An id under which an answer was told to be right or wrong,
+    AnswerById,
+    /// and one under which a value was.
+    ValueById,
+    /// A request of which the answer was told to be right or wrong,
+    AnswerOfRequest,
+    /// and one of which the value was told.
+    ValueOfRequest,
 }
 
 /// Under what something is remembered of a rollout.
@@ -39,19 +45,17 @@ pub struct Remembered {
     pub rollout: String,
     pub name: Name,
     pub at_ms: Millis,
-    /// An [`Answered`]; empty for what was told.
+    /// An [`Answered`], of users and requests; empty for what was told.
     pub record: String,
 }
 
-/// What may go from the store: the oldest of a kind, at most [`AT_ONCE`] of them.
+/// What may go from the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Forgotten {
     pub rollout: String,
     pub kind: Kind,
-    /// What is older goes,
+    /// What is older.
     pub before_ms: Millis,
-    /// and what is older than this many others.
-    pub most: u32,
 }
 
 /// Which version answered, and what.
@@ -74,16 +78,32 @@ pub struct Answered {
 // === impl Kind ===
 
 impl Kind {
-    pub const ALL: [Self; 3] = [Self::Told, Self::User, Self::Request];
+    pub const ALL: [Self; 6] = [
+        Self::User,
+        Self::Request,
+        Self::AnswerById,
+        Self::ValueById,
+        Self::AnswerOfRequest,
+        Self::ValueOfRequest,
+    ];
 
     /// As the store writes it.
     #[must_use]
     pub fn number(self) -> i16 {
         match self {
-            Self::Told => 0,
-            Self::User => 1,
-            Self::Request => 2,
+            Self::User => 0,
+            Self::Request => 1,
+            Self::AnswerById => 2,
+            Self::ValueById => 3,
+            Self::AnswerOfRequest => 4,
+            Self::ValueOfRequest => 5,
         }
+    }
+
+    /// Whether it is about an answer, and not about what was told of one.
+    #[must_use]
+    pub fn is_answer(self) -> bool {
+        matches!(self, Self::User | Self::Request)
     }
 
     #[must_use]
@@ -104,19 +124,11 @@ impl Name {
         }
     }
 
+    /// An id of a request or an outcome.
     #[must_use]
-    pub fn request(key: &IdentityKey, id: &str) -> Self {
+    pub fn of(kind: Kind, key: &IdentityKey, id: &str) -> Self {
         Self {
-            kind: Kind::Request,
-            hash: key.hash(id.as_bytes()),
-        }
-    }
-
-    /// The id of an outcome.
-    #[must_use]
-    pub fn told(key: &IdentityKey, id: &str) -> Self {
-        Self {
-            kind: Kind::Told,
+            kind,
             hash: key.hash(id.as_bytes()),
         }
     }
@@ -172,6 +184,6 @@ mod tests {
         for kind in Kind::ALL {
             assert_eq!(Kind::from_number(kind.number()), Some(kind));
         }
-        assert_eq!(Kind::from_number(3), None);
+        assert_eq!(Kind::from_number(6), None);
     }
 }

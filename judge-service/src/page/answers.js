@@ -72,9 +72,9 @@ function distribution(rollout, found) {
     psi.length > 0 && h("p", { class: "soft" }, `Population stability index against control: ${psi.join(", ")}. Over 0.25 counts as a shift; it is no test, and decides nothing.`));
 }
 
-/** Requests that both arms answered, and outcomes that were told later. */
 const number = (value) => Number(value.toPrecision(4)).toLocaleString("en");
 
+/** Requests that both arms answered, and outcomes that were told later. */
 function later(rollout, found) {
   const said = (rollout.arms ?? []).flatMap((arm) => {
     const served = wholeOf(found, arm.name);

@@ -31,6 +31,7 @@ export function delivery(rollout, workers, proxies, now) {
           h("td", { class: w.state === "converged" ? "" : "attention" }, w.state, w.refused && h("span", { class: "why" }, w.refused)),
           h("td", null, w.revision ?? "none"),
           h("td", null, seen(w.last_seen_ms))))))),
+    per.idle > 0 && h("p", { class: "soft" }, `${words.count(per.idle)} of them had no traffic yet.`),
     per.all > workers.length && h("p", { class: "soft" }, `and ${words.count(per.all - workers.length)} more`),
     byEcds(proxies, seen),
     srm(rollout.evaluation?.srm),
@@ -38,9 +39,9 @@ export function delivery(rollout, workers, proxies, now) {
 }
 
 /** Workers that serve traffic by their state, and proxies whose filter never came to be. */
-function counts({ workers: serving = 0, converged = 0, refused = 0, silent = 0 } = {}, workers = []) {
+function counts({ workers: serving = 0, converged = 0, refused = 0, silent = 0, idle = 0 } = {}, workers = []) {
   const refusing = Math.max(refused, workers.filter((w) => w.state === "refused").length);
-  return { converged, lagging: serving - converged - refused, silent, refused: refusing, all: serving + silent };
+  return { converged, lagging: serving - converged - refused, silent, refused: refusing, idle, all: serving + silent + idle };
 }
 
 /** Envoys that get their plan as xDS configuration, and what they said of it. */

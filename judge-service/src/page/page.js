@@ -63,11 +63,11 @@ async function pollDetail(id) {
   if (failed.length) state.trouble = `The judge did not give: ${failed.join(", ")}. What is shown of that may be old.`;
 }
 
-/** Or the last one is not at the last worker yet, as far as is known here. */
+/** Or one is not at the last worker yet, as far as is known here. */
 function hasNewDecisions(id) {
   const known = state.detail.decisions;
   const made = state.rollouts.find((r) => r.id === id)?.decisions;
-  return known.length !== made || !known.at(-1)?.delivered;
+  return known.length !== made || known.some((decision) => !decision.delivered);
 }
 
 /**

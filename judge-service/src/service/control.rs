@@ -77,7 +77,6 @@ impl Service {
             }
             Some(delivered)
         });
-        books.forget_what_is_old(now);
         // A failure is logged where it is handled.
         if self.commit(&mut books).await.is_err() {
             return busy;

@@ -5,7 +5,7 @@ use super::models::Kit;
 use super::status::Status;
 use super::{Asked, Service, reach};
 use crate::books::{Books, Made};
-use crate::domain::check::{Wrong, check};
+use crate::domain::check::{Unsound, check};
 use crate::domain::decision::Deed;
 use crate::domain::layers;
 use crate::domain::plan::routable;
@@ -207,7 +207,7 @@ impl Service {
 }
 
 /// A spec with its defaults that makes sense by itself, and with its traffic.
-fn sound(spec: RolloutSpec) -> Result<RolloutSpec, Wrong> {
+fn sound(spec: RolloutSpec) -> Result<RolloutSpec, Unsound> {
     let spec = spec.completed();
     check(&spec)?;
     forecast::check(&spec)?;

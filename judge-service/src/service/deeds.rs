@@ -4,7 +4,7 @@
 use super::status::Status;
 use super::{Asked, Service};
 use crate::books::{Books, Entry, Made};
-use crate::domain::check::Wrong;
+use crate::domain::check::Unsound;
 use crate::domain::decision::Deed;
 use crate::domain::{Millis, Phase, Rollout};
 use crate::store::StoreError;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
     #[error("{0}")]
-    Spec(#[from] Wrong),
+    Spec(#[from] Unsound),
     #[error("there is a rollout `{0}` already; delete it first, or choose another id")]
     Exists(String),
     #[error("there is no rollout `{0}`")]

@@ -62,6 +62,8 @@ pub struct Convergence {
     pub converged: usize,
     pub silent: usize,
     pub refused: usize,
+    /// Workers that ask for plans and have had no traffic yet.
+    pub idle: usize,
     pub decided_to_last_worker_ms: Option<Millis>,
 }
 
@@ -275,6 +277,11 @@ impl Delivery {
             converged,
             silent: count(Standing::Silent),
             refused,
+            idle: state
+                .sessions
+                .values()
+                .filter(|session| !session.serves)
+                .count(),
             decided_to_last_worker_ms: round
                 .filter(|_| workers > 0 && converged == workers)
                 .and_then(|round| Some(round.last_arrival_ms?.saturating_sub(round.published_ms))),

@@ -18,9 +18,13 @@ use place::{Place, Placed};
 use recalled::Recalled;
 use serinus_core::json::FieldError;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-/// Outcomes that are counted before others have the books.
+/// Outcomes that are counted before others have the books,
 const AT_ONCE: usize = 1_024;
+
+/// and for how long their arms are computed.
+const HELD: Duration = Duration::from_millis(10);
 
 /// The probability that a model gave to what it predicted, and whether that was right.
 struct Calibrated {
@@ -51,8 +55,7 @@ impl Service {
         let mut received = Received::default();
         let mut told = told.into_iter().enumerate();
         while told.len() > 0 {
-            let some: Vec<_> = told.by_ref().take(AT_ONCE).collect();
-            self.take_some(some, &mut received).await?;
+            self.take_some(&mut told, &mut received).await?;
         }
         self.changed.notify_one();
         let mut live = self.live();
@@ -63,15 +66,16 @@ impl Service {
         Ok(received)
     }
 
+    /// As many as others can wait for.
     async fn take_some(
         &self,
-        told: Vec<(usize, Result<Feedback, FieldError>)>,
+        told: &mut (impl Iterator<Item = (usize, Result<Feedback, FieldError>)> + Send),
         received: &mut Received,
     ) -> Result<(), ServiceError> {
         let mut books = self.books().await?;
         // What is remembered is asked of the store, which may not have the last of it.
         self.commit(&mut books).await?;
-        let placed = self.place_all(&books, told);
+        let placed = self.place_some(&books, told);
         let wanted = placed.iter().filter_map(|(_, placed)| placed.as_ref().ok());
         let mut recalled = Recalled::of(&*self.store, wanted).await?;
         let mut calibrated = Vec::new();
@@ -94,17 +98,22 @@ impl Service {
         Ok(())
     }
 
-    fn place_all(
+    fn place_some(
         &self,
         books: &Books,
-        told: Vec<(usize, Result<Feedback, FieldError>)>,
+        told: &mut impl Iterator<Item = (usize, Result<Feedback, FieldError>)>,
     ) -> Vec<(usize, Result<Placed, FieldError>)> {
+        let began = Instant::now();
         let mut assigners = Assigners::default();
-        let placed = told.into_iter().map(|(index, item)| {
-            let placed = item.and_then(|item| self.place(books, &mut assigners, item));
-            (index, placed)
-        });
-        placed.collect()
+        let mut placed = Vec::new();
+        while placed.len() < AT_ONCE
+            && began.elapsed() < HELD
+            && let Some((index, item)) = told.next()
+        {
+            let item = item.and_then(|item| self.place(books, &mut assigners, item));
+            placed.push((index, item));
+        }
+        placed
     }
 
     fn count_one(
@@ -116,15 +125,19 @@ impl Service {
     ) -> Result<Fate, FieldError> {
         let Placed {
             told,
-            meanings,
-            ids,
+            meanings: Meanings { answer, value },
+            answer_told,
+            value_told,
             place,
         } = placed;
         let rollout = &told.rollout;
         let Some(entry) = books.entry_mut(rollout) else {
             return Err(place::unknown(rollout));
         };
-        if ids.iter().any(|id| recalled.was_told(rollout, *id)) {
+        // Each part by itself: a label may come after its value.
+        let value = value.filter(|_| !recalled.was_told(rollout, value_told));
+        let tells_answer = *answer != Meaning::None && !recalled.was_told(rollout, answer_told);
+        if value.is_none() && !tells_answer {
             return Ok(Fate::Repeated);
         }
         if entry.rollout.phase.is_over() {
@@ -132,47 +145,41 @@ impl Service {
         }
         let now = self.now();
         let since = entry.recalls_since(now);
-        let (whose, answered) = match place {
+        let answered = match place {
             Place::Early => return Ok(Fate::Early),
             Place::NotInTest => return Ok(Fate::NotInTest),
-            Place::Request(name) => match recalled.answer(rollout, *name, since) {
-                Some(answered) => (Whose::of(answered), Some(answered)),
-                None => return Ok(Fate::UnknownRequest),
-            },
-            Place::User {
-                epoch,
-                segment,
-                arm,
-                unit,
-            } => {
-                let whose = Whose {
-                    epoch: *epoch,
-                    segment: segment.as_deref(),
-                    arm: *arm,
-                    unit: *unit,
-                };
-                (whose, recalled.last_answer(rollout, whose, since))
-            }
+            Place::Request(name) => recalled.answer(rollout, *name, since).cloned(),
+            Place::User(whose) => recalled.last_answer(rollout, whose, since).cloned(),
         };
-        let Meanings { answer, value } = *meanings;
-        let by_id = !ids.is_empty();
+        let whose = match (place, &answered) {
+            (Place::User(whose), _) => whose.whose(),
+            (_, Some(answered)) => Whose::of(answered),
+            (_, None) => return Ok(Fate::UnknownRequest),
+        };
         let mut counted = false;
         if let Some(value) = value {
+            let by_id = !value_told.is_empty();
             counted |= entry.told(whose, Told::Value { value, by_id });
+            recalled.tell(rollout, value_told);
+            entry.was_told(value_told, now);
         }
-        let right = match answer {
-            Meaning::None => None,
-            Meaning::Right(right) => Some(right),
-            Meaning::Label(label) => match answered.and_then(|answered| answered.label) {
-                Some(predicted) => Some(predicted == label),
-                None if counted => return Ok(Fate::ValueAlone),
-                None => return Ok(Fate::WithoutPrediction),
-            },
-        };
-        if let Some(right) = right {
+        if tells_answer {
+            let label = answered.as_ref().and_then(|answered| answered.label);
+            let right = match *answer {
+                Meaning::None => None,
+                Meaning::Right(right) => Some(right),
+                Meaning::Label(truth) => label.map(|predicted| predicted == truth),
+            };
+            // It may come again with what it lacked.
+            let Some(right) = right else {
+                return Ok(match counted {
+                    true => Fate::ValueAlone,
+                    false => Fate::WithoutPrediction,
+                });
+            };
             let first = entry.told(whose, Told::Answer { right });
             counted |= first;
-            let given = answered.and_then(|answered| answered.confidence);
+            let given = answered.as_ref().and_then(|answered| answered.confidence);
             if let Some(confidence) = told.score.or(given).filter(|_| first) {
                 calibrated.push(Calibrated {
                     rollout: rollout.clone(),
@@ -181,11 +188,8 @@ impl Service {
                     right,
                 });
             }
-        }
-        // Whatever else becomes of one, it may come again with what it lacked.
-        for &id in ids {
-            recalled.tell(rollout, id);
-            entry.was_told(id, now);
+            recalled.tell(rollout, answer_told);
+            entry.was_told(answer_told, now);
         }
         Ok(if counted {
             Fate::Counted

@@ -10,6 +10,7 @@ mod deeds;
 mod delivery;
 mod dropping;
 mod feedback;
+mod forgetting;
 mod gates;
 mod heard;
 mod incident;
@@ -200,6 +201,7 @@ impl Service {
             service.runs("webhooks", telling);
         }
         service.runs("gates", Arc::clone(&service).watch_gates());
+        service.runs("forgetting", Arc::clone(&service).forget());
         service.runs("readiness", Arc::clone(&service).watch_readiness());
         if let Some(shared) = &service.shared {
             let letters = Arc::clone(&service).read_letters(Arc::clone(shared));

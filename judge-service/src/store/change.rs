@@ -3,8 +3,11 @@
 use crate::domain::Rollout;
 use crate::domain::audit::Audited;
 use crate::domain::decision::Sealed;
-use crate::domain::remembered::{Forgotten, Remembered};
+use crate::domain::remembered::Remembered;
 use serinus_core::plan::Revision;
+
+/// A row among others that are nowhere near: a page of its own, in the table or its index.
+pub const SCATTERED: usize = 4_096;
 
 /// What changes together: all of it or nothing.
 #[derive(Debug, Default)]
@@ -20,7 +23,6 @@ pub struct Change {
     pub sessions: Option<SessionsChange>,
     /// Instead of what was there under their names, of which each is here once.
     pub remembered: Vec<Remembered>,
-    pub forgotten: Vec<Forgotten>,
     pub decisions: Vec<Sealed>,
     /// Who did all that.
     pub audit: Vec<Audited>,
@@ -64,9 +66,8 @@ impl Change {
         let sums = self.sums.iter().map(|sums| sums.bytes.len());
         let units = self.units.iter().map(|units| units.bytes.len());
         let sessions = self.sessions.iter().map(|sessions| sessions.bytes.len());
-        let remembered = self.remembered.iter();
-        let remembered = remembered.map(|known| known.rollout.len() + known.record.len());
-        sums.chain(units).chain(sessions).chain(remembered).sum()
+        let lists: usize = sums.chain(units).chain(sessions).sum();
+        lists + self.remembered.len() * SCATTERED
     }
 
     #[must_use]
@@ -78,7 +79,6 @@ impl Change {
             && self.units.is_empty()
             && self.sessions.is_none()
             && self.remembered.is_empty()
-            && self.forgotten.is_empty()
             && self.decisions.is_empty()
             && self.audit.is_empty()
             && self.letters_read.is_empty()

@@ -17,10 +17,10 @@ pub use sqlite::Sqlite;
 
 use crate::domain::audit::{Audited, Head};
 use crate::domain::decision::Sealed;
-use crate::domain::remembered::{Name, Remembered};
+use crate::domain::remembered::{Forgotten, Kind, Name, Remembered};
 use crate::domain::sessions::Heard;
 use crate::domain::units::Units;
-use crate::domain::{EpochSums, Rollout};
+use crate::domain::{EpochSums, Millis, Rollout};
 use async_trait::async_trait;
 use serinus_core::plan::Revision;
 
@@ -88,6 +88,21 @@ pub trait Store: Send + Sync {
 
     /// What of these is remembered of a rollout, in any order.
     async fn recall(&self, rollout: &str, names: &[Name]) -> Result<Vec<Remembered>, StoreError>;
+
+    /// Since when there are at most so many of a kind; `None` where there are no more.
+    async fn since_most(
+        &self,
+        rollout: &str,
+        kind: Kind,
+        most: u32,
+    ) -> Result<Option<Millis>, StoreError>;
+
+    /// Takes out what is old, at most [`AT_ONCE`](crate::domain::remembered::AT_ONCE), and
+    /// says how much that was. Nobody's commit is touched: it is for whoever asks first.
+    async fn forget(&self, what: &Forgotten) -> Result<u64, StoreError>;
+
+    /// The same of rollouts that are there no more.
+    async fn forget_deleted(&self) -> Result<u64, StoreError>;
 
     /// The record of all deeds after this number, oldest first.
     async fn audit(&self, after: u64, limit: u32) -> Result<Vec<Audited>, StoreError>;

@@ -2,16 +2,17 @@
 
 mod connections;
 mod lease;
+mod remembered;
 mod write;
 
 use super::convert::{
-    add_sessions, add_sums, add_units, document, migrations, names, remembered, rollout, signed,
-    unsigned,
+    add_sessions, add_sums, add_units, document, migrations, rollout, signed, unsigned,
 };
 use super::{Change, Loaded, LoadedRollout, PostgresUrl, Store, StoreError};
+use crate::domain::Millis;
 use crate::domain::audit::{Audited, Head};
 use crate::domain::decision::Sealed;
-use crate::domain::remembered::{Name, Remembered};
+use crate::domain::remembered::{Forgotten, Kind, Name, Remembered};
 use async_trait::async_trait;
 use connections::{Connections, PATIENCE};
 use futures_util::TryStreamExt;
@@ -179,24 +180,24 @@ impl Store for Postgres {
     }
 
     async fn recall(&self, rollout: &str, wanted: &[Name]) -> Result<Vec<Remembered>, StoreError> {
-        let (kinds, hashes): (Vec<i16>, Vec<i64>) = names(wanted).into_iter().unzip();
-        let reading = async {
-            let mut lent = self.connections.lend().await?;
-            let rows: Vec<(i16, i64, i64, String)> = sqlx::query_as(
-                "SELECT kind, hash, at_ms, record FROM unnest($2::smallint[], $3::bigint[])
-                     AS wanted (kind, hash)
-                 JOIN remembered USING (kind, hash) WHERE rollout = $1",
-            )
-            .bind(rollout)
-            .bind(kinds)
-            .bind(hashes)
-            .fetch_all(&mut *lent)
-            .await?;
-            lent.give_back();
-            let known = rows.into_iter().map(|row| remembered(rollout, row));
-            known.collect()
-        };
-        self.connections.within(PATIENCE, reading).await
+        remembered::recall(&self.connections, rollout, wanted).await
+    }
+
+    async fn since_most(
+        &self,
+        rollout: &str,
+        kind: Kind,
+        most: u32,
+    ) -> Result<Option<Millis>, StoreError> {
+        remembered::since_most(&self.connections, rollout, kind, most).await
+    }
+
+    async fn forget(&self, what: &Forgotten) -> Result<u64, StoreError> {
+        remembered::forget(&self.connections, what).await
+    }
+
+    async fn forget_deleted(&self) -> Result<u64, StoreError> {
+        remembered::forget_deleted(&self.connections).await
     }
 
     async fn audit(&self, after: u64, limit: u32) -> Result<Vec<Audited>, StoreError> {

@@ -1,16 +1,18 @@
 //! The embedded store.
 
 mod log;
+mod remembered;
 mod write;
 
+use super::change::SCATTERED;
 use super::convert::{
-    add_sessions, add_sums, add_units, document, json, migrations, names, remembered, rollout,
-    signed, unsigned,
+    add_sessions, add_sums, add_units, document, migrations, rollout, signed, unsigned,
 };
 use super::{Change, Loaded, LoadedRollout, Store, StoreError};
+use crate::domain::Millis;
 use crate::domain::audit::{Audited, Head};
 use crate::domain::decision::Sealed;
-use crate::domain::remembered::{Name, Remembered};
+use crate::domain::remembered::{Forgotten, Kind, Name, Remembered};
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
 use log::Log;
@@ -183,17 +185,28 @@ impl Store for Sqlite {
     }
 
     async fn recall(&self, rollout: &str, wanted: &[Name]) -> Result<Vec<Remembered>, StoreError> {
-        let rows: Vec<(i16, i64, i64, String)> = sqlx::query_as(
-            // CROSS: the few names are to be looked up, and not what is remembered walked.
-            "SELECT kind, hash, at_ms, record FROM json_each(?2) AS wanted
-             CROSS JOIN remembered ON rollout = ?1 AND kind = wanted.value->>0 AND hash = wanted.value->>1",
-        )
-        .bind(rollout)
-        .bind(json("names", &names(wanted))?)
-        .fetch_all(&self.pool)
-        .await?;
-        let known = rows.into_iter().map(|row| remembered(rollout, row));
-        known.collect()
+        remembered::recall(&self.pool, rollout, wanted).await
+    }
+
+    async fn since_most(
+        &self,
+        rollout: &str,
+        kind: Kind,
+        most: u32,
+    ) -> Result<Option<Millis>, StoreError> {
+        remembered::since_most(&self.pool, rollout, kind, most).await
+    }
+
+    async fn forget(&self, what: &Forgotten) -> Result<u64, StoreError> {
+        let gone = remembered::forget(&self.pool, what).await?;
+        self.log.grew(gone as usize * SCATTERED);
+        Ok(gone)
+    }
+
+    async fn forget_deleted(&self) -> Result<u64, StoreError> {
+        let gone = remembered::forget_deleted(&self.pool).await?;
+        self.log.grew(gone as usize * SCATTERED);
+        Ok(gone)
     }
 
     async fn audit(&self, after: u64, limit: u32) -> Result<Vec<Audited>, StoreError> {

@@ -172,14 +172,13 @@ async fn an_id_is_one_rollouts_and_used_up_only_by_what_counts() {
     let received = tell(&judge, &lines.join("\n")).await;
     assert_eq!(
         (&received["counted"], &received["repeated"]),
-        (&json!(2), &json!(2)),
-        "{received}"
+        (&json!(3), &json!(1)),
+        "an answer and a value of one id are told apart: {received}"
     );
     // What counted is known by its id after a restart too.
     judge.kill().await.unwrap();
     judge.start().await.unwrap();
-    let value = told("one", r#""value": 1"#);
-    assert_eq!(tell(&judge, &value).await["repeated"], 1);
+    assert_eq!(tell(&judge, &told("one", whole)).await["repeated"], 1);
     // A value counts without its label, which may still come.
     let bob = |more: &str| {
         told("one", more)
@@ -192,8 +191,17 @@ async fn an_id_is_one_rollouts_and_used_up_only_by_what_counts() {
         (&json!(1), &json!(1)),
         "{half}"
     );
+    // However often it is told meanwhile, as a queue may.
+    let again = tell(&judge, &bob(r#""label": 3, "value": 1"#)).await;
+    assert_eq!(
+        (&again["counted"], &again["without_prediction"]),
+        (&json!(0), &json!(1)),
+        "{again}"
+    );
     let rest = tell(&judge, &bob(r#""label": 3, "prediction": 3"#)).await;
     assert_eq!(rest["counted"], 1, "{rest}");
+    let found = answers(&judge, "one").await;
+    assert_eq!(sum_of(&found, "worth", "total"), 1.0, "{found}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -30,10 +30,14 @@ async fn told(judge: &Judge, body: &str) -> Value {
     .unwrap()
 }
 
+async fn epoch(judge: &Judge) -> Value {
+    let plan = judge.call(Method::GET, "/v1/plan", None).await.unwrap();
+    plan.body["rollouts"][0]["epoch"].clone()
+}
+
 /// Requests by id that `arm` answered with the label 3.
 async fn sampled(judge: &Judge, rollout: &str, arm: &str, ids: &[&str]) {
-    let plan = judge.call(Method::GET, "/v1/plan", None).await.unwrap();
-    let epoch = plan.body["rollouts"][0]["epoch"].clone();
+    let epoch = epoch(judge).await;
     let request = STANDARD.encode(json!({"pixels": vec![1; 64]}).to_string());
     let response = STANDARD.encode(r#"{"digit": 3}"#);
     let samples = ids.iter().zip(1u64..).map(|(id, unit)| {
@@ -148,4 +152,53 @@ async fn requests_whose_versions_were_drawn_have_outcomes_too() {
     assert_eq!(counted, 40, "each counts once, however often it is told");
     let again = tell(&lab.judge, &body).await;
     assert_eq!(again["repeated"], 40, "{again}");
+    // What it was worth is told by itself, and once.
+    let worth = json!({"rollout": "drawn", "request_id": ids[0], "value": 2.5}).to_string();
+    for field in ["counted", "repeated"] {
+        let received = tell(&lab.judge, &worth).await;
+        assert_eq!(received[field], 1, "{received}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_is_known_where_no_model_says_what_was_answered() {
+    let judge = judge().await;
+    let mut spec = plain("half");
+    spec["arms"][0]["model"] = Value::Null;
+    judge.create(&spec).await.unwrap();
+    let batch = json!({"version": 1, "session": "0a".repeat(16), "samples": [{
+        "rollout": "half", "epoch": epoch(&judge).await, "arm": CONTROL, "unit": 1,
+        "request": "", "response": "", "request_headers": [["x-request-id", "r-1"]],
+    }, {
+        "rollout": "half", "epoch": 1_000_000, "arm": CONTROL, "unit": 2,
+        "request": "", "response": "", "request_headers": [["x-request-id", "another's"]],
+    }]});
+    let body = batch.to_string();
+    let sent = judge.call(Method::POST, "/v1/samples", Some(&body)).await;
+    assert_eq!(sent.unwrap().body["without_model"], 2);
+    let label = told(&judge, &of_requests("half", &["r-1"], 3)).await;
+    assert_eq!(label["without_prediction"], 1, "{label}");
+    let right = |id: &str| json!({"rollout": "half", "request_id": id, "right": true}).to_string();
+    let received = tell(&judge, &right("r-1")).await;
+    assert_eq!(received["counted"], 1, "{received}");
+    // Of an epoch that this rollout never had: it is of another one of its name.
+    let received = tell(&judge, &right("another's")).await;
+    assert_eq!(received["unknown_request"], 1, "{received}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_label_that_is_private_is_not_remembered() {
+    let judge = judge().await;
+    let mut spec = plain("hushed");
+    spec["privacy"] = json!({"redact": ["/digit"]});
+    judge.create(&spec).await.unwrap();
+    sampled(&judge, "hushed", CANARY, &["r-1"]).await;
+    wait::until("the sample to be compared", LIMIT, async || {
+        let found = answers(&judge, "hushed").await;
+        Ok((found["samples"][CANARY]["compared"] == 1).then_some(()))
+    })
+    .await
+    .unwrap();
+    let label = told(&judge, &of_requests("hushed", &["r-1"], 3)).await;
+    assert_eq!(label["without_prediction"], 1, "{label}");
 }

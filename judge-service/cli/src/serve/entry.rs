@@ -52,10 +52,13 @@ pub struct EntryOptions {
     /// may be given more than once
     #[arg(long, env = "SERINUS_HOST", value_name = "NAME", value_delimiter = ',')]
     host: Vec<String>,
-    /// Listen on an address that other machines reach, without asking anybody for a token;
-    /// --metrics-listen never asks
+    /// Listen on an address that other machines reach, without asking anybody for a token
     #[arg(long, env = "SERINUS_ALLOW_REMOTE")]
     allow_remote: bool,
+    /// Give metrics out on an address of --metrics-listen that other machines reach, where
+    /// nobody is asked for a token
+    #[arg(long, env = "SERINUS_ALLOW_REMOTE_METRICS")]
+    allow_remote_metrics: bool,
 }
 
 pub struct Entry {
@@ -76,10 +79,10 @@ impl EntryOptions {
                 "{listen} can be reached from other machines, and nobody would be asked for a token: name a file of --tokens (`serinus token new` makes them), listen on 127.0.0.1, or say --allow-remote"
             ));
         }
-        let open = metrics.filter(|at| !at.ip().is_loopback() && !self.allow_remote);
+        let open = metrics.filter(|at| !at.ip().is_loopback() && !self.allow_remote_metrics);
         if let Some(at) = open {
             return Err(format!(
-                "--metrics-listen: {at} can be reached from other machines, and nobody is asked for a token there: ask {listen} with a viewer's token, listen on 127.0.0.1, or say --allow-remote"
+                "--metrics-listen: {at} can be reached from other machines, and nobody is asked for a token there: ask {listen} with a viewer's token, listen on 127.0.0.1, or say --allow-remote-metrics"
             ));
         }
         let tokens = match &self.tokens {

@@ -1,26 +1,26 @@
 //! Whether times make sense, each by itself and beside the others.
 
+use super::unsound::Problems;
 use super::within;
-use super::wrong::Found;
 use crate::domain::spec::RolloutSpec;
 use serinus_core::json::FieldError;
 
 /// A year, in seconds.
 const YEAR: f64 = 31_536_000.0;
 
-pub fn check(spec: &RolloutSpec, found: &mut Found) {
+pub fn check(spec: &RolloutSpec, problems: &mut Problems) {
     let (minimum, warm_up) = (&spec.minimum, &spec.warm_up);
     // Polls are answered at least every ten seconds.
     let stale = spec.on_stale.after_seconds;
-    found.look(within("on_stale.after_seconds", stale, 15.0, 86_400.0));
-    found.look(within("watch.seconds", spec.watch.seconds, 1.0, YEAR));
-    found.look(within("minimum.seconds", minimum.seconds, 0.0, YEAR));
+    problems.look(within("on_stale.after_seconds", stale, 15.0, 86_400.0));
+    problems.look(within("watch.seconds", spec.watch.seconds, 1.0, YEAR));
+    problems.look(within("minimum.seconds", minimum.seconds, 0.0, YEAR));
     let exposures = minimum.exposures;
-    found.look(within("minimum.exposures", exposures, 1, 1_000_000_000));
-    found.look(within("warm_up.seconds", warm_up.seconds, 0.0, 86_400.0));
+    problems.look(within("minimum.exposures", exposures, 1, 1_000_000_000));
+    problems.look(within("warm_up.seconds", warm_up.seconds, 0.0, 86_400.0));
     // A thousand answers have one above p99.9; fewer than 20 have none above p95.
-    found.look(within("warm_up.requests", warm_up.requests, 20, 1_000_000));
-    found.look(check_deadline(spec));
+    problems.look(within("warm_up.requests", warm_up.requests, 20, 1_000_000));
+    problems.look(check_deadline(spec));
 }
 
 fn check_deadline(spec: &RolloutSpec) -> Result<(), FieldError> {

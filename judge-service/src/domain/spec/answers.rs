@@ -52,8 +52,8 @@ pub struct Serves {
 }
 
 /// What may be kept of sampled bodies. Nothing of them is ever logged or written to the
-/// store, but for the label that was answered ([`Remember`]); examples are in the judge's
-/// memory.
+/// store, but for the label that was answered and its probability ([`Remember`]); examples
+/// are in the judge's memory.
 #[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Privacy {
     /// JSON pointers into requests and answers: what they lead to is taken out before

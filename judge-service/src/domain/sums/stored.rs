@@ -260,7 +260,7 @@ fn answers(packed: &mut Packed<'_>, version: u8) -> Read<Answers> {
         1 => {}
         _ => return Err("answers are neither there nor not"),
     }
-    Ok(Answers {
+    let mut answers = Answers {
         labels: list(packed, label)?,
         scores: list(packed, label)?,
         differences: Outcomes {
@@ -288,14 +288,20 @@ fn answers(packed: &mut Packed<'_>, version: u8) -> Read<Answers> {
                 sum_of_squares: f64::from_le_bytes(packed.bytes()?),
             },
         },
-        worth: match version {
-            WITHOUT_BETS | WITHOUT_WORTH => Worth::default(),
-            _ => Worth {
-                told: packed.number()?,
-                total: f64::from_le_bytes(packed.bytes()?),
-            },
+        worth: Worth::default(),
+    };
+    answers.worth = match version {
+        // Of what was told, first values alone were counted.
+        WITHOUT_BETS | WITHOUT_WORTH => Worth {
+            told: answers.values.users,
+            total: answers.values.sum,
         },
-    })
+        _ => Worth {
+            told: packed.number()?,
+            total: f64::from_le_bytes(packed.bytes()?),
+        },
+    };
+    Ok(answers)
 }
 
 fn label(packed: &mut Packed<'_>) -> Read<(i64, u64)> {
@@ -364,6 +370,7 @@ mod tests {
     fn sums_without_bets_are_read() {
         let mut sums = EpochSums::new(5, 1);
         sums.arms[0].answers.values.count(7.0);
+        sums.arms[0].answers.worth.count(7.0);
         let mut bytes = sums.to_bytes();
         // No trips, no fallbacks.
         let end = bytes.len() - 2 - WORTH;
@@ -380,6 +387,7 @@ mod tests {
     fn sums_without_worth_are_read() {
         let mut sums = EpochSums::new(5, 1);
         sums.arms[0].answers.values.count(7.0);
+        sums.arms[0].answers.worth.count(7.0);
         sums.arms[0].answers.bet.sum = 1.5;
         let mut bytes = sums.to_bytes();
         let end = bytes.len() - 2;

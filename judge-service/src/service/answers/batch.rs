@@ -154,7 +154,7 @@ impl Judged<'_> {
             Vec::new()
         };
         let label = served.and_then(|served| first_label(model, served));
-        let confidence = served.and_then(|served| confidence(model, served));
+        let kept = sample.kept.as_ref();
         let score = served.and_then(|served| served_score(model, served));
         let now = service.now();
         let id = &sample.work.sample.rollout;
@@ -189,7 +189,10 @@ impl Judged<'_> {
                 score: score.and_then(scores::bin),
                 differs,
             },
-            confidence,
+            answer: (
+                kept.and_then(|kept| first_label(model, kept)),
+                kept.and_then(|kept| confidence(model, kept)),
+            ),
         })
     }
 

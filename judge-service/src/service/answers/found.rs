@@ -23,8 +23,8 @@ pub struct Found {
 pub enum What {
     Sample {
         found: Sampled,
-        /// The probability that was answered for the label, where it is known.
-        confidence: Option<f64>,
+        /// The label that may be remembered, and the probability that was given to it.
+        answer: (Option<i64>, Option<f64>),
     },
     Pair(Paired),
 }
@@ -38,9 +38,9 @@ impl Found {
             unit: self.unit,
         };
         match &self.what {
-            What::Sample { found, confidence } => {
+            What::Sample { found, answer } => {
                 let id = self.request_id.as_deref();
-                entry.answered(whose, id, (found.label, *confidence), self.at_ms);
+                entry.answered(whose, id, Some(*answer), self.at_ms);
                 entry.sampled(whose, found);
             }
             What::Pair(found) => entry.paired(whose, *found),

@@ -16,6 +16,7 @@ mod work;
 
 use super::Service;
 use super::models::Kit;
+use crate::books::Whose;
 use crate::metrics::Measures;
 use queue::Queued;
 use serinus_core::sample::{self, Sample, SampleBatch};
@@ -109,19 +110,33 @@ impl Service {
         if self.room.is_scarce() {
             return Err(self.shed(&batch));
         }
-        let Ok(books) = self.books().await else {
+        let Ok(mut books) = self.books().await else {
             return Err(self.shed(&batch));
         };
         let mut work = Vec::new();
         let mut taken = Taken::default();
         for sample in batch.samples {
-            let entry = books.entry(&sample.rollout);
+            let entry = books.entry_mut(&sample.rollout);
             let wanting = entry.filter(|entry| entry.rollout.takes_samples());
-            let arm = wanting.and_then(|entry| entry.rollout.arm_index(&sample.arm));
-            match arm {
-                None => taken.unwanted += 1,
-                Some(arm) => work.push((sample, arm)),
-            }
+            let known = wanting.and_then(|entry| {
+                let arm = entry.rollout.arm_index(&sample.arm)?;
+                Some((entry, arm))
+            });
+            let Some((entry, arm)) = known else {
+                taken.unwanted += 1;
+                continue;
+            };
+            // Whatever becomes of the sample, an outcome may name its request.
+            let header = &entry.rollout.spec.remember.request_header;
+            let request_id = work::header(&sample.request_headers, header).map(str::to_owned);
+            let whose = Whose {
+                epoch: sample.epoch,
+                segment: sample.segment.as_deref(),
+                arm,
+                unit: sample.unit,
+            };
+            entry.asked(whose, request_id.as_deref(), self.now());
+            work.push((sample, arm));
         }
         drop(books);
         self.delivery.serves(&batch.session, self.now());

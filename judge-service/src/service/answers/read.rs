@@ -21,6 +21,8 @@ pub struct Read {
     /// The request's body as the application wrote it.
     pub request: Vec<u8>,
     pub served: Served,
+    /// The answer without what may not be kept, as far as that can still be read.
+    pub kept: Served,
     /// The other arm's answer.
     pub second: Option<(usize, Served)>,
     /// Its rows among those of the batch; `None` where the request does not have what such
@@ -150,7 +152,16 @@ impl Read {
         });
         let places = places.collect();
         let body = asked.decoded().map(|body| body.into_owned());
+        let kept = match kit.redaction.is_empty() {
+            true => served.clone(),
+            false => answered.decoded().ok().and_then(|body| {
+                let redacted = serde_json::to_vec(&kit.redaction.of(&body)?).ok()?;
+                let reader = kit.arm(work.arm)?;
+                reader.protocol.response(&Message::new(&redacted)).ok()
+            }),
+        };
         Ok(Self {
+            kept,
             request: body.unwrap_or_default(),
             served,
             second,

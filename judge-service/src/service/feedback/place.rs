@@ -2,8 +2,8 @@
 
 use super::assigners::Assigners;
 use super::item::{Feedback, Meanings, Subject};
-use crate::books::Books;
-use crate::domain::remembered::Name;
+use crate::books::{Books, Whose};
+use crate::domain::remembered::{Kind, Name};
 use crate::domain::{Millis, Rollout};
 use crate::service::Service;
 use serinus_core::identity::UnitHash;
@@ -16,25 +16,40 @@ const AHEAD: Millis = 60_000;
 pub(super) struct Placed {
     pub told: Feedback,
     pub meanings: Meanings,
-    /// What it must not have been told under before.
-    pub ids: Vec<Name>,
+    /// Under what its parts are told, each once.
+    pub answer_told: Vec<Name>,
+    pub value_told: Vec<Name>,
     pub place: Place,
 }
 
 pub(super) enum Place {
-    /// Its user, with what the plan of the time gave them.
-    User {
-        epoch: u64,
-        segment: Option<String>,
-        arm: usize,
-        unit: UnitHash,
-    },
+    /// Its user's.
+    User(Assigned),
     /// Its request, which is known if it was sampled.
     Request(Name),
     /// It is of before the rollout began.
     Early,
     /// The arm was not drawn.
     NotInTest,
+}
+
+/// What the plan of the time gave a user.
+pub(super) struct Assigned {
+    epoch: u64,
+    segment: Option<String>,
+    arm: usize,
+    pub unit: UnitHash,
+}
+
+impl Assigned {
+    pub fn whose(&self) -> Whose<'_> {
+        Whose {
+            epoch: self.epoch,
+            segment: self.segment.as_deref(),
+            arm: self.arm,
+            unit: self.unit,
+        }
+    }
 }
 
 impl Service {
@@ -59,15 +74,18 @@ impl Service {
         let entry = entry.ok_or_else(|| unknown(&told.rollout))?;
         let secret = entry.secret();
         let secret = secret.ok_or_else(|| FieldError::new("rollout", "has no secret"))?;
-        let id = told.id.as_ref().map(|id| Name::told(&secret, id));
-        let mut ids: Vec<Name> = id.into_iter().collect();
+        let name = |kind, id: &String| Name::of(kind, &secret, id);
+        let id = told.id.iter();
+        let mut answer_told: Vec<Name> = id.clone().map(|id| name(Kind::AnswerById, id)).collect();
+        let mut value_told: Vec<Name> = id.map(|id| name(Kind::ValueById, id)).collect();
         let place = match told.subject()? {
             Subject::Request(request) => {
                 // Users count once by what is known of them, requests by this.
                 if entry.rollout.spec.each_request() {
-                    ids.push(Name::told(&secret, &format!("request {request}")));
+                    answer_told.push(Name::of(Kind::AnswerOfRequest, &secret, request));
+                    value_told.push(Name::of(Kind::ValueOfRequest, &secret, request));
                 }
-                Place::Request(Name::request(&secret, request))
+                Place::Request(Name::of(Kind::Request, &secret, request))
             }
             Subject::Unit(unit) => {
                 can_be_told(&entry.rollout)?;
@@ -81,12 +99,12 @@ impl Service {
                         let arm = entry.rollout.arm_index(found.arm);
                         match found.unit.zip(arm) {
                             None => Place::NotInTest,
-                            Some((unit, arm)) => Place::User {
+                            Some((unit, arm)) => Place::User(Assigned {
                                 epoch,
                                 segment: found.segment.map(str::to_owned),
                                 arm,
                                 unit,
-                            },
+                            }),
                         }
                     }
                 }
@@ -95,7 +113,8 @@ impl Service {
         Ok(Placed {
             told,
             meanings,
-            ids,
+            answer_told,
+            value_told,
             place,
         })
     }

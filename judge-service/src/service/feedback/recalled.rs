@@ -1,9 +1,8 @@
 //! What the store remembers of what a batch of outcomes is about.
 
-use super::place::{Place, Placed};
-use crate::books::Whose;
+use super::place::{Assigned, Place, Placed};
 use crate::domain::Millis;
-use crate::domain::remembered::{Answered, Kind, Name};
+use crate::domain::remembered::{Answered, Name};
 use crate::store::{Store, StoreError};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -28,13 +27,13 @@ impl Recalled {
         let mut wanted: HashMap<&str, BTreeSet<Name>> = HashMap::new();
         for placed in placed {
             let names = wanted.entry(&placed.told.rollout).or_default();
-            names.extend(&placed.ids);
-            match placed.place {
+            names.extend(placed.answer_told.iter().chain(&placed.value_told));
+            match &placed.place {
                 Place::Request(name) => {
-                    names.insert(name);
+                    names.insert(*name);
                 }
-                Place::User { unit, .. } => {
-                    names.insert(Name::user(unit));
+                Place::User(assigned) => {
+                    names.insert(Name::user(assigned.unit));
                 }
                 Place::Early | Place::NotInTest => {}
             }
@@ -44,7 +43,7 @@ impl Recalled {
             let names: Vec<Name> = names.into_iter().collect();
             let of_rollout = recalled.of.entry(rollout.to_owned()).or_default();
             for known in store.recall(rollout, &names).await? {
-                if known.name.kind == Kind::Told {
+                if !known.name.kind.is_answer() {
                     of_rollout.told.insert(known.name);
                     continue;
                 }
@@ -60,15 +59,16 @@ impl Recalled {
         Ok(recalled)
     }
 
-    pub fn was_told(&self, rollout: &str, id: Name) -> bool {
+    /// Whether something was told under one of these names.
+    pub fn was_told(&self, rollout: &str, names: &[Name]) -> bool {
         let known = self.of.get(rollout);
-        known.is_some_and(|known| known.told.contains(&id))
+        known.is_some_and(|known| names.iter().any(|name| known.told.contains(name)))
     }
 
-    /// An outcome of this batch was counted under this id.
-    pub fn tell(&mut self, rollout: &str, id: Name) {
+    /// Something of this batch was counted under these.
+    pub fn tell(&mut self, rollout: &str, names: &[Name]) {
         if let Some(known) = self.of.get_mut(rollout) {
-            known.told.insert(id);
+            known.told.extend(names);
         }
     }
 
@@ -80,7 +80,13 @@ impl Recalled {
 
     /// A user's last answer, if that arm gave it in that epoch: what another one said is
     /// not what came of this one.
-    pub fn last_answer(&self, rollout: &str, whose: Whose<'_>, since: Millis) -> Option<&Answered> {
+    pub fn last_answer(
+        &self,
+        rollout: &str,
+        assigned: &Assigned,
+        since: Millis,
+    ) -> Option<&Answered> {
+        let whose = assigned.whose();
         let last = self.answer(rollout, Name::user(whose.unit), since);
         last.filter(|last| (last.arm, last.epoch) == (whose.arm, whose.epoch))
     }

@@ -2,7 +2,6 @@
 //! each row would cost more than the rows.
 
 use super::lease;
-use crate::domain::remembered::{AT_ONCE, Forgotten};
 use crate::store::convert::{json, signed};
 use crate::store::{Change, StoreError};
 use serinus_core::plan::Revision;
@@ -96,9 +95,12 @@ pub async fn write(connection: &mut PgConnection, change: Change) -> Result<(), 
     if !change.remembered.is_empty() {
         let known = &change.remembered;
         sqlx::query(
-            "INSERT INTO remembered (rollout, kind, hash, at_ms, record)
-             SELECT * FROM unnest($1::text[], $2::smallint[], $3::bigint[], $4::bigint[], $5::text[])
-             ON CONFLICT (rollout, kind, hash) DO UPDATE
+            "INSERT INTO remembered (owner, kind, hash, at_ms, record)
+             SELECT position, kind, hash, at_ms, record
+             FROM unnest($1::text[], $2::smallint[], $3::bigint[], $4::bigint[], $5::text[])
+                 AS known (id, kind, hash, at_ms, record)
+             JOIN rollouts USING (id)
+             ON CONFLICT (owner, kind, hash) DO UPDATE
              SET at_ms = excluded.at_ms, record = excluded.record",
         )
         .bind(column(known, |known| known.rollout.as_str()))
@@ -106,30 +108,6 @@ pub async fn write(connection: &mut PgConnection, change: Change) -> Result<(), 
         .bind(column(known, |known| known.name.hash.cast_signed()))
         .bind(column(known, |known| signed(known.at_ms)))
         .bind(column(known, |known| known.record.as_str()))
-        .execute(&mut *connection)
-        .await?;
-    }
-    for Forgotten {
-        rollout,
-        kind,
-        before_ms,
-        most,
-    } in &change.forgotten
-    {
-        sqlx::query(
-            "DELETE FROM remembered WHERE rollout = $1 AND kind = $2 AND hash IN (
-                 SELECT hash FROM remembered WHERE rollout = $1 AND kind = $2 AND at_ms < greatest($3, (
-                     SELECT at_ms FROM remembered WHERE rollout = $1 AND kind = $2
-                     ORDER BY at_ms DESC LIMIT 1 OFFSET $4
-                 ))
-                 ORDER BY at_ms LIMIT $5
-             )",
-        )
-        .bind(rollout)
-        .bind(kind.number())
-        .bind(signed(*before_ms))
-        .bind(i64::from(most.saturating_sub(1)))
-        .bind(i64::from(AT_ONCE))
         .execute(&mut *connection)
         .await?;
     }

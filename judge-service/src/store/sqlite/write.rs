@@ -5,7 +5,7 @@
 use crate::domain::Rollout;
 use crate::domain::audit::Audited;
 use crate::domain::decision::Sealed;
-use crate::domain::remembered::{AT_ONCE, Forgotten, Remembered};
+use crate::domain::remembered::Remembered;
 use crate::store::convert::{json, signed};
 use crate::store::{Change, SessionsChange, StoreError, SumsChange, UnitsChange};
 use serinus_core::plan::Revision;
@@ -24,7 +24,6 @@ pub async fn write(connection: &mut SqliteConnection, change: Change) -> Result<
         write_sessions(connection, sessions).await?;
     }
     remember(connection, &change.remembered).await?;
-    forget(connection, &change.forgotten).await?;
     write_decisions(connection, &change.decisions).await?;
     write_audit(connection, &change.audit).await
 }
@@ -163,46 +162,15 @@ async fn remember(
     });
     let rows: Vec<_> = rows.collect();
     sqlx::query(
-        "INSERT INTO remembered (rollout, kind, hash, at_ms, record)
-         SELECT value->>0, value->>1, value->>2, value->>3, value->>4
-         FROM json_each(?) WHERE true
-         ON CONFLICT (rollout, kind, hash) DO UPDATE
+        "INSERT INTO remembered (owner, kind, hash, at_ms, record)
+         SELECT position, known.value->>1, known.value->>2, known.value->>3, known.value->>4
+         FROM json_each(?) AS known CROSS JOIN rollouts ON rollouts.id = known.value->>0 WHERE true
+         ON CONFLICT (owner, kind, hash) DO UPDATE
          SET at_ms = excluded.at_ms, record = excluded.record",
     )
     .bind(json("what is remembered", &rows)?)
     .execute(&mut *connection)
     .await?;
-    Ok(())
-}
-
-async fn forget(
-    connection: &mut SqliteConnection,
-    forgotten: &[Forgotten],
-) -> Result<(), StoreError> {
-    for Forgotten {
-        rollout,
-        kind,
-        before_ms,
-        most,
-    } in forgotten
-    {
-        sqlx::query(
-            "DELETE FROM remembered WHERE rollout = ?1 AND kind = ?2 AND hash IN (
-                 SELECT hash FROM remembered WHERE rollout = ?1 AND kind = ?2 AND at_ms < max(?3, coalesce((
-                     SELECT at_ms FROM remembered WHERE rollout = ?1 AND kind = ?2
-                     ORDER BY at_ms DESC LIMIT 1 OFFSET ?4
-                 ), 0))
-                 ORDER BY at_ms LIMIT ?5
-             )",
-        )
-        .bind(rollout)
-        .bind(kind.number())
-        .bind(signed(*before_ms))
-        .bind(most.saturating_sub(1))
-        .bind(AT_ONCE)
-        .execute(&mut *connection)
-        .await?;
-    }
     Ok(())
 }
 

@@ -5,18 +5,18 @@ use serinus_core::json::FieldError;
 
 /// What is wrong: one field at least.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wrong {
+pub struct Unsound {
     first: FieldError,
     others: Vec<FieldError>,
 }
 
-/// What was found so far.
+/// What was seen so far.
 #[derive(Debug, Default)]
-pub struct Found(Vec<FieldError>);
+pub struct Problems(Vec<FieldError>);
 
-// === impl Wrong ===
+// === impl Unsound ===
 
-impl Wrong {
+impl Unsound {
     #[must_use]
     pub fn first(&self) -> &FieldError {
         &self.first
@@ -32,7 +32,7 @@ impl Wrong {
     }
 }
 
-impl From<FieldError> for Wrong {
+impl From<FieldError> for Unsound {
     fn from(first: FieldError) -> Self {
         Self {
             first,
@@ -41,7 +41,7 @@ impl From<FieldError> for Wrong {
     }
 }
 
-impl fmt::Display for Wrong {
+impl fmt::Display for Unsound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.first)?;
         self.others
@@ -50,24 +50,24 @@ impl fmt::Display for Wrong {
     }
 }
 
-impl core::error::Error for Wrong {}
+impl core::error::Error for Unsound {}
 
-// === impl Found ===
+// === impl Problems ===
 
-impl Found {
+impl Problems {
     pub fn look(&mut self, at: Result<(), FieldError>) {
         self.0.extend(at.err());
     }
 
     /// # Errors
-    /// All that was found.
-    pub fn into_result(self) -> Result<(), Wrong> {
-        let mut found = self.0.into_iter();
-        match found.next() {
+    /// All that was seen.
+    pub fn into_result(self) -> Result<(), Unsound> {
+        let mut seen = self.0.into_iter();
+        match seen.next() {
             None => Ok(()),
-            Some(first) => Err(Wrong {
+            Some(first) => Err(Unsound {
                 first,
-                others: found.collect(),
+                others: seen.collect(),
             }),
         }
     }
