@@ -168,6 +168,7 @@ async fn judge(serve: Serve) -> Result<(), String> {
         webhooks,
         terms: Terms {
             report_interval_ms: serve.report_interval_ms,
+            most_samples: u32::MAX,
             // Checked to be 0 to 100.
             holdout_buckets: (serve.holdout_percent * 100.0).round() as u16,
         },

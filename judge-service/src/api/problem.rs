@@ -13,7 +13,7 @@ use std::time::Duration;
 #[derive(Debug, JsonSchema, Serialize)]
 pub struct Problem {
     #[serde(rename = "type")]
-    kind: &'static str,
+    kind: Kind,
     title: &'static str,
     status: u16,
     detail: String,
@@ -30,6 +30,13 @@ pub struct Problem {
     authenticate: Option<&'static str>,
 }
 
+/// None of our problems has a page that explains it.
+#[derive(Debug, JsonSchema, Serialize)]
+enum Kind {
+    #[serde(rename = "about:blank")]
+    AboutBlank,
+}
+
 #[derive(Debug, JsonSchema, Serialize)]
 pub struct WrongField {
     field: String,
@@ -39,7 +46,7 @@ pub struct WrongField {
 impl Problem {
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self {
-            kind: "about:blank",
+            kind: Kind::AboutBlank,
             title: status.canonical_reason().unwrap_or("Error"),
             status: status.as_u16(),
             detail: detail.into(),

@@ -21,6 +21,8 @@ pub struct Keyed<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Terms {
     pub report_interval_ms: u32,
+    /// Of one worker and rollout, a second.
+    pub most_samples: u32,
     /// Buckets whose units stay out of every rollout.
     pub holdout_buckets: u16,
 }
@@ -53,11 +55,14 @@ pub fn build<'a>(
             salt: HOLDOUT_SALT.to_owned(),
             buckets: terms.holdout_buckets,
         }),
-        rollouts: rollouts.into_iter().map(rollout_plan).collect(),
+        rollouts: rollouts
+            .into_iter()
+            .map(|keyed| rollout_plan(keyed, terms))
+            .collect(),
     }
 }
 
-fn rollout_plan(keyed: Keyed<'_>) -> RolloutPlan {
+fn rollout_plan(keyed: Keyed<'_>, terms: &Terms) -> RolloutPlan {
     let Keyed {
         rollout,
         identity_key,
@@ -130,7 +135,7 @@ fn rollout_plan(keyed: Keyed<'_>) -> RolloutPlan {
             .sampling
             .as_ref()
             .filter(|_| tested && !rollout.digests.is_empty() && !rollout.sampling_off)
-            .map(|sampling| sampling_plan(spec, sampling)),
+            .map(|sampling| sampling_plan(spec, sampling, terms)),
         breaker: spec.breaker.clone().filter(|_| tested),
         layer: layers::plan(rollout),
         shadow: spec.shadow.clone().filter(|_| copies(rollout)),
@@ -147,7 +152,7 @@ fn rollout_plan(keyed: Keyed<'_>) -> RolloutPlan {
 
 /// Beside the bodies go the headers that say how they are written, those that a second
 /// request needs, and the request's id.
-fn sampling_plan(spec: &RolloutSpec, sampling: &Sampling) -> Sampling {
+fn sampling_plan(spec: &RolloutSpec, sampling: &Sampling, terms: &Terms) -> Sampling {
     const WRITTEN: [&str; 2] = ["content-encoding", "inference-header-content-length"];
     const WHERE: [&str; 2] = [":method", ":path"];
     let mut headers = sampling.headers.clone();
@@ -165,6 +170,7 @@ fn sampling_plan(spec: &RolloutSpec, sampling: &Sampling) -> Sampling {
     }
     Sampling {
         headers,
+        per_second: sampling.per_second.min(terms.most_samples),
         ..sampling.clone()
     }
 }
@@ -191,6 +197,7 @@ pub fn routable(rollout: &Rollout, identity_key: &str) -> Result<(), FieldError>
     };
     let terms = Terms {
         report_interval_ms: 1_000,
+        most_samples: u32::MAX,
         holdout_buckets: 0,
     };
     let plan = build([keyed], Revision::default(), &terms);
@@ -214,7 +221,29 @@ pub(crate) mod tests {
     pub(crate) fn terms() -> Terms {
         Terms {
             report_interval_ms: 1_000,
+            most_samples: u32::MAX,
             holdout_buckets: 0,
+        }
+    }
+
+    #[test]
+    fn many_workers_sample_less_than_a_rollout_asks_for() {
+        let mut rollout = rollout();
+        rollout
+            .digests
+            .insert("control".to_owned(), "0a".to_owned());
+        let keyed = || Keyed {
+            rollout: &rollout,
+            identity_key: "",
+        };
+        for (most_samples, per_second) in [(u32::MAX, 50), (64, 50), (8, 8)] {
+            let terms = Terms {
+                most_samples,
+                ..terms()
+            };
+            let plan = build([keyed()], Revision::default(), &terms);
+            let sampling = plan.rollouts[0].sampling.clone().unwrap();
+            assert_eq!((sampling.share, sampling.per_second), (1.0, per_second));
         }
     }
 

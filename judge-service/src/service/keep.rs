@@ -95,8 +95,10 @@ impl Service {
     pub(super) async fn publish(&self, books: &mut Books) -> Result<(), StoreError> {
         // What workers take is measured from here.
         let decided = self.now();
+        let pace = self.pace.next();
         let terms = Terms {
-            report_interval_ms: self.pace.interval_ms(),
+            report_interval_ms: pace.report_interval_ms,
+            most_samples: pace.most_samples,
             ..self.settings.terms.clone()
         };
         let plan = Published::of(&books.next_plan(&terms));
@@ -105,7 +107,7 @@ impl Service {
         }
         self.commit(books).await?;
         self.delivery.give_out(plan, decided);
-        self.pace.given(terms.report_interval_ms);
+        self.pace.given(pace);
         Ok(())
     }
 }

@@ -20,14 +20,28 @@ fn of_requests(rollout: &str, ids: &[&str], label: i64) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Tells it until it is of no request that is not known.
+/// Tells it until all requests and what was answered to them are known.
 async fn told(judge: &Judge, body: &str) -> Value {
     wait::until("the requests to be known", LIMIT, async || {
         let received = tell(judge, body).await;
-        Ok((received["unknown_request"] == 0).then_some(received))
+        let unknown = [
+            &received["unknown_request"],
+            &received["without_prediction"],
+        ];
+        Ok((unknown == [0, 0]).then_some(received))
     })
     .await
     .unwrap()
+}
+
+/// Waits until so many answers of an arm were compared with its model.
+async fn compared(judge: &Judge, rollout: &str, arm: &str, count: u64) {
+    wait::until("the samples to be compared", LIMIT, async || {
+        let found = answers(judge, rollout).await;
+        Ok((found["samples"][arm]["compared"] == count).then_some(()))
+    })
+    .await
+    .unwrap();
 }
 
 async fn epoch(judge: &Judge) -> Value {
@@ -66,7 +80,8 @@ async fn an_outcome_names_its_request_and_the_judge_knows_the_rest() {
     let mut judge = judge().await;
     judge.create(&plain("asked")).await.unwrap();
     sampled(&judge, "asked", CANARY, &["r-1", "r-2", "r-3"]).await;
-    let right = told(&judge, &of_requests("asked", &["r-1"], 3)).await;
+    // With the last of them all are known.
+    let right = told(&judge, &of_requests("asked", &["r-3"], 3)).await;
     assert_eq!(right["counted"], 1, "{right}");
     // The disk knows them, and not only this process.
     judge.kill().await.unwrap();
@@ -94,9 +109,9 @@ async fn an_outcome_names_its_request_and_the_judge_knows_the_rest() {
     let stop = Some(r#"{"reason": "a complaint"}"#);
     let path = "/v1/rollouts/asked/sampling/stop";
     judge.call(Method::POST, path, stop).await.unwrap();
-    let gone = tell(&judge, &of_requests("asked", &["r-3"], 3)).await;
+    let gone = tell(&judge, &of_requests("asked", &["r-1"], 3)).await;
     assert_eq!(gone["unknown_request"], 1, "{gone}");
-    let both = r#"{"rollout": "asked", "request_id": "r-3", "unit": "ada", "right": true}"#;
+    let both = r#"{"rollout": "asked", "request_id": "r-1", "unit": "ada", "right": true}"#;
     let refused = tell(&judge, both).await;
     assert_eq!(refused["problems"][0]["field"], "request_id", "{refused}");
 }
@@ -108,12 +123,7 @@ async fn nothing_is_remembered_where_nothing_may_be() {
     spec["remember"] = json!({"seconds": 0});
     judge.create(&spec).await.unwrap();
     sampled(&judge, "forgets", CONTROL, &["r-1"]).await;
-    wait::until("the sample to be compared", LIMIT, async || {
-        let found = answers(&judge, "forgets").await;
-        Ok((found["samples"][CONTROL]["compared"] == 1).then_some(()))
-    })
-    .await
-    .unwrap();
+    compared(&judge, "forgets", CONTROL, 1).await;
     let gone = tell(&judge, &of_requests("forgets", &["r-1"], 3)).await;
     assert_eq!(gone["unknown_request"], 1, "{gone}");
     let mut wrong = plain("wrong");
@@ -176,7 +186,7 @@ async fn a_request_is_known_where_no_model_says_what_was_answered() {
     let body = batch.to_string();
     let sent = judge.call(Method::POST, "/v1/samples", Some(&body)).await;
     assert_eq!(sent.unwrap().body["without_model"], 2);
-    let label = told(&judge, &of_requests("half", &["r-1"], 3)).await;
+    let label = tell(&judge, &of_requests("half", &["r-1"], 3)).await;
     assert_eq!(label["without_prediction"], 1, "{label}");
     let right = |id: &str| json!({"rollout": "half", "request_id": id, "right": true}).to_string();
     let received = tell(&judge, &right("r-1")).await;
@@ -193,12 +203,7 @@ async fn a_label_that_is_private_is_not_remembered() {
     spec["privacy"] = json!({"redact": ["/digit"]});
     judge.create(&spec).await.unwrap();
     sampled(&judge, "hushed", CANARY, &["r-1"]).await;
-    wait::until("the sample to be compared", LIMIT, async || {
-        let found = answers(&judge, "hushed").await;
-        Ok((found["samples"][CANARY]["compared"] == 1).then_some(()))
-    })
-    .await
-    .unwrap();
-    let label = told(&judge, &of_requests("hushed", &["r-1"], 3)).await;
+    compared(&judge, "hushed", CANARY, 1).await;
+    let label = tell(&judge, &of_requests("hushed", &["r-1"], 3)).await;
     assert_eq!(label["without_prediction"], 1, "{label}");
 }

@@ -14,7 +14,7 @@ use std::collections::HashSet;
 
 const LIMIT: f64 = 120.0;
 
-/// The verdict takes eight sampled users or more, most of them with a wrong label.
+/// The verdict takes five sampled users or more.
 const ENOUGH: usize = 5;
 
 /// # Errors
@@ -37,9 +37,12 @@ pub async fn tell(stage: &mut Stage, screen: &mut dyn Screen) -> Result<End> {
 
     let examples = play.examples().await?;
     let tiles = tiles(&examples);
+    let wrong = examples.iter().filter(|example| example.arm == CANARY);
+    let wrong = wrong.count();
+    // Of few answers some may have the right label with a wrong probability.
     play.expect(
-        tiles.len() >= ENOUGH,
-        format!("the judge shows {} wrong answers only", tiles.len()),
+        wrong >= ENOUGH && !tiles.is_empty(),
+        format!("the judge shows {wrong} wrong answers only"),
     );
     play.pictures(
         "What users of v2 sent, what they were served, and what v2's own model file says:",

@@ -93,10 +93,11 @@ read_fields!(Breaker {
 });
 
 impl Default for Sampling {
-    /// A tenth of the users, at a rate that one core's inference keeps up with.
+    /// All users, at a rate that one core's inference keeps up with: where few requests
+    /// come, few of them say nothing.
     fn default() -> Self {
         Self {
-            share: 0.1,
+            share: 1.0,
             per_second: 50,
             max_body_bytes: 65_536,
             headers: Vec::new(),
