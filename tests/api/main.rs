@@ -13,6 +13,7 @@ use serde_json::json;
 use serinus_tests::artefacts;
 use serinus_tests::judge::Judge;
 use serinus_tests::process::Process;
+use serinus_tests::tokens::Tokens;
 use tokio::process::Command;
 
 /// Of each operation in each phase. With 25 operations that takes about a minute.
@@ -48,28 +49,82 @@ async fn every_answer_is_what_the_document_says() {
             judge.act(id, deed, "before the test").await.unwrap();
         }
     }
+    let said = asked(&judge, "schemathesis.toml", &["--max-examples", EXAMPLES]).await;
+    assert!(said.success, "{}", said.whole);
+    asked_for_all(&judge, &said.report).await;
+}
+
+/// Whichever way somebody asks who is nobody: no operation answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_answered_without_a_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let tokens = Tokens::new(folder.path()).unwrap();
+    let mut judge = Judge::new(folder.path()).unwrap();
+    judge.option("--tokens", &tokens.path());
+    judge.token(Some(&tokens.operator));
+    judge.start().await.unwrap();
+    let bearer = format!("Authorization: Bearer {}", tokens.operator);
+    let only = ["--checks", "ignored_auth", "--max-examples", "2"];
+    let options = [&only[..], &["--header", &bearer]].concat();
+    let said = asked(&judge, "guarded.toml", &options).await;
+    asked_for_all(&judge, &said.report).await;
+    // Who guesses too often is told to wait, which Schemathesis takes for a failure.
+    let answers = said.report.lines().filter(|line| {
+        let status = line
+            .strip_prefix('[')
+            .and_then(|rest| rest.split_once("] "));
+        status.is_some_and(|(status, _)| status.parse::<u16>().is_ok())
+    });
+    for answer in answers {
+        assert_eq!(answer, "[429] Too Many Requests:", "{}", said.whole);
+    }
+    let titles = said.report.lines().filter(|line| line.starts_with("- "));
+    for title in titles {
+        let invalid = "- ST401 Unexpected response to invalid authentication";
+        assert_eq!(title, invalid, "{}", said.whole);
+    }
+}
+
+struct Said {
+    success: bool,
+    report: String,
+    /// With all that helps where it is not as it should be.
+    whole: String,
+}
+
+/// What Schemathesis says of the judge.
+async fn asked(judge: &Judge, config: &str, options: &[&str]) -> Said {
     let seed = std::env::var("SERINUS_SEED").unwrap_or_else(|_| SEED.to_owned());
     println!("seed {seed}");
-    let config = artefacts::root().join("tests/api/schemathesis.toml");
+    // It leaves files where it runs.
+    let folder = tempfile::tempdir().unwrap();
     let said = Command::new(artefacts::schemathesis().unwrap())
         .arg("--config-file")
-        .arg(config)
+        .arg(artefacts::root().join("tests/api").join(config))
         .args(["run", &format!("{}/v1/openapi.json", judge.address())])
-        .args(["--seed", &seed, "--max-examples", EXAMPLES, "--no-color"])
+        .args(["--seed", &seed, "--no-color"])
+        .args(options)
         .current_dir(folder.path())
         .output()
         .await
         .unwrap();
-    let report = String::from_utf8_lossy(&said.stdout);
-    assert!(
-        said.status.success(),
+    let report = String::from_utf8_lossy(&said.stdout).into_owned();
+    let whole = format!(
         "seed {seed}: {}\n{report}\n{}\n{}",
         said.status,
         String::from_utf8_lossy(&said.stderr),
         judge.process().map(Process::log_tail).unwrap_or_default()
     );
-    // That it has asked for all of it, and was not content with less. Its command line
-    // counts one operation fewer than the document has.
+    Said {
+        success: said.status.success(),
+        report,
+        whole,
+    }
+}
+
+/// That it has asked for all of it, and was not content with less. Its command line counts
+/// one operation fewer than the document has.
+async fn asked_for_all(judge: &Judge, report: &str) {
     let document = judge
         .call(reqwest::Method::GET, "/v1/openapi.json", None)
         .await
