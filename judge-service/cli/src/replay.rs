@@ -18,7 +18,12 @@ pub struct Replay {
     #[arg(long, value_name = "ID", conflicts_with = "bundle")]
     rollout: Option<String>,
     /// Only that one of them, by its number as `serinus decisions` shows it
-    #[arg(long, value_name = "NUMBER", requires = "rollout")]
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        requires = "rollout",
+        conflicts_with = "bundle"
+    )]
     decision: Option<u64>,
     #[command(flatten)]
     judge: JudgeOption,

@@ -23,7 +23,7 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// connections and says nothing must not keep others out.
 const HANDSHAKES: usize = 1_024;
 
-/// Whoever has not said a word after this has nothing to say.
+/// Whoever has not said what a request begins with after this has nothing to say.
 const FIRST_BYTES: Duration = Duration::from_secs(10);
 
 /// A connection whose other end is gone without a word is noticed after a minute: a long
@@ -31,8 +31,11 @@ const FIRST_BYTES: Duration = Duration::from_secs(10);
 const SILENT: Duration = Duration::from_secs(30);
 const BETWEEN_PROBES: Duration = Duration::from_secs(10);
 
-/// How HTTP/2 begins, and no method of HTTP/1 does.
-const PREFACE: &[u8; 3] = b"PRI";
+/// How HTTP/2 begins. Any request by HTTP/1.1 is longer, and no method begins so.
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Between two looks at a beginning that may become either.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// HTTP/1, as TLS calls it.
 const HTTP1: &[u8] = b"http/1.1";
@@ -58,8 +61,14 @@ struct Shaking {
 pub struct Guest {
     stream: Stream,
     peer: Peer,
-    /// Until its first word.
-    first: Option<Pin<Box<Sleep>>>,
+    /// Until its first words.
+    first: Option<First>,
+}
+
+/// How long a connection has to say something, and bytes that it has yet to say.
+struct First {
+    within: Pin<Box<Sleep>>,
+    unsaid: usize,
 }
 
 enum Stream {
@@ -177,16 +186,33 @@ impl Guest {
             Stream::Plain(stream) => stream,
             Stream::Tls(stream) => return Ok(stream.get_ref().1.alpn_protocol() == Some(HTTP1)),
         };
-        let mut word = [0; PREFACE.len()];
-        let said = match &mut self.first {
-            None => stream.peek(&mut word).await?,
+        let looking = async {
+            loop {
+                let mut words = [0; PREFACE.len()];
+                let said = stream.peek(&mut words).await?;
+                let said = words.get(..said).unwrap_or_default();
+                if said.is_empty() || !PREFACE.starts_with(said) {
+                    return Ok::<_, io::Error>(true);
+                }
+                if said.len() == PREFACE.len() {
+                    return Ok(false);
+                }
+                // It is readable all the while.
+                sleep(LOOK_AGAIN).await;
+            }
+        };
+        let is_http1 = match &mut self.first {
+            None => looking.await?,
             Some(first) => tokio::select! {
-                said = stream.peek(&mut word) => said?,
-                () = first.as_mut() => return Err(io::ErrorKind::TimedOut.into()),
+                speaks = looking => speaks?,
+                () = first.within.as_mut() => return Err(io::ErrorKind::TimedOut.into()),
             },
         };
-        let said = word.get(..said).unwrap_or_default();
-        Ok(!PREFACE.starts_with(said))
+        if is_http1 {
+            // How long a head may take hyper knows.
+            self.first = None;
+        }
+        Ok(is_http1)
     }
 
     fn plain(stream: TcpStream, address: SocketAddr) -> Self {
@@ -197,7 +223,7 @@ impl Guest {
                 by_tls: false,
                 certificate: None,
             },
-            first: Some(Box::pin(sleep(FIRST_BYTES))),
+            first: Some(First::within(FIRST_BYTES)),
         }
     }
 
@@ -210,7 +236,16 @@ impl Guest {
                 by_tls: true,
                 certificate,
             },
-            first: Some(Box::pin(sleep(FIRST_BYTES))),
+            first: Some(First::within(FIRST_BYTES)),
+        }
+    }
+}
+
+impl First {
+    fn within(time: Duration) -> Self {
+        Self {
+            within: Box::pin(sleep(time)),
+            unsaid: PREFACE.len(),
         }
     }
 }
@@ -221,6 +256,7 @@ impl AsyncRead for Guest {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
         let read = match &mut self.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
             Stream::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
@@ -229,12 +265,17 @@ impl AsyncRead for Guest {
             return read;
         };
         if read.is_pending() {
-            return match first.as_mut().poll(context) {
+            return match first.within.as_mut().poll(context) {
                 Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
                 Poll::Pending => Poll::Pending,
             };
         }
-        self.first = None;
+        let said = buffer.filled().len() - before;
+        first.unsaid = first.unsaid.saturating_sub(said);
+        // At its end it says nothing more.
+        if first.unsaid == 0 || said == 0 {
+            self.first = None;
+        }
         read
     }
 }
@@ -295,7 +336,7 @@ mod tests {
         let client = TcpStream::connect(listener.local_addr().unwrap());
         let client = client.await.unwrap();
         let mut guest = Door::new(listener, None).accept().await;
-        guest.first = Some(Box::pin(sleep(first)));
+        guest.first = Some(First::within(first));
         (client, guest)
     }
 
@@ -307,19 +348,19 @@ mod tests {
         assert_eq!(late.kind(), io::ErrorKind::TimedOut);
 
         let (mut client, mut guest) = connected(Duration::from_secs(60)).await;
-        client.write_u8(7).await.unwrap();
-        assert_eq!(guest.read_u8().await.unwrap(), 7);
+        client.write_all(&[7; PREFACE.len()]).await.unwrap();
+        for _ in 1..PREFACE.len() {
+            assert_eq!(guest.read_u8().await.unwrap(), 7);
+            assert!(guest.first.is_some(), "a word is no request");
+        }
+        guest.read_u8().await.unwrap();
         assert!(guest.first.is_none(), "nothing is waited for any more");
     }
 
     #[tokio::test]
     async fn its_first_word_says_what_it_speaks() {
-        for (word, http1) in [
-            ("GET /", true),
-            ("POST", true),
-            ("PRI * HTTP/2", false),
-            ("P", false),
-        ] {
+        let preface = std::str::from_utf8(PREFACE).unwrap();
+        for (word, http1) in [("GET /", true), ("POST", true), (preface, false)] {
             let (mut client, mut guest) = connected(FIRST_BYTES).await;
             client.write_all(word.as_bytes()).await.unwrap();
             assert_eq!(guest.speaks_http1().await.unwrap(), http1, "{word}");
@@ -327,9 +368,19 @@ mod tests {
             guest.read_exact(&mut read).await.unwrap();
             assert_eq!(read, word.as_bytes(), "nothing of it was taken");
         }
-        let (_client, mut guest) = connected(Duration::from_millis(50)).await;
-        let late = guest.speaks_http1().await.unwrap_err();
-        assert_eq!(late.kind(), io::ErrorKind::TimedOut);
+        // What may become either holds nothing up for ever.
+        for word in ["", "P", "PRI * HTTP"] {
+            let (mut client, mut guest) = connected(Duration::from_millis(50)).await;
+            client.write_all(word.as_bytes()).await.unwrap();
+            let late = guest.speaks_http1().await.unwrap_err();
+            assert_eq!(late.kind(), io::ErrorKind::TimedOut, "{word}");
+        }
+        // A word in two parts is one.
+        let (mut client, mut guest) = connected(FIRST_BYTES).await;
+        client.write_all(b"P").await.unwrap();
+        let (speaks, sent) = tokio::join!(guest.speaks_http1(), client.write_all(b"OST"));
+        sent.unwrap();
+        assert!(speaks.unwrap());
     }
 
     #[tokio::test]

@@ -6,7 +6,8 @@ use crate::service::{Feedback, Received};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::header::CONTENT_ENCODING;
+use axum::http::{HeaderMap, StatusCode};
 use serde_json::value::RawValue;
 use serinus_core::json::{self, FieldError};
 
@@ -24,7 +25,17 @@ pub enum FeedbackBody {
 pub const LONGEST: usize = 8 * 1024 * 1024;
 
 /// One outcome, a list of them, or one on each line.
-pub async fn tell(State(service): Judge, body: Body) -> Result<Json<Received>, Problem> {
+pub async fn tell(
+    State(service): Judge,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Received>, Problem> {
+    if let Some(encoding) = headers.get(CONTENT_ENCODING) {
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            format!("the body is encoded ({encoding:?}); one that is not is right"),
+        ));
+    }
     let bytes = body::bytes(body, LONGEST).await?;
     let told = read(&bytes)?;
     Ok(Json(service.feedback(told).await?))

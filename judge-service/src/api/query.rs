@@ -13,8 +13,19 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let query = axum::extract::Query::from_request_parts(parts, state).await;
-        let axum::extract::Query(asked) =
-            query.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.body_text()))?;
+        let axum::extract::Query(asked) = query.map_err(|error| {
+            let said = error.body_text();
+            let said = said.trim_start_matches("Failed to deserialize query string: ");
+            // Rust's words for numbers.
+            let said = said
+                .replace("invalid digit found in string", "is no whole number")
+                .replace(
+                    "cannot parse integer from empty string",
+                    "is no whole number",
+                )
+                .replace("number too large to fit in target type", "is too large");
+            Problem::new(StatusCode::BAD_REQUEST, said)
+        })?;
         Ok(Self(asked))
     }
 }

@@ -20,6 +20,10 @@ use tower::{Service, ServiceExt};
 /// long a connection may also be idle.
 const HEAD_WITHIN: Duration = Duration::from_secs(120);
 
+/// Of HTTP/2.
+const PING_EVERY: Duration = Duration::from_secs(30);
+const PONG_WITHIN: Duration = Duration::from_secs(20);
+
 /// Returns when it was `asked` to end, and what was under way has ended.
 pub async fn serve<S>(mut door: Door, service: S, asked: impl Future<Output = ()>)
 where
@@ -30,6 +34,11 @@ where
     http.http1()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WITHIN);
+    // A stream of plans may be silent for days; whoever does not answer a ping is gone.
+    http.http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PONG_WITHIN);
     // Which of the two is spoken is looked at here: hyper would take the first bytes away
     // for it, and then have twice the buffer for the rest of each connection's life.
     let http1 = Arc::new(http.clone().http1_only());

@@ -206,7 +206,7 @@ impl Entry {
     }
 
     /// Whether this rollout had that epoch, and has that segment.
-    pub(super) fn knows(&self, epoch: u64, segment: Option<&str>) -> bool {
+    pub fn knows(&self, epoch: u64, segment: Option<&str>) -> bool {
         let mut segments = self.rollout.spec.segments.iter();
         self.rollout.epochs.iter().any(|known| known.epoch == epoch)
             && segment.is_none_or(|name| segments.any(|known| known.name == name))

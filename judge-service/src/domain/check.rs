@@ -51,6 +51,9 @@ pub fn check(spec: &RolloutSpec) -> Result<(), Unsound> {
     problems.look(gates::check(spec));
     problems.look(guardrails::check(spec));
     problems.look(answers::check(spec));
+    problems.look(answers::check_remember(spec));
+    problems.look(answers::check_request_header(spec));
+    problems.look(answers::check_pairing(spec));
     problems.into_result()
 }
 

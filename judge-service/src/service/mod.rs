@@ -92,6 +92,8 @@ pub struct Settings {
 pub struct Service {
     settings: Settings,
     clock: fn() -> Millis,
+    /// When it began.
+    since_ms: Millis,
     store: Arc<dyn Store>,
     /// What it shares with other judges, if there may be any.
     shared: Option<Arc<dyn Shared>>,
@@ -173,6 +175,7 @@ impl Service {
             sender: answers::pairing::Sender::new(settings.web.clone()),
             settings,
             clock,
+            since_ms: clock(),
             store,
             shared,
             books: tokio::sync::Mutex::new(books),

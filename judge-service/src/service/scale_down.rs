@@ -18,8 +18,27 @@ pub struct ScaleDown {
     pub why: String,
 }
 
-pub(super) fn of_arm(entry: &Entry, arm: usize, delivery: &Convergence, now: Millis) -> ScaleDown {
-    match in_use(entry, arm).or_else(|| reached(entry, arm, delivery, now)) {
+/// For so long after its start a judge does not know who is there: each worker's poll ends
+/// within ten seconds, and one that found no judge asks again within half a minute.
+const HEARS_ALL_MS: Millis = 60_000;
+
+/// `since_ms` is when this judge began to hear of workers.
+pub(super) fn of_arm(
+    entry: &Entry,
+    arm: usize,
+    delivery: &Convergence,
+    (since_ms, now): (Millis, Millis),
+) -> ScaleDown {
+    let unheard = || {
+        (now.saturating_sub(since_ms) < HEARS_ALL_MS).then(|| {
+            "this judge began less than a minute ago, and may not have heard of every worker"
+                .to_owned()
+        })
+    };
+    let why = in_use(entry, arm)
+        .or_else(|| reached(entry, arm, delivery, now))
+        .or_else(unheard);
+    match why {
         Some(why) => ScaleDown { safe: false, why },
         None => ScaleDown {
             safe: true,
@@ -83,4 +102,73 @@ fn reached(entry: &Entry, arm: usize, delivery: &Convergence, now: Millis) -> Op
     let last_change = entry.rollout.epoch().map_or(0, |epoch| epoch.started_ms);
     (under_way > 0 && now.saturating_sub(last_change) < DRAINED_MS)
         .then(|| format!("{under_way} of its requests have not ended, as far as is known"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::books::tests::books;
+
+    fn reached_by(workers: usize, converged: usize, silent: usize) -> Convergence {
+        Convergence {
+            revision: "1.2".to_owned(),
+            workers,
+            converged,
+            silent,
+            refused: 0,
+            idle: 0,
+            decided_to_last_worker_ms: None,
+        }
+    }
+
+    #[test]
+    fn servers_go_when_every_worker_is_known_to_have_left_them() {
+        let mut books = books();
+        let entry = books.entry_mut("digits").unwrap();
+        entry.rollout.take_back(Phase::Aborted, 0);
+        let late = HEARS_ALL_MS;
+        for (delivery, now, arm, safe, words) in [
+            (
+                reached_by(4, 4, 0),
+                late,
+                1,
+                true,
+                "every worker has that plan",
+            ),
+            (
+                reached_by(4, 3, 0),
+                late,
+                1,
+                false,
+                "1 workers have not taken",
+            ),
+            (reached_by(4, 4, 1), late, 1, false, "1 workers are silent"),
+            (
+                reached_by(4, 4, 0),
+                late,
+                0,
+                false,
+                "requests without an arm",
+            ),
+            // A judge that was started anew has heard of nobody.
+            (
+                reached_by(0, 0, 0),
+                late - 1,
+                1,
+                false,
+                "less than a minute ago",
+            ),
+            (
+                reached_by(0, 0, 0),
+                late,
+                1,
+                true,
+                "every worker has that plan",
+            ),
+        ] {
+            let found = of_arm(entry, arm, &delivery, (0, now));
+            assert_eq!(found.safe, safe, "{delivery:?} at {now}: {}", found.why);
+            assert!(found.why.contains(words), "{words}: {}", found.why);
+        }
+    }
 }

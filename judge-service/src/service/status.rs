@@ -177,7 +177,7 @@ impl Service {
                     .get(&arm.name)
                     .or(arm.sha256.as_ref())
                     .cloned(),
-                scale_down: scale_down::of_arm(entry, index, &delivery, now),
+                scale_down: scale_down::of_arm(entry, index, &delivery, (self.since_ms, now)),
             })
             .collect();
         let (evaluation, incident, lost) = {

@@ -66,13 +66,18 @@ async fn outcomes_survive_a_restart_and_each_user_has_one() {
         (&received["counted"], &received["repeated"]),
         (&json!(2), &json!(1))
     );
+    // Who was told to be right is not told to be wrong as well: each is one.
+    let mut bob = json!({"rollout": "kept", "unit": "bob", "label": 3.0, "prediction": 3});
+    assert_eq!(tell(&judge, &bob.to_string()).await["counted"], 1);
+    bob["label"] = json!(4);
+    assert_eq!(tell(&judge, &bob.to_string()).await["repeated"], 1);
     judge.kill().await.unwrap();
     judge.start().await.unwrap();
     let again = tell(&judge, &told("eve", 4.0).to_string()).await;
     assert_eq!(again["repeated"], 1, "{again}");
     let found = answers(&judge, "kept").await;
     let sum = |what: &str, field: &str| sum_of(&found, what, field);
-    assert_eq!(sum("outcomes", "users"), 2.0, "{found}");
+    assert_eq!(sum("outcomes", "users"), 3.0, "{found}");
     assert_eq!(sum("outcomes", "bad"), 2.0);
     assert_eq!(sum("values", "users"), 2.0);
     // What a user was worth more than once adds up where each has an id of its own.

@@ -185,7 +185,11 @@ async fn a_request_is_known_where_no_model_says_what_was_answered() {
     }]});
     let body = batch.to_string();
     let sent = judge.call(Method::POST, "/v1/samples", Some(&body)).await;
-    assert_eq!(sent.unwrap().body["without_model"], 2);
+    let sent = sent.unwrap().body;
+    assert_eq!(
+        (&sent["without_model"], &sent["unwanted"]),
+        (&json!(1), &json!(1))
+    );
     let label = tell(&judge, &of_requests("half", &["r-1"], 3)).await;
     assert_eq!(label["without_prediction"], 1, "{label}");
     let right = |id: &str| json!({"rollout": "half", "request_id": id, "right": true}).to_string();

@@ -149,20 +149,16 @@ impl Entry {
     fn told_answer(&mut self, whose: Whose<'_>, right: bool) -> bool {
         let marked = self.mark(whose, |record, epoch| {
             let told = mark(&mut record.told, epoch);
-            let wrong = (!right).then(|| mark(&mut record.wrong, epoch)).flatten();
+            let wrong = told.filter(|_| !right);
+            let wrong = wrong.and_then(|_| mark(&mut record.wrong, epoch));
             (told, wrong)
         });
-        let Some((told, wrong)) = marked else {
+        let Some((Some(before), wrong)) = marked else {
             return false;
         };
         let wrong = wrong.filter(|_| !right);
-        if told.is_none() && wrong.is_none() {
-            return false;
-        }
         if let Some(arm) = self.arms_mut(whose).get_mut(whose.arm) {
-            if let Some(before) = told {
-                arm.answers.told.entry(before).or_default().count(!right);
-            }
+            arm.answers.told.entry(before).or_default().count(!right);
             if let Some(before) = wrong {
                 *arm.answers.wrong.entry(before).or_default() += 1;
             }

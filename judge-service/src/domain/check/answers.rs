@@ -1,7 +1,7 @@
 //! Whether what a spec says of sampled bodies makes sense.
 
 use super::within;
-use crate::domain::spec::{Pairing, RolloutSpec, Serves};
+use crate::domain::spec::{RolloutSpec, Serves};
 use serinus_core::json::FieldError;
 
 /// Names of headers that a sample carries at most.
@@ -50,15 +50,21 @@ pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
             ));
         }
     }
-    within("remember.seconds", spec.remember.seconds, 0.0, 31_536_000.0)?;
-    header("remember.request_header", &spec.remember.request_header)?;
-    match &spec.pairing {
-        None => Ok(()),
-        Some(pairing) => check_pairing(spec, pairing),
-    }
+    Ok(())
 }
 
-fn check_pairing(spec: &RolloutSpec, pairing: &Pairing) -> Result<(), FieldError> {
+pub fn check_remember(spec: &RolloutSpec) -> Result<(), FieldError> {
+    within("remember.seconds", spec.remember.seconds, 0.0, 31_536_000.0)
+}
+
+pub fn check_request_header(spec: &RolloutSpec) -> Result<(), FieldError> {
+    header("remember.request_header", &spec.remember.request_header)
+}
+
+pub fn check_pairing(spec: &RolloutSpec) -> Result<(), FieldError> {
+    let Some(pairing) = &spec.pairing else {
+        return Ok(());
+    };
     if spec.sampling.is_none() {
         return Err(FieldError::new(
             "pairing",
@@ -120,7 +126,7 @@ fn header(field: &str, name: &str) -> Result<(), FieldError> {
     if name.is_empty() || name.len() > 256 || !name.bytes().all(is_plain) {
         return Err(FieldError::new(
             field,
-            format!("is `{name}`; a header's name in lower case is right"),
+            format!("is `{name}`; a header's name in lower case, of 256 bytes at most, is right"),
         ));
     }
     Ok(())

@@ -72,7 +72,8 @@ fn by_rollout(samples: Vec<Work>) -> Vec<Vec<Work>> {
     groups
 }
 
-fn counted(work: Work, what: What, at_ms: Millis) -> Found {
+fn counted(work: Work, what: What, now: Millis) -> Found {
+    let waited = u64::try_from(work.arrived.elapsed().as_millis()).unwrap_or(u64::MAX);
     let id = header(&work.sample.request_headers, &work.kit.request_header);
     let request_id = id.map(str::to_owned);
     let Sample {
@@ -91,7 +92,8 @@ fn counted(work: Work, what: What, at_ms: Millis) -> Found {
         request_id,
         what,
         arrived: work.arrived,
-        at_ms,
+        // Of before a stop of the sampling is what came before it.
+        at_ms: now.saturating_sub(waited),
     }
 }
 

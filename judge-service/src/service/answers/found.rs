@@ -16,7 +16,7 @@ pub struct Found {
     pub what: What,
     /// When the judge got the sample,
     pub arrived: Instant,
-    /// and when it was judged.
+    /// by the clock too.
     pub at_ms: Millis,
 }
 

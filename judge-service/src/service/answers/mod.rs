@@ -51,8 +51,8 @@ pub struct Taken {
     pub shed: usize,
     /// The arm has no model to compare with.
     pub without_model: usize,
-    /// The rollout is gone or over, has no such arm, or copies nothing any more: workers
-    /// hear of that later.
+    /// The rollout is gone or over, has no such arm, epoch or segment, or copies nothing
+    /// any more: workers hear of that later.
     pub unwanted: usize,
 }
 
@@ -120,7 +120,9 @@ impl Service {
             let wanting = entry.filter(|entry| entry.rollout.takes_samples());
             let known = wanting.and_then(|entry| {
                 let arm = entry.rollout.arm_index(&sample.arm)?;
-                Some((entry, arm))
+                // A worker may still have the plan of another rollout of this name.
+                let knows = entry.knows(sample.epoch, sample.segment.as_deref());
+                knows.then_some((entry, arm))
             });
             let Some((entry, arm)) = known else {
                 taken.unwanted += 1;

@@ -3,7 +3,8 @@
 use crate::assignment::Headers;
 use crate::domain::Millis;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use serinus_core::json::FieldError;
 use std::collections::BTreeMap;
 
@@ -40,9 +41,9 @@ pub struct Feedback {
     pub right: Option<bool>,
     /// the true label. It is compared with `prediction`, or else with the label of the
     /// request's answer, or of the user's last sampled one.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
     pub label: Option<i64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
     pub prediction: Option<i64>,
     /// The probability that the model gave to what it predicted, for log loss and
     /// calibration; default: that of the sampled answer.
@@ -52,6 +53,20 @@ pub struct Feedback {
     /// what all come to that have ids of their own.
     #[serde(default)]
     pub value: Option<f64>,
+}
+
+/// As `3` or as `3.0`, which tables with gaps make of it.
+fn whole<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Error> {
+    let Some(number) = Option::<f64>::deserialize(from)? else {
+        return Ok(None);
+    };
+    // Whole numbers are exact so far.
+    if number.fract() == 0.0 && number.abs() <= 9_007_199_254_740_992.0 {
+        return Ok(Some(number as i64));
+    }
+    Err(D::Error::custom(format_args!(
+        "is {number}; a label is a whole number"
+    )))
 }
 
 /// What became of a batch.
@@ -292,6 +307,7 @@ mod tests {
             Ok(Meaning::Right(false))
         );
         assert_eq!(meaning(&json!({"label": 3})), Ok(Meaning::Label(3)));
+        assert_eq!(meaning(&json!({"label": -3.0})), Ok(Meaning::Label(-3)));
         assert_eq!(meaning(&json!({"value": -1.5})), Ok(Meaning::None));
         for (wrong, field) in [
             (json!({}), "label"),
