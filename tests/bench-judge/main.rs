@@ -54,12 +54,20 @@ fn main() {
     }
 }
 
+/// What is measured, each by itself.
+const PARTS: [&str; 6] = ["full", "postgres", "tls", "verdict", "samples", "growth"];
+
 async fn run() -> Result<()> {
     // One part only, and another build, for who works on them.
     let mut arguments = std::env::args().skip(1);
     let only = arguments.next().filter(|part| part != "all");
     if only.as_deref() == Some(bare::SERVE) {
         return bare::serve().await;
+    }
+    if let Some(part) = &only
+        && !PARTS.contains(&part.as_str())
+    {
+        return Err(format!("`{part}` is no part; {} are", PARTS.join(", ")).into());
     }
     let release = artefacts::root().join("target/release/serinus");
     let cores = Cores::part(arguments.next().map_or(release, Into::into))?;

@@ -45,6 +45,9 @@ async fn a_changed_record_has_an_exit_code_of_its_own() {
     let file = desk.file("chain.json", &chain.to_string());
     let said = desk.run(&["replay", &file]).await;
     said.failed(7, "chain.json: decision 1: its hash is ");
+    // A file is judged whole.
+    let said = desk.run(&["replay", &file, "--decision", "1"]).await;
+    said.failed(2, "--decision");
     let file = desk.file("none.json", "{}");
     desk.run(&["replay", &file]).await.failed(1, "none.json");
 }
