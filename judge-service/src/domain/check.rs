@@ -6,16 +6,17 @@ mod gates;
 mod guardrails;
 mod timing;
 mod unsound;
+mod weights;
 
 pub(crate) use gates::minutes;
 pub use unsound::Unsound;
+pub use weights::weights;
 
-use super::spec::{RolloutSpec, Segment, Step};
-use serinus_core::allocation::AllocationError;
-use serinus_core::bucket::BUCKETS;
+use super::spec::RolloutSpec;
 use serinus_core::json::FieldError;
 use serinus_core::plan::compiled::check_name;
 use unsound::Problems;
+use weights::{check_segment, check_step};
 
 const MAX_SALT: usize = 256;
 const MAX_STEPS: usize = 100;
@@ -112,11 +113,6 @@ fn check_sampling(spec: &RolloutSpec) -> Result<(), FieldError> {
     within("sampling.max_body_bytes", bytes, 1, MAX_SAMPLED_BYTES)
 }
 
-fn check_step(spec: &RolloutSpec, step: &Step, is_last: bool) -> Result<(), FieldError> {
-    let weights = weights(spec, step, spec.holdback_percent)?;
-    has_control(spec, step, &weights, is_last)
-}
-
 fn check_layer(spec: &RolloutSpec) -> Result<(), FieldError> {
     let Some(layer) = &spec.layer else {
         return Ok(());
@@ -150,116 +146,6 @@ fn check_expected(spec: &RolloutSpec) -> Result<(), FieldError> {
         ));
     }
     Ok(())
-}
-
-/// A step without a control decides nothing; only the last one may have none.
-fn has_control(
-    spec: &RolloutSpec,
-    step: &Step,
-    weights: &[u16],
-    is_last: bool,
-) -> Result<(), FieldError> {
-    let mut arms = spec.arms.iter().zip(weights);
-    let has_users = arms.any(|(arm, &weight)| arm.name == spec.control() && weight > 0);
-    if has_users || is_last || spec.is_look_step(step) {
-        return Ok(());
-    }
-    Err(FieldError::new(
-        "weights",
-        format!(
-            "leave `{}` nobody, and so no control to compare with; only the last step may do that",
-            spec.control()
-        ),
-    ))
-}
-
-/// What the compiled plan does not tell: it has no weights.
-fn check_segment(spec: &RolloutSpec, segment: &Segment) -> Result<(), FieldError> {
-    match (&segment.arm, &segment.weights) {
-        (Some(_), Some(_)) => Err(FieldError::new(
-            "weights",
-            "stand beside `arm`; one of the two is right",
-        )),
-        (Some(arm), None) if spec.arm_index(arm).is_none() => Err(unknown_arm("arm", arm, spec)),
-        (None, Some(own)) => {
-            let own = Step {
-                weights: own.clone(),
-                ..Step::default()
-            };
-            weights(spec, &own, spec.holdback_percent).map(drop)
-        }
-        _ => Ok(()),
-    }
-}
-
-/// A step's weights in buckets, in the order of the arms; the baseline has the rest.
-///
-/// # Errors
-/// An unknown arm, a weight that is no share in hundredths of a percent, or more
-/// than 100% in all.
-pub fn weights(
-    spec: &RolloutSpec,
-    step: &Step,
-    holdback_percent: f64,
-) -> Result<Vec<u16>, FieldError> {
-    for (name, &percent) in &step.weights {
-        let field = format!("weights.{name}");
-        if spec.arm_index(name).is_none() {
-            return Err(unknown_arm(&field, name, spec));
-        }
-        if name == spec.baseline() {
-            return Err(FieldError::new(
-                field,
-                "is the baseline, which has what the others leave",
-            ));
-        }
-        within(&field, percent, 0.0, 100.0)?;
-        if ((percent * 100.0).round() - percent * 100.0).abs() > 1e-6 {
-            return Err(FieldError::new(
-                field,
-                format!("is {percent}; hundredths of a percent are the finest"),
-            ));
-        }
-    }
-    let gives_nobody_anything = step.weights.values().all(|&percent| percent == 0.0);
-    if gives_nobody_anything && !spec.is_look_step(step) {
-        return Err(FieldError::new(
-            "weights",
-            "give no arm any users; a step needs more than 0%, or something to look at meanwhile: a `shadow` that gets copies, or a `model` of every arm",
-        ));
-    }
-    let percent = |name: &str| step.weights.get(name).copied().unwrap_or_default();
-    // At most 100.0 x 100 each, so the cast cannot lose anything.
-    let buckets = |name: &str| (percent(name) * 100.0).round() as u16;
-    let given: u32 = step.weights.keys().map(|arm| u32::from(buckets(arm))).sum();
-    let Some(rest) = u32::from(BUCKETS).checked_sub(given) else {
-        return Err(FieldError::new(
-            "weights",
-            AllocationError::TooMuch(given).to_string(),
-        ));
-    };
-    let rest = u16::try_from(rest).unwrap_or(BUCKETS);
-    // The holdback comes out of what the arms would have, in proportion.
-    let holdback = (holdback_percent * 100.0).round().min(f64::from(BUCKETS)) as u16;
-    let available = BUCKETS - holdback.max(rest);
-    let mut weights: Vec<u16> = spec
-        .arms
-        .iter()
-        .map(|arm| {
-            if arm.name == spec.baseline() || given == 0 {
-                return 0;
-            }
-            let share = u32::from(buckets(&arm.name)) * u32::from(available) / given;
-            u16::try_from(share).unwrap_or(BUCKETS)
-        })
-        .collect();
-    let placed: u16 = weights.iter().sum();
-    if let Some(index) = spec.arm_index(spec.baseline())
-        && let Some(weight) = weights.get_mut(index)
-    {
-        *weight = BUCKETS - placed;
-    }
-    Ok(weights)
 }
 
 fn unknown_arm(field: &str, name: &str, spec: &RolloutSpec) -> FieldError {
