@@ -3,7 +3,7 @@
 //! Rooms, from the inside out: [`domain`] has plain values; [`policy`] turns evidence into a
 //! verdict, and [`replay`] does so again; [`assignment`] says which arm a user has;
 //! [`inference`] runs model artefacts; [`store`] keeps; [`forecast`] says what a rollout will
-//! take, and [`simulate`] tries it; [`books`] has it all in memory; [`web`] calls other
+//! take, and [`simulate`] tries it; [`reading`] reads what people write; [`books`] has it all in memory; [`web`] calls other
 //! people's servers; [`service`] joins them; [`access`] says who may do what; [`cluster`]
 //! says which of several judges judges; [`api`] is HTTP, [`metrics`] what Prometheus reads,
 //! [`tls`] what it is wrapped in, [`xds`] gRPC for Envoy, [`kubernetes`] writes plans where
@@ -23,6 +23,7 @@ pub mod kubernetes;
 pub mod metrics;
 pub mod policy;
 pub mod private_file;
+pub mod reading;
 pub mod replay;
 pub mod service;
 pub mod simulate;

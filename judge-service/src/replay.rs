@@ -54,7 +54,7 @@ pub enum Replayed {
         decisions: usize,
         /// Those that the judge made, and that were judged again.
         replayed: usize,
-        last_hash: String,
+        last: Box<Sealed>,
     },
 }
 
@@ -89,21 +89,23 @@ pub fn replay(bytes: &[u8]) -> Result<Replayed, Broken> {
         return Ok(Replayed::One(Box::new(sealed)));
     }
     let chain: Vec<Sealed> = serinus_core::json::read_strict(bytes).map_err(unreadable)?;
-    let mut before: Option<&Sealed> = None;
-    for (place, sealed) in (1..).zip(&chain) {
-        follows(sealed, before)
-            .and_then(|()| check(sealed))
+    let decisions = chain.len();
+    let judged = chain.iter().filter(|own| own.decision.evidence.is_some());
+    let replayed = judged.count();
+    let mut before: Option<Sealed> = None;
+    for (place, sealed) in (1..).zip(chain) {
+        follows(&sealed, before.as_ref())
+            .and_then(|()| check(&sealed))
             .map_err(|problem| Broken { place, problem })?;
         before = Some(sealed);
     }
     let Some(last) = before else {
         return Err(first(ReplayError::Empty));
     };
-    let judged = chain.iter().filter(|own| own.decision.evidence.is_some());
     Ok(Replayed::Chain {
-        decisions: chain.len(),
-        replayed: judged.count(),
-        last_hash: last.hash.clone(),
+        decisions,
+        replayed,
+        last: Box::new(last),
     })
 }
 

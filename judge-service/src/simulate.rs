@@ -1,12 +1,12 @@
 //! `serinus simulate`: what a rollout will take, before it starts.
 
-use crate::domain::RolloutSpec;
-use crate::domain::check::check;
+use crate::domain::check::{Unsound, check};
 use crate::domain::spec::Expected;
 use crate::forecast;
 use crate::policy::words;
+use crate::reading;
 use serde::Serialize;
-use serinus_core::json::{FieldError, read_strict};
+use serinus_core::json::FieldError;
 use serinus_sim::forecast::{Answer, Spread, StepAnswer};
 
 /// What is asked beside the spec.
@@ -64,8 +64,8 @@ pub struct Forecast {
 ///
 /// # Errors
 /// A spec or traffic that makes no sense, by field.
-pub fn simulate(spec: &[u8], asked: &Asked) -> Result<Simulated, FieldError> {
-    let mut spec: RolloutSpec = read_strict(spec)?;
+pub fn simulate(spec: &[u8], asked: &Asked) -> Result<Simulated, Unsound> {
+    let mut spec = reading::spec(spec)?;
     let mut expected = spec.expected.clone().unwrap_or(Expected {
         requests_per_minute: f64::NAN,
         error_rate: 0.01,
@@ -79,11 +79,12 @@ pub fn simulate(spec: &[u8], asked: &Asked) -> Result<Simulated, FieldError> {
         return Err(FieldError::new(
             "expected.requests_per_minute",
             "is missing; give it, or --requests-per-minute",
-        ));
+        )
+        .into());
     }
     spec.expected = Some(expected.clone());
     let spec = spec.completed();
-    check(&spec).map_err(|wrong| wrong.first().clone())?;
+    check(&spec)?;
     let mut steps = Vec::new();
     for step in &spec.steps {
         let answer = forecast::ask(&spec, step, &expected, asked.ratio, asked.runs, asked.seed)
@@ -255,13 +256,13 @@ mod tests {
             ..asked()
         };
         let error = simulate(spec.as_bytes(), &nothing).unwrap_err();
-        assert_eq!(error.field, "expected.requests_per_minute");
+        assert_eq!(error.first().field, "expected.requests_per_minute");
         let better = Asked {
             ratio: 0.5,
             ..asked()
         };
         let error = simulate(spec.as_bytes(), &better).unwrap_err();
-        assert_eq!(error.field, "ratio");
+        assert_eq!(error.first().field, "ratio");
         let slow = Asked {
             requests_per_minute: Some(1.0),
             ..asked()

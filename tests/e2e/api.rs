@@ -91,6 +91,18 @@ async fn specs(lab: &Lab) {
     for (body, words) in [
         (with("/colour", json!("red")), "colour: unknown field"),
         (
+            with("/steeps", json!([])),
+            "steeps: unknown field; did you mean `steps`?",
+        ),
+        (
+            with("/alpha", json!({"rollbak": "x", "promotion": "y"})),
+            "alpha.promotion: is a text; a number is right; alpha.rollbak: unknown field; did you mean `rollback`?",
+        ),
+        (
+            with("/minimum", json!({"exposures": 1e300})),
+            "minimum.exposures: is 1e+300; a whole number from 0 to",
+        ),
+        (
             with("/arms/1/weight", json!(10)),
             "arms[1].weight: unknown field",
         ),

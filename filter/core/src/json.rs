@@ -50,9 +50,28 @@ impl std::error::Error for FieldError {}
 /// # Errors
 /// The first field that does not fit.
 pub fn read_tolerant<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, Vec<String>), FieldError> {
-    let tree = Tree::parse(bytes)
-        .map_err(|error| FieldError::new(".", format!("is no JSON document: {error}")))?;
-    read::read(&tree)
+    let mut unknown = Vec::new();
+    let value = read_tree(&tree(bytes)?, &mut unknown)?;
+    Ok((value, unknown))
+}
+
+/// # Errors
+/// What is no JSON document.
+pub fn tree(bytes: &[u8]) -> Result<Tree, FieldError> {
+    Tree::parse(bytes)
+        .map_err(|error| FieldError::new(".", format!("is no JSON document: {error}")))
+}
+
+/// Reads what a document says; fields that the type does not have, as far as it was read,
+/// are added to `unknown` by their paths.
+///
+/// # Errors
+/// The first field that does not fit.
+pub fn read_tree<T: DeserializeOwned>(
+    tree: &Tree,
+    unknown: &mut Vec<String>,
+) -> Result<T, FieldError> {
+    read::read(tree, unknown)
 }
 
 /// Reads what mostly fits, as [`read_tolerant`] does. The quick reader has no words for
@@ -120,11 +139,12 @@ mod tests {
         let outer: Outer = read_strict(
             br#"{"list": [{"size": 255, "share": 1, "choice": "left"},
                           {"size": 0, "share": -0.5, "choice": {"right": 7}}, {"size": 1, "choice": null}],
-                 "pair": [1, true], "by_number": {"18446744073709551615": "x"}}"#,
+                 "pair": [1.0e1, true], "by_number": {"18446744073709551615": "x"}}"#,
         )
         .unwrap();
         assert_eq!((outer.list[0].share, outer.list[1].share), (1.0, -0.5));
         assert!(matches!(outer.list[1].choice, Some(Choice::Right(7))));
+        assert_eq!(outer.pair, Some((10, true)));
         assert_eq!(outer.by_number[&u64::MAX], "x");
     }
 
@@ -150,6 +170,14 @@ mod tests {
             (
                 r#"{"list": [{"size": 1.5}]}"#,
                 "list[0].size: is 1.5; a whole number from 0 to 255 is right",
+            ),
+            (
+                r#"{"list": [{"size": -1.0}]}"#,
+                "list[0].size: is -1; a whole number from 0 to 255 is right",
+            ),
+            (
+                r#"{"list": [{"size": 1e300}]}"#,
+                "list[0].size: is 1e+300; a whole number from 0 to 255 is right",
             ),
             (
                 r#"{"list": [{"size": 1, "choice": "up"}]}"#,

@@ -5,8 +5,8 @@
 //! other, so a plan that compiles cannot surprise a request.
 
 pub mod compiled;
-mod parts;
-mod routing;
+pub mod parts;
+pub mod routing;
 pub mod wire;
 
 pub use compiled::{CompiledPlan, CompiledRollout, compile};

@@ -3,9 +3,9 @@
 
 use crate::failure::Failure;
 use crate::judge::{Answer, Call, Judge, JudgeOption, rollout_path, segment};
-use crate::output::{OutputOption, print};
+use crate::output::OutputOption;
 use crate::view::Status;
-use crate::{get, runtime, suggest};
+use crate::{get, runtime};
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
@@ -58,6 +58,8 @@ pub struct Delete {
     reason: Option<String>,
     #[command(flatten)]
     judge: JudgeOption,
+    #[command(flatten)]
+    output: OutputOption,
 }
 
 impl Act {
@@ -80,7 +82,6 @@ impl Act {
         let mut call = Call::post(&path, reason(self.reason.as_ref()));
         call.only_if = self.if_version.as_deref();
         let answer = judge.call(call).await.and_then(Answer::accepted);
-        let answer = suggest::known(judge, id, answer).await;
         let answer: Value = answer
             .map_err(|failure| cannot(words, id, failure))?
             .read()?;
@@ -95,13 +96,7 @@ impl Drop {
     pub fn run(&self) -> Result<(), Failure> {
         let judge = self.act.judge.open()?;
         let action = format!("arms/{}/drop", segment(&self.arm));
-        runtime::run(async {
-            let done = self.act.post(&judge, &action, "drop an arm of", "").await;
-            match done {
-                Ok(()) => Ok(()),
-                Err(failure) => Err(suggest::arm(&judge, &self.act.id, &self.arm, failure).await),
-            }
-        })
+        runtime::run(self.act.post(&judge, &action, "drop an arm of", ""))
     }
 }
 
@@ -130,10 +125,11 @@ impl Delete {
         let path = rollout_path(&self.id, "");
         runtime::run(async {
             let call = Call::delete(&path, reason(self.reason.as_ref()));
-            let answer = judge.call(call).await.and_then(Answer::accepted);
-            let deleted = suggest::known(&judge, &self.id, answer).await;
+            let deleted = judge.call(call).await.and_then(Answer::accepted);
             deleted.map_err(|failure| cannot("delete", &self.id, failure))?;
-            print(&format!("{}: deleted\n", self.id))
+            let value = json!({ "id": self.id, "deleted": true });
+            let words = || format!("{}: deleted\n", self.id);
+            self.output.print(&value, words)
         })
     }
 }

@@ -12,7 +12,6 @@ use crate::{get, runtime};
 use difference::difference;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use serinus_core::json::read_strict;
 use serinus_judge::domain::RolloutSpec;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -258,9 +257,7 @@ async fn look_at(
 
 fn compared(document: &Document, known: &Value) -> Result<Step, Failure> {
     let status: Status = get::read(known)?;
-    let wanted: RolloutSpec =
-        read_strict(document.json().as_bytes()).map_err(|error| document.wrong(&error))?;
-    let wanted = plain_value(&wanted.completed())?;
+    let wanted = plain_value(&document.spec()?.completed())?;
     // Through the same type, as far as it goes: numbers are then written alike.
     let runs = known.get("spec").cloned().unwrap_or_default();
     let runs = match serde_json::from_value::<RolloutSpec>(runs.clone()) {

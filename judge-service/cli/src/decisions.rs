@@ -5,7 +5,7 @@ use crate::judge::{JudgeOption, rollout_path};
 use crate::output::OutputOption;
 use crate::table::Table;
 use crate::words::plain;
-use crate::{get, runtime, suggest, words};
+use crate::{get, runtime, words};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -45,8 +45,7 @@ impl Decisions {
     pub fn run(&self) -> Result<(), Failure> {
         let judge = self.judge.open()?;
         runtime::run(async {
-            let answer = judge.get(&rollout_path(&self.id, "/decisions")).await;
-            let answer: Value = suggest::known(&judge, &self.id, answer).await?;
+            let answer: Value = judge.get(&rollout_path(&self.id, "/decisions")).await?;
             let all: Vec<Decision> = get::read(&answer)?;
             self.output.print(&answer, || text(&all))
         })

@@ -1,12 +1,12 @@
 //! Documents that people write: YAML or JSON, one or several in a file.
 
 use crate::failure::Failure;
-use crate::fields;
 use crate::files::read_or_stdin;
 use serde::de::IgnoredAny;
 use serde_json::Value;
-use serinus_core::json::FieldError;
+use serinus_judge::domain::RolloutSpec;
 use serinus_judge::domain::check::Unsound;
+use serinus_judge::reading;
 use std::path::Path;
 
 /// One document as JSON, and where it stands.
@@ -147,23 +147,23 @@ impl Document {
         &self.place
     }
 
-    /// An error of one of its fields.
-    pub fn wrong(&self, error: &FieldError) -> Failure {
-        Failure::Failed(self.say(&error.to_string()))
+    /// The rollout that it is.
+    ///
+    /// # Errors
+    /// All that is wrong, as far as a document tells by itself.
+    pub fn spec(&self) -> Result<RolloutSpec, Failure> {
+        reading::spec(self.json.as_bytes()).map_err(|wrong| self.wrong(&wrong))
     }
 
     /// Errors of its fields, each by itself.
-    pub fn all_wrong(&self, wrong: &Unsound) -> Failure {
+    pub fn wrong(&self, wrong: &Unsound) -> Failure {
         let lines: Vec<String> = wrong.all().map(|one| self.say(&one.to_string())).collect();
         Failure::Failed(lines.join("\n"))
     }
 
-    /// What is wrong with it, with where it stands, and with the name of a field that was
-    /// meant where none is known.
+    /// What is wrong with it, with where it stands.
     pub fn say(&self, problem: &str) -> String {
-        let meant = fields::meant(problem);
-        let meant = meant.map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"));
-        format!("{}: {problem}{meant}", self.place)
+        format!("{}: {problem}", self.place)
     }
 }
 
@@ -235,14 +235,13 @@ mod tests {
     }
 
     #[test]
-    fn a_slip_in_a_field_is_seen() {
-        let document = Document {
-            place: "a.yaml".to_owned(),
-            json: String::new(),
-        };
-        assert_eq!(
-            document.say("arms[1].nam: unknown field"),
-            "a.yaml: arms[1].nam: unknown field; did you mean `name`?"
+    fn a_slip_in_a_field_is_seen_with_its_place() {
+        let document = Document::of(
+            "a.yaml",
+            r#"{"id": "a", "match": {}, "unit": [], "arms": [{"nam": "a"}]}"#,
         );
+        let said = document.spec().unwrap_err().to_string();
+        let right = "a.yaml: arms[0].nam: unknown field; did you mean `name`?";
+        assert!(said.lines().any(|line| line == right), "{said}");
     }
 }

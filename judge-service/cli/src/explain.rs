@@ -1,10 +1,10 @@
 //! `serinus explain`: what the fields of a rollout are.
 
 use crate::failure::Failure;
-use crate::fields::{self, Field};
 use crate::output::OutputOption;
-use crate::suggest::nearest;
 use crate::table::Table;
+use serinus_judge::reading::fields::{self, Field};
+use serinus_judge::reading::nearest;
 use std::fmt::Write;
 
 #[derive(clap::Args)]

@@ -6,7 +6,7 @@ use crate::output::OutputOption;
 use crate::table::Table;
 use crate::view::{Metric, Status};
 use crate::words::plain;
-use crate::{runtime, suggest, words};
+use crate::{runtime, words};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::fmt::Write;
@@ -47,8 +47,7 @@ impl Get {
 /// # Errors
 /// No such rollout, with the nearest that there is.
 pub async fn one(judge: &Judge, id: &str) -> Result<Value, Failure> {
-    let answer = judge.get(&rollout_path(id, "")).await;
-    suggest::known(judge, id, answer).await
+    judge.get(&rollout_path(id, "")).await
 }
 
 /// # Errors

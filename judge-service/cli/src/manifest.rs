@@ -16,9 +16,8 @@ use address::{Address, ArmAddress};
 use clap::Subcommand;
 use envoy::{Envoy, Source};
 use istio_command::IstioCommand;
-use serinus_core::json::read_strict;
 use serinus_judge::domain::RolloutSpec;
-use serinus_judge::domain::check::check;
+use serinus_judge::reading;
 use std::path::{Path, PathBuf};
 use to_judge::ToJudge;
 
@@ -139,9 +138,5 @@ impl Which {
 
 fn from_file(path: &Path) -> Result<RolloutSpec, Failure> {
     let document = documents::one(path)?;
-    let spec: RolloutSpec =
-        read_strict(document.json().as_bytes()).map_err(|error| document.wrong(&error))?;
-    let spec = spec.completed();
-    check(&spec).map_err(|wrong| document.all_wrong(&wrong))?;
-    Ok(spec)
+    reading::checked_spec(document.json().as_bytes()).map_err(|wrong| document.wrong(&wrong))
 }

@@ -2,9 +2,11 @@
 
 use crate::failure::Failure;
 use crate::files::read_or_stdin;
-use crate::judge::{Answer, Call, JudgeOption, rollout_path};
-use crate::output::print;
-use crate::{runtime, suggest};
+use crate::judge::{Call, JudgeOption, rollout_path};
+use crate::output::OutputOption;
+use crate::runtime;
+use serde::Serialize;
+use serinus_judge::domain::decision::{Deed, Sealed};
 use serinus_judge::replay::{self, Broken, Replayed};
 use std::path::PathBuf;
 
@@ -27,6 +29,27 @@ pub struct Replay {
     decision: Option<u64>,
     #[command(flatten)]
     judge: JudgeOption,
+    #[command(flatten)]
+    output: OutputOption,
+}
+
+/// What was found, for programs.
+#[derive(Serialize)]
+struct Found<'a> {
+    rollout: &'a str,
+    /// That follow from each other.
+    decisions: usize,
+    /// Those of the judge, which is what it would decide again.
+    replayed: usize,
+    last: Last<'a>,
+}
+
+#[derive(Serialize)]
+struct Last<'a> {
+    sequence: u64,
+    deed: Deed,
+    hash: &'a str,
+    reasons: &'a [String],
 }
 
 impl Replay {
@@ -46,23 +69,29 @@ impl Replay {
             }
         };
         let found = replay::replay(&bytes).map_err(failed)?;
-        print(&match found {
-            Replayed::One(sealed) => {
-                let decision = &sealed.decision;
-                let reasons = decision.reasons.iter();
-                let reasons: String = reasons.map(|reason| format!("  {reason}\n")).collect();
-                format!(
-                    "same verdict: {:?} of rollout {} (decision {}, hash {})\n{reasons}",
-                    decision.deed, decision.rollout, decision.sequence, sealed.hash
-                )
-            }
+        let (last, decisions, replayed) = match &found {
+            Replayed::One(sealed) => (sealed, 1, 1),
             Replayed::Chain {
                 decisions,
                 replayed,
-                last_hash,
-            } => format!(
-                "{decisions} decisions follow from each other, and the {replayed} of the judge are what it would decide again; the last has hash {last_hash}\n"
-            ),
+                last,
+            } => (last, *decisions, *replayed),
+        };
+        let decision = &last.decision;
+        let value = Found {
+            rollout: &decision.rollout,
+            decisions,
+            replayed,
+            last: Last {
+                sequence: decision.sequence,
+                deed: decision.deed,
+                hash: &last.hash,
+                reasons: &decision.reasons,
+            },
+        };
+        self.output.print(&value, || match &found {
+            Replayed::One(_) => one(last),
+            Replayed::Chain { .. } => chain(decisions, replayed, &last.hash),
         })
     }
 
@@ -72,8 +101,51 @@ impl Replay {
             None => rollout_path(rollout, "/chain"),
             Some(number) => rollout_path(rollout, &format!("/decisions/{number}")),
         };
-        let answer = judge.call(Call::get(&path)).await;
-        let answer = suggest::known(&judge, rollout, answer.and_then(Answer::accepted)).await?;
+        let answer = judge.call(Call::get(&path)).await?.accepted()?;
         Ok(answer.body.to_vec())
+    }
+}
+
+fn one(sealed: &Sealed) -> String {
+    let decision = &sealed.decision;
+    let reasons = decision.reasons.iter();
+    let reasons: String = reasons.map(|reason| format!("  {reason}\n")).collect();
+    format!(
+        "same verdict: {:?} of rollout {} (decision {}, hash {})\n{reasons}",
+        decision.deed, decision.rollout, decision.sequence, sealed.hash
+    )
+}
+
+fn chain(decisions: usize, replayed: usize, hash: &str) -> String {
+    let follow = match decisions {
+        1 => "1 decision is where the chain begins".to_owned(),
+        many => format!("{many} decisions follow from each other"),
+    };
+    let again = match replayed {
+        0 => "none is the judge's".to_owned(),
+        1 => "the one of the judge is what it would decide again".to_owned(),
+        many => format!("the {many} of the judge are what it would decide again"),
+    };
+    format!("{follow}, and {again}; the last has hash {hash}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_as_people_do() {
+        assert_eq!(
+            chain(1, 0, "ab"),
+            "1 decision is where the chain begins, and none is the judge's; the last has hash ab\n"
+        );
+        assert_eq!(
+            chain(3, 1, "ab"),
+            "3 decisions follow from each other, and the one of the judge is what it would decide again; the last has hash ab\n"
+        );
+        assert_eq!(
+            chain(9, 7, "ab"),
+            "9 decisions follow from each other, and the 7 of the judge are what it would decide again; the last has hash ab\n"
+        );
     }
 }

@@ -212,7 +212,12 @@ async fn judge(serve: Serve) -> Result<(), String> {
     }
     let admission = Arc::new(admission);
     if let Some(at) = serve.metrics_listen {
-        show_metrics(at, source.clone(), Arc::clone(&admission)).await?;
+        let router = api::metrics_router(
+            source.clone(),
+            Arc::clone(&admission),
+            entry.metrics_hosts.clone(),
+        );
+        show_metrics(at, router).await?;
     }
     // A pipe that nobody reads is no reason to stop.
     let mut said = std::io::stdout();
@@ -274,16 +279,11 @@ fn one_of_several(
 }
 
 /// Until the judge ends, and with it all that it answers.
-async fn show_metrics(
-    at: SocketAddr,
-    source: Source,
-    admission: Arc<Admission>,
-) -> Result<(), String> {
+async fn show_metrics(at: SocketAddr, router: Router) -> Result<(), String> {
     let failed = |error| format!("--metrics-listen: failed to listen on {at}: {error}");
     let listener = TcpListener::bind(at).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     tracing::info!(%address, "metrics are given out, to whoever asks");
-    let router = api::metrics_router(source, admission);
     let door = Door::new(listener, None);
     tokio::spawn(api::serve(door, router, std::future::pending()));
     Ok(())

@@ -3,11 +3,11 @@
 use crate::documents::{self, Document};
 use crate::failure::Failure;
 use crate::output::{Format, OutputOption, print, yaml};
-use serinus_core::json::read_strict;
-use serinus_judge::domain::check::{Unsound, check};
+use serinus_judge::domain::check::Unsound;
 use serinus_judge::domain::plan::routable;
 use serinus_judge::domain::{Rollout, RolloutSpec};
 use serinus_judge::forecast;
+use serinus_judge::reading;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -69,14 +69,12 @@ impl Validate {
 }
 
 fn checked(document: &Document) -> Result<RolloutSpec, Failure> {
-    read(document.json()).map_err(|wrong| document.all_wrong(&wrong))
+    read(document.json()).map_err(|wrong| document.wrong(&wrong))
 }
 
 /// What the judge checks but for its other rollouts and its models.
 fn read(json: &str) -> Result<RolloutSpec, Unsound> {
-    let spec: RolloutSpec = read_strict(json.as_bytes())?;
-    let spec = spec.completed();
-    check(&spec)?;
+    let spec = reading::checked_spec(json.as_bytes())?;
     forecast::check(&spec)?;
     let rollout = Rollout::start(spec, BTreeMap::new(), 1, 0)?;
     routable(&rollout, &"0".repeat(32))?;

@@ -2,6 +2,7 @@
 
 use super::problem::Problem;
 use super::{Judge, body};
+use crate::reading;
 use crate::service::{Feedback, Received};
 use axum::Json;
 use axum::body::Body;
@@ -9,7 +10,7 @@ use axum::extract::State;
 use axum::http::header::CONTENT_ENCODING;
 use axum::http::{HeaderMap, StatusCode};
 use serde_json::value::RawValue;
-use serinus_core::json::{self, FieldError};
+use serinus_core::json::FieldError;
 
 /// As the document says it.
 #[derive(schemars::JsonSchema)]
@@ -54,17 +55,17 @@ fn read(bytes: &[u8]) -> Result<Vec<Result<Feedback, FieldError>>, Problem> {
             .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("the list: {error}")))?;
         let items = items.into_iter();
         return Ok(items
-            .map(|item| json::read_strict(item.get().as_bytes()))
+            .map(|item| reading::strict(item.get().as_bytes()))
             .collect());
     }
     // One that is written over several lines is one all the same.
     if let Ok(one) = serde_json::from_slice::<&RawValue>(text) {
-        return Ok(vec![json::read_strict(one.get().as_bytes())]);
+        return Ok(vec![reading::strict(one.get().as_bytes())]);
     }
     let lines = text.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
     Ok(lines
         .filter(|line| !line.is_empty())
-        .map(json::read_strict)
+        .map(reading::strict)
         .collect())
 }
 

@@ -4,7 +4,7 @@ use super::Judge;
 use super::problem::Problem;
 use super::query::Query;
 use crate::domain::audit::Audited;
-use crate::service::{ProxyState, Standing, WebhookState, WorkerState};
+use crate::service::{ProxyState, WebhookState};
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -34,28 +34,6 @@ pub async fn audit(
     }
     let limit = limit.unwrap_or(AUDITED_AT_ONCE).min(AUDITED_AT_ONCE);
     Ok(Json(service.audit(after, limit).await?))
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AtMost {
-    limit: Option<usize>,
-}
-
-/// With a limit those that somebody should look at come first.
-pub async fn workers(
-    State(service): Judge,
-    Query(AtMost { limit }): Query<AtMost>,
-) -> Result<Json<Vec<WorkerState>>, Problem> {
-    if limit == Some(0) {
-        return Err(Problem::empty_page());
-    }
-    let mut workers = service.delivery().workers(service.now());
-    if let Some(limit) = limit {
-        workers.sort_by_key(|worker| worker.state == Standing::Converged);
-        workers.truncate(limit);
-    }
-    Ok(Json(workers))
 }
 
 /// The plan, for whoever computes which arm a user has: without the secrets of the users'

@@ -2,12 +2,13 @@
 
 use super::admission::Admission;
 use super::guard::Guarded;
+use super::origin;
 use crate::cluster::{Member, Role};
 use crate::metrics::{self, Page};
 use crate::service::Service;
 use axum::Extension;
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -23,11 +24,23 @@ pub enum Source {
     Member(Arc<Member>),
 }
 
-/// On a port of its own, where nobody is asked for a token.
-pub fn metrics_router(source: Source, admission: Arc<Admission>) -> Router {
-    let shown = move || {
+/// On a port of its own, where nobody is asked for a token. With `names` only who calls it
+/// by one of them, by an address or by a name without a dot is answered.
+pub fn metrics_router(
+    source: Source,
+    admission: Arc<Admission>,
+    names: Option<Vec<String>>,
+) -> Router {
+    let names: Option<Arc<[String]>> = names.map(Arc::from);
+    let shown = move |request: Request| {
         let (source, admission) = (source.clone(), Arc::clone(&admission));
-        async move { source.shown(&admission).await }
+        let checked = origin::check_host(&request, names.as_deref());
+        async move {
+            match checked {
+                Ok(()) => source.shown(&admission).await,
+                Err(problem) => problem.into_response(),
+            }
+        }
     };
     Router::new().route(PATH, get(shown))
 }

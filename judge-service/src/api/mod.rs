@@ -9,6 +9,7 @@ mod decisions;
 mod door;
 mod events;
 mod feedback;
+mod fleet;
 mod following;
 mod guard;
 mod judge;

@@ -91,10 +91,6 @@ impl Problem {
     pub fn empty_page() -> Self {
         FieldError::new("limit", "is 0, and a page has at least 1").into()
     }
-
-    pub fn no_rollout(id: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, format!("there is no rollout `{id}`"))
-    }
 }
 
 impl IntoResponse for Problem {
@@ -153,8 +149,7 @@ impl From<ServiceError> for Problem {
             ServiceError::KeyIsUsed(_) => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string())
             }
-            ServiceError::Unknown(id) => Self::no_rollout(&id),
-            ServiceError::UnknownArm { .. } => Self::new(StatusCode::NOT_FOUND, error.to_string()),
+            ServiceError::Unknown(_) => Self::new(StatusCode::NOT_FOUND, error.to_string()),
             // What went wrong inside is for the log, not for the caller.
             ServiceError::Store(_) | ServiceError::Internal(_) => {
                 tracing::error!(%error, "a request failed");

@@ -6,7 +6,8 @@ use super::path::Path;
 use super::problem::Problem;
 use super::query::Query;
 use crate::domain::decision::Deed;
-use crate::domain::{Millis, Phase, RolloutSpec};
+use crate::domain::{Millis, Phase};
+use crate::reading;
 use crate::service::status::Status;
 use crate::service::{AnswersStatus, Asked, Example, Point, Service};
 use axum::Json;
@@ -16,7 +17,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{self, MethodRouter};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serinus_core::json::{self, FieldError};
+use serinus_core::json::FieldError;
 use std::sync::Arc;
 
 const LONGEST_SPEC: usize = 256 * 1024;
@@ -116,7 +117,7 @@ pub async fn create(
     Query(Creation { dry_run }): Query<Creation>,
     asking: Asking<LONGEST_SPEC>,
 ) -> Result<Response, Problem> {
-    let spec: RolloutSpec = json::read_strict(&asking.body)?;
+    let spec = reading::spec(&asking.body)?;
     if dry_run {
         return Ok(Json(service.try_out(spec).await?).into_response());
     }
@@ -197,7 +198,7 @@ fn with_reason(words: Words) -> Result<Asked, Problem> {
     let given: Reason = if words.body.is_empty() {
         Reason::default()
     } else {
-        json::read_strict(&words.body)?
+        reading::strict(&words.body)?
     };
     Ok(Asked {
         reason: given.reason,

@@ -4,7 +4,7 @@ use super::decisions::DecisionSummary;
 use super::feedback::{self, FeedbackBody};
 use super::openapi::{self, Operation, delete, get, post};
 use super::rollouts::Reason;
-use super::{alive, decisions, events, judge, metrics, ready, rollouts, session, workers};
+use super::{alive, decisions, events, fleet, judge, metrics, ready, rollouts, session, workers};
 use crate::access::Needs;
 use crate::books::Counted;
 use crate::domain::RolloutSpec;
@@ -404,14 +404,22 @@ fn about_the_judge() -> [Route; 11] {
         ),
         route(
             "/v1/workers",
-            routing::get(judge::workers),
+            routing::get(fleet::workers),
             [get("listWorkers", "Workers, and the plan that each has")
                 .query(
                     "limit",
-                    "At most so many, those without the newest plan first",
+                    "At most so many; the header `Link` says where the list goes on",
                     json!({"type": "integer", "minimum": 1}),
                 )
-                .gives::<Vec<WorkerState>>(200, "All that were heard lately")],
+                .query(
+                    "after",
+                    "Where the page before ended, from its `Link`",
+                    json!({"type": "string"}),
+                )
+                .gives::<Vec<WorkerState>>(
+                    200,
+                    "Those that were heard lately, without the newest plan first",
+                )],
         ),
         route(
             "/v1/plan/public",

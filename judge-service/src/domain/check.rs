@@ -4,113 +4,123 @@ mod answers;
 mod arms;
 mod gates;
 mod guardrails;
+mod requests;
 mod timing;
 mod unsound;
 mod weights;
 
 pub(crate) use gates::minutes;
-pub use unsound::Unsound;
+pub use unsound::{Problems, Unsound};
 pub use weights::weights;
 
 use super::spec::RolloutSpec;
-use serinus_core::json::FieldError;
-use serinus_core::plan::compiled::check_name;
-use unsound::Problems;
+use serinus_core::json::{FieldError, written};
+use serinus_core::plan::compiled::{MAX_SEGMENTS, check_name};
 use weights::{check_segment, check_step};
 
 const MAX_SALT: usize = 256;
 const MAX_STEPS: usize = 100;
 /// A worker keeps a mebibyte of samples.
 const MAX_SAMPLED_BYTES: u32 = 1024 * 1024;
+/// In seconds.
+const YEAR: f64 = 31_536_000.0;
 
 /// # Errors
-/// All fields that do not make sense, as far as each can be told from the others. What
-/// only the compiled plan can tell (names of headers, say) is checked by compiling the
-/// plan it leads to.
+/// All fields that do not make sense, as far as each can be told from the others.
 pub fn check(spec: &RolloutSpec) -> Result<(), Unsound> {
-    // What all the rest names.
-    check_names(spec)?;
     let mut problems = Problems::default();
-    problems.look(check_sampling(spec));
-    for (index, step) in spec.steps.iter().enumerate() {
-        let step = check_step(spec, step, index + 1 == spec.steps.len());
-        problems.look(step.map_err(|error| error.below(format_args!("steps[{index}]"))));
+    check_names(spec, &mut problems);
+    arms::check(spec, &mut problems);
+    let named = check_roles(spec);
+    // Shares name arms, and are of no use without them.
+    if named.is_ok() && spec.arms.len() >= 2 {
+        check_shares(spec, &mut problems);
     }
-    for (index, segment) in spec.segments.iter().enumerate() {
-        let segment = check_segment(spec, segment);
-        problems.look(segment.map_err(|error| error.below(format_args!("segments[{index}]"))));
-    }
-    if let Some(point) = &spec.enforced_at {
-        problems.look(check_name("enforced_at", point));
-    }
+    problems.look(named);
+    check_sampling(spec, &mut problems);
     problems.look(check_layer(spec));
     problems.look(within("holdback_percent", spec.holdback_percent, 0.0, 50.0));
-    problems.look(check_expected(spec));
+    check_expected(spec, &mut problems);
     timing::check(spec, &mut problems);
     problems.look(within("alpha.rollback", spec.alpha.rollback, 1e-9, 0.5));
     problems.look(within("alpha.promotion", spec.alpha.promotion, 1e-9, 0.5));
-    problems.look(gates::check(spec));
-    problems.look(guardrails::check(spec));
-    problems.look(answers::check(spec));
-    problems.look(answers::check_remember(spec));
-    problems.look(answers::check_request_header(spec));
-    problems.look(answers::check_pairing(spec));
+    requests::check(spec, &mut problems);
+    gates::check(spec, &mut problems);
+    guardrails::check(spec, &mut problems);
+    answers::check(spec, &mut problems);
     problems.into_result()
 }
 
-fn check_names(spec: &RolloutSpec) -> Result<(), FieldError> {
-    check_name("id", &spec.id)?;
+fn check_names(spec: &RolloutSpec, problems: &mut Problems) {
+    problems.look(check_name("id", &spec.id));
     // Clients take these out of a URL's path.
     if matches!(spec.id.as_str(), "." | "..") {
-        return Err(FieldError::new(
+        problems.add(FieldError::new(
             "id",
             "is no name but a path; letters are right",
         ));
     }
     if spec.salt.as_ref().is_some_and(|salt| salt.len() > MAX_SALT) {
-        return Err(FieldError::new(
-            "salt",
-            format!("is longer than {MAX_SALT} bytes"),
-        ));
+        let problem = format!("is longer than {MAX_SALT} bytes");
+        problems.add(FieldError::new("salt", problem));
     }
-    if spec.steps.len() > MAX_STEPS {
-        return Err(FieldError::new(
-            "steps",
-            format!("are {}; at most {MAX_STEPS} are right", spec.steps.len()),
-        ));
+    if let Some(point) = &spec.enforced_at {
+        problems.look(check_name("enforced_at", point));
     }
-    arms::check(spec)?;
+}
+
+/// Whether there is a version on trial and one to compare it with.
+fn check_roles(spec: &RolloutSpec) -> Result<(), FieldError> {
     for (field, arm) in [
         ("baseline", spec.baseline()),
         ("compare_to", spec.control()),
     ] {
-        if spec.arm_index(arm).is_none() {
+        if spec.arm_index(arm).is_none() && !spec.arms.is_empty() {
             return Err(unknown_arm(field, arm, spec));
         }
     }
-    if spec.treatments().next().is_none() {
+    if spec.treatments().next().is_none() && spec.arms.len() >= 2 {
         return Err(FieldError::new(
             "arms",
             "are the baseline and the copy that it is compared with; a new version is missing",
         ));
     }
-    if spec.steps.is_empty() {
-        return Err(FieldError::new(
-            "steps",
-            "are missing; with more than two arms none are assumed",
-        ));
-    }
     Ok(())
 }
 
-fn check_sampling(spec: &RolloutSpec) -> Result<(), FieldError> {
+fn check_shares(spec: &RolloutSpec, problems: &mut Problems) {
+    match spec.steps.len() {
+        0 => problems.add(FieldError::new(
+            "steps",
+            "are missing; with more than two arms none are assumed",
+        )),
+        1..=MAX_STEPS => {
+            for (index, step) in spec.steps.iter().enumerate() {
+                let step = check_step(spec, step, index + 1 == spec.steps.len());
+                problems.look(step.map_err(|error| error.below(format_args!("steps[{index}]"))));
+            }
+        }
+        many => problems.add(FieldError::new(
+            "steps",
+            format!("are {many}; at most {MAX_STEPS} are right"),
+        )),
+    }
+    // More than fit are said to be too many where the rest of them is looked at.
+    for (index, segment) in spec.segments.iter().take(MAX_SEGMENTS).enumerate() {
+        let segment = check_segment(spec, segment);
+        problems.look(segment.map_err(|error| error.below(format_args!("segments[{index}]"))));
+    }
+}
+
+fn check_sampling(spec: &RolloutSpec, problems: &mut Problems) {
     let Some(sampling) = &spec.sampling else {
-        return Ok(());
+        return;
     };
-    within("sampling.share", sampling.share, 0.0, 1.0)?;
-    within("sampling.per_second", sampling.per_second, 1, 10_000)?;
-    let bytes = sampling.max_body_bytes;
-    within("sampling.max_body_bytes", bytes, 1, MAX_SAMPLED_BYTES)
+    problems.look(within("sampling.share", sampling.share, 0.0, 1.0));
+    let rate = sampling.per_second;
+    problems.look(within("sampling.per_second", rate, 1, 10_000));
+    let (field, bytes) = ("sampling.max_body_bytes", sampling.max_body_bytes);
+    problems.look(within(field, bytes, 1, MAX_SAMPLED_BYTES));
 }
 
 fn check_layer(spec: &RolloutSpec) -> Result<(), FieldError> {
@@ -128,24 +138,24 @@ fn check_layer(spec: &RolloutSpec) -> Result<(), FieldError> {
     Ok(())
 }
 
-fn check_expected(spec: &RolloutSpec) -> Result<(), FieldError> {
+fn check_expected(spec: &RolloutSpec, problems: &mut Problems) {
     let Some(expected) = &spec.expected else {
-        return Ok(());
+        return;
     };
-    let per_minute = expected.requests_per_minute;
-    within("expected.requests_per_minute", per_minute, 1e-3, 1e9)?;
-    within("expected.error_rate", expected.error_rate, 1e-6, 0.5)?;
+    let (field, rate) = ("expected.requests_per_minute", expected.requests_per_minute);
+    problems.look(within(field, rate, 1e-3, 1e9));
+    let rate = expected.error_rate;
+    problems.look(within("expected.error_rate", rate, 1e-6, 0.5));
     let Some(users) = expected.users_per_day else {
-        return Ok(());
+        return;
     };
-    within("expected.users_per_day", users, 1.0, 1e12)?;
+    problems.look(within("expected.users_per_day", users, 1.0, 1e12));
     if spec.each_request() {
-        return Err(FieldError::new(
+        problems.add(FieldError::new(
             "expected.users_per_day",
             "counts users, and with unit = [\"each_request\"] each request is one; leave it out",
         ));
     }
-    Ok(())
 }
 
 fn unknown_arm(field: &str, name: &str, spec: &RolloutSpec) -> FieldError {
@@ -163,20 +173,36 @@ fn host_of(url: &str) -> &str {
     rest.unwrap_or_default()
 }
 
-fn within<T: PartialOrd + core::fmt::Display>(
-    field: &str,
-    value: T,
-    least: T,
-    most: T,
-) -> Result<(), FieldError> {
-    if (&least..=&most).contains(&&value) {
-        Ok(())
-    } else {
-        Err(FieldError::new(
-            field,
-            format!("is {value}; {least} to {most} is right"),
-        ))
+/// A number as it is shown to people: nobody reads three hundred zeros.
+trait Shown: PartialOrd {
+    fn shown(&self) -> String;
+}
+
+impl Shown for f64 {
+    fn shown(&self) -> String {
+        written(*self)
     }
+}
+
+macro_rules! shown_whole {
+    ($($whole:ty)*) => {$(
+        impl Shown for $whole {
+            fn shown(&self) -> String {
+                self.to_string()
+            }
+        }
+    )*};
+}
+
+shown_whole!(u32 u64);
+
+fn within<T: Shown>(field: &str, value: T, least: T, most: T) -> Result<(), FieldError> {
+    if (&least..=&most).contains(&&value) {
+        return Ok(());
+    }
+    let [value, least, most] = [value, least, most].map(|number| number.shown());
+    let problem = format!("is {value}; {least} to {most} is right");
+    Err(FieldError::new(field, problem))
 }
 
 #[cfg(test)]
@@ -216,13 +242,12 @@ pub(crate) mod tests {
             "alpha.rollback",
         ];
         assert_eq!(fields, all, "{wrong}");
+        // Without arms nothing is said of their shares.
         document["arms"] = json!([{"name": "control"}]);
         let spec: RolloutSpec = read_strict(document.to_string().as_bytes()).unwrap();
         let wrong = check(&spec.completed()).unwrap_err();
-        assert_eq!(
-            (wrong.first().field.as_str(), wrong.is_several()),
-            ("arms", false)
-        );
+        let fields: Vec<&str> = wrong.all().map(|one| one.field.as_str()).collect();
+        assert_eq!(fields, ["arms", "minimum.seconds", "alpha.rollback"]);
     }
 
     #[test]

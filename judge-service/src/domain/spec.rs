@@ -18,6 +18,7 @@ mod answers;
 mod gates;
 mod guardrails;
 mod timing;
+mod whole;
 
 pub use answers::{BodyProtocol, JsonPointers, Pairing, Privacy, Remember, Serves};
 pub use gates::{AskGate, AtBreach, Day, Gates, QueryGate, Window};
@@ -26,6 +27,7 @@ pub use guardrails::{
     Guardrails, LatencyGuardrail, OutcomeGuardrail, PairGuardrail, ValueGuardrail,
 };
 pub use timing::{AtDeadline, AtStale, Deadline, LeavesOut, Minimum, OnStale, WarmUp, Watch};
+pub use whole::whole;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,6 @@
 //! What may start, and what takes another's place.
 
-use super::deeds::{ServiceError, known_mut, to_its_end};
+use super::deeds::{ServiceError, known_mut, no_rollout, others, to_its_end};
 use super::models::Kit;
 use super::status::Status;
 use super::{Asked, Service, reach};
@@ -9,6 +9,7 @@ use crate::domain::check::{Unsound, check};
 use crate::domain::decision::Deed;
 use crate::domain::layers;
 use crate::domain::plan::routable;
+use crate::domain::spec::whole;
 use crate::domain::{Phase, Rollout, RolloutSpec};
 use crate::forecast;
 use schemars::JsonSchema;
@@ -23,6 +24,7 @@ pub struct Draft {
     pub id: String,
     pub phase: Phase,
     /// With all that was assumed.
+    #[serde(serialize_with = "whole")]
     pub spec: RolloutSpec,
 }
 
@@ -218,7 +220,8 @@ fn sound(spec: RolloutSpec) -> Result<RolloutSpec, Unsound> {
 fn can_replace(books: &Books, spec: &RolloutSpec, old: &str) -> Result<u64, FieldError> {
     let wrong = |field: &str, problem: String| Err(FieldError::new(field, problem));
     let Some(entry) = books.entry(old) else {
-        return wrong("supersedes", format!("there is no rollout `{old}`"));
+        let (problem, others) = (no_rollout(old), others(books, old));
+        return wrong("supersedes", format!("{problem}; {others}"));
     };
     let old_rollout = &entry.rollout;
     if old_rollout.phase == Phase::Superseded {

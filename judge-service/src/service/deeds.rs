@@ -7,6 +7,7 @@ use crate::books::{Books, Entry, Made};
 use crate::domain::check::Unsound;
 use crate::domain::decision::Deed;
 use crate::domain::{Millis, Phase, Rollout};
+use crate::reading::which_there_are;
 use crate::store::StoreError;
 use serinus_core::json::FieldError;
 use std::sync::Arc;
@@ -18,10 +19,9 @@ pub enum ServiceError {
     Spec(#[from] Unsound),
     #[error("there is a rollout `{0}` already; delete it first, or choose another id")]
     Exists(String),
-    #[error("there is no rollout `{0}`")]
+    /// No rollout, or no arm of it, with those that there are.
+    #[error("{0}")]
     Unknown(String),
-    #[error("rollout `{rollout}` has no arm `{arm}`")]
-    UnknownArm { rollout: String, arm: String },
     #[error("{0}")]
     Conflict(String),
     #[error("rollout `{rollout}` has changed since: it is at version {version} now")]
@@ -145,9 +145,7 @@ impl Service {
 /// # Errors
 /// No such rollout.
 pub(super) fn known<'books>(books: &'books Books, id: &str) -> Result<&'books Entry, ServiceError> {
-    books
-        .entry(id)
-        .ok_or_else(|| ServiceError::Unknown(id.to_owned()))
+    books.entry(id).ok_or_else(|| unknown(books, id))
 }
 
 /// # Errors
@@ -156,9 +154,29 @@ pub(super) fn known_mut<'books>(
     books: &'books mut Books,
     id: &str,
 ) -> Result<&'books mut Entry, ServiceError> {
+    if books.entry(id).is_none() {
+        return Err(unknown(books, id));
+    }
     books
         .entry_mut(id)
-        .ok_or_else(|| ServiceError::Unknown(id.to_owned()))
+        .ok_or_else(|| ServiceError::Internal(format!("rollout `{id}` is gone")))
+}
+
+fn unknown(books: &Books, id: &str) -> ServiceError {
+    ServiceError::Unknown(format!("{}; {}", no_rollout(id), others(books, id)))
+}
+
+pub(super) fn no_rollout(id: &str) -> String {
+    format!("there is no rollout `{id}`")
+}
+
+/// The rollouts that there are instead of a wrong one.
+pub(super) fn others(books: &Books, wrong: &str) -> String {
+    let entries = books.entries().iter();
+    let ids: Vec<&str> = entries
+        .map(|entry| entry.rollout.spec.id.as_str())
+        .collect();
+    which_there_are(wrong, &ids)
 }
 
 /// Runs a deed in a task of its own: a caller that hangs up must not leave one half

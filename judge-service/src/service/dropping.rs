@@ -5,6 +5,7 @@ use super::status::Status;
 use super::{Asked, Service};
 use crate::domain::decision::Deed;
 use crate::domain::{Millis, Phase, Rollout};
+use crate::reading::which_there_are;
 use std::sync::Arc;
 
 impl Service {
@@ -30,8 +31,11 @@ impl Service {
 
 fn dropped(rollout: &mut Rollout, arm: String, now: Millis) -> Result<Change, ServiceError> {
     let Some(index) = rollout.arm_index(&arm) else {
-        let rollout = rollout.spec.id.clone();
-        return Err(ServiceError::UnknownArm { rollout, arm });
+        let arms = rollout.spec.arms.iter();
+        let arms: Vec<&str> = arms.map(|arm| arm.name.as_str()).collect();
+        let (id, others) = (&rollout.spec.id, which_there_are(&arm, &arms));
+        let problem = format!("rollout `{id}` has no arm `{arm}`; {others}");
+        return Err(ServiceError::Unknown(problem));
     };
     if let Some(conflict) = conflict(rollout, &arm, index) {
         return Err(ServiceError::Conflict(conflict));

@@ -7,7 +7,7 @@ use super::notices;
 use super::scale_down::{self, ScaleDown};
 use super::{GateState, Service, ServiceError};
 use crate::books::Entry;
-use crate::domain::spec::{RolloutSpec, Step};
+use crate::domain::spec::{RolloutSpec, Step, whole};
 use crate::domain::sums::{ArmSums, Firsts, dense};
 use crate::domain::{EpochSums, Millis, Phase, Verdict};
 use schemars::JsonSchema;
@@ -46,6 +46,8 @@ pub struct Status {
     /// What a person should know and no verdict rests on.
     pub notices: Vec<String>,
     pub delivery: Convergence,
+    /// With all that was assumed.
+    #[serde(serialize_with = "whole")]
     pub spec: RolloutSpec,
 }
 

@@ -36,7 +36,7 @@ async fn what_is_not_there_is_said() {
     let said = desk.run(&["get", "digitz"]).await;
     said.failed(4, "there is no rollout `digitz`; did you mean `digits`?");
     let said = desk.run(&["get", "a/../b c%"]).await;
-    said.failed(4, "there is no rollout `a/../b c%`; there are digits");
+    said.failed(4, "there is no rollout `a/../b c%`; there is digits");
     // Nobody listens; somebody listens who is no judge; no address at all.
     let said = desk.run(&["get", "--judge", NOWHERE]).await;
     said.failed(3, "GET http://127.0.0.1:1/v1/rollouts failed: ");

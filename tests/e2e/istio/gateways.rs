@@ -4,6 +4,8 @@ use super::*;
 use crate::tls::NAME;
 use crate::tls::authority::{Authority, Usage};
 use serinus_tests::tokens::Tokens;
+use std::os::unix::fs::symlink;
+use std::path::Path;
 use tempfile::TempDir;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,8 +104,14 @@ impl Secured {
 
     /// The manifest of a gateway whose proxies trust this judge.
     async fn objects(&self, more: &[&str]) -> Vec<Value> {
+        let ca = self.path("ca.pem");
+        self.objects_with(&[&["--judge-ca", &ca], more].concat())
+            .await
+    }
+
+    async fn objects_with(&self, more: &[&str]) -> Vec<Value> {
         let rollout = self.desk.file("rollout.json", &spec().to_string());
-        let (sha256, ca) = (sha256(&artefacts::wasm().unwrap()), self.path("ca.pem"));
+        let sha256 = sha256(&artefacts::wasm().unwrap());
         let usual = [
             "manifest",
             "istio",
@@ -115,8 +123,6 @@ impl Secured {
             MODULE,
             "--sha256",
             &sha256,
-            "--judge-ca",
-            &ca,
             "--judge-sni",
             NAME,
         ];
@@ -145,6 +151,94 @@ async fn a_gateway_shows_a_judge_its_token_by_tls_and_nobody_else() {
     let shown = envoy.config_dump().await.unwrap();
     assert!(shown.contains("credential_injector"));
     assert!(!shown.contains(token));
+}
+
+/// As Kubernetes mounts a Secret: files are links through a folder that is one too, which is
+/// renamed over.
+struct Mounted {
+    folder: TempDir,
+    turns: usize,
+}
+
+impl Mounted {
+    fn new(files: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for file in files {
+            let to = Path::new("..data").join(file);
+            symlink(to, folder.path().join(file)).unwrap();
+        }
+        Self { folder, turns: 0 }
+    }
+
+    /// The authority that is trusted, and an identity of this one.
+    fn put(&mut self, trusted: &str, proxies: &Authority) {
+        self.turns += 1;
+        let own = format!("..turn-{}", self.turns);
+        let folder = self.folder.path().join(&own);
+        std::fs::create_dir(&folder).unwrap();
+        proxies.identity(&folder, "envoy", &["gateway.example"], Usage::Client);
+        std::fs::write(folder.join("ca.pem"), trusted).unwrap();
+        let next = self.folder.path().join("..data_tmp");
+        symlink(own, &next).unwrap();
+        std::fs::rename(next, self.folder.path().join("..data")).unwrap();
+    }
+
+    /// A file of the repository's `envoy/` that names these.
+    fn naming(&self, desk: &Desk, name: &str, text: &str) -> String {
+        let path = self.folder.path().display().to_string();
+        desk.file(name, &text.replace("/etc/serinus/tls", &path))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_reads_what_it_trusts_and_shows_again_when_that_changes() {
+    let _turn = turn().await;
+    let secured = Secured::start().await;
+    let mut mounted = Mounted::new(&["ca.pem", "envoy.pem", "envoy.key"]);
+    let stranger = Authority::new();
+    mounted.put(&stranger.pem, &stranger);
+    let authority = mounted.naming(
+        &secured.desk,
+        "judge-authority.yaml",
+        include_str!("../../../envoy/judge-authority.yaml"),
+    );
+    let identity = mounted.naming(
+        &secured.desk,
+        "judge-identity.yaml",
+        include_str!("../../../envoy/judge-identity.yaml"),
+    );
+    let judge = format!("127.0.0.1:{}", secured.desk.judge.port());
+    let more = [
+        "--judge-address",
+        &judge,
+        "--judge-ca",
+        &authority,
+        "--judge-certificate",
+        &identity,
+    ];
+    let objects = secured.objects_with(&more).await;
+    let backends = [Backend::start("v1").await, Backend::start("v2").await];
+    let mut proxy = Proxy::new("GATEWAY", &objects, &backends);
+    proxy.apply(of_kind(&objects, "EnvoyFilter"));
+    let folder = tempfile::tempdir().unwrap();
+    let bootstrap = proxy.write(folder.path(), MODULE);
+    let envoy = Envoy::with(folder.path(), &bootstrap, 2).await.unwrap();
+    let has_failed = async |name: &str| {
+        let name = format!("cluster.serinus-judge.ssl.{name}");
+        wait::until("a handshake that fails", LIMIT, async || {
+            Ok((envoy.statistic(&name).await? > 0).then_some(()))
+        })
+        .await
+        .unwrap();
+    };
+    // Whom it trusts is not the judge.
+    has_failed("fail_verify_error").await;
+    let real = std::fs::read_to_string(secured.path("ca.pem")).unwrap();
+    // The judge does not know what it shows.
+    mounted.put(&real, &stranger);
+    has_failed("connection_error").await;
+    mounted.put(&real, &secured.proxies);
+    settled(&secured.desk, 3).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

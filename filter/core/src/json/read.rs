@@ -19,19 +19,42 @@ pub struct Reader<'a> {
     unknown: &'a RefCell<Vec<String>>,
 }
 
-/// Reads a tree; returns the paths of the fields that the type does not have.
-pub fn read<T: de::DeserializeOwned>(tree: &Tree) -> Result<(T, Vec<String>), FieldError> {
-    let unknown = RefCell::default();
+/// Reads a tree; adds the paths of the fields that the type does not have.
+pub fn read<T: de::DeserializeOwned>(
+    tree: &Tree,
+    unknown: &mut Vec<String>,
+) -> Result<T, FieldError> {
+    let seen = RefCell::default();
     let reader = Reader {
         tree,
         place: &Place::Root,
-        unknown: &unknown,
+        unknown: &seen,
     };
-    let value = T::deserialize(reader)?;
-    Ok((value, unknown.into_inner()))
+    let value = T::deserialize(reader);
+    unknown.append(&mut seen.into_inner());
+    Ok(value?)
 }
 
 impl Reader<'_> {
+    /// What is whole however it is written, as JSON Schema has it: `1e3` and `5.0` are.
+    #[inline(never)]
+    fn whole(&self) -> Option<Number> {
+        const END: f64 = 18_446_744_073_709_551_616.0;
+        match *self.tree {
+            Tree::Number(Number::Fraction(number)) if number.fract() == 0.0 => {
+                if (0.0..END).contains(&number) {
+                    Some(Number::Whole(number as u64))
+                } else if number >= -END / 2.0 && number < 0.0 {
+                    Some(Number::Negative(number as i64))
+                } else {
+                    None
+                }
+            }
+            Tree::Number(number) => Some(number),
+            _ => None,
+        }
+    }
+
     #[cold]
     #[inline(never)]
     fn no_whole(&self, least: i64, most: u64) -> Wrong {
@@ -63,11 +86,11 @@ impl Reader<'_> {
 macro_rules! whole_numbers {
     ($($method:ident $type:ident)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
-            match self.tree {
-                &Tree::Number(Number::Whole(number)) if $type::try_from(number).is_ok() => {
+            match self.whole() {
+                Some(Number::Whole(number)) if $type::try_from(number).is_ok() => {
                     located(visitor.visit_u64(number), self.place)
                 }
-                &Tree::Number(Number::Negative(number)) if $type::try_from(number).is_ok() => {
+                Some(Number::Negative(number)) if $type::try_from(number).is_ok() => {
                     located(visitor.visit_i64(number), self.place)
                 }
                 _ => Err(self.no_whole($type::MIN as i64, $type::MAX as u64)),

@@ -218,7 +218,10 @@ fn compile_rollout(rollout: &RolloutPlan) -> Result<CompiledRollout, FieldError>
     let segments = compile_segments(&rollout.segments, &arm_index)?;
     let shadow = rollout.shadow.as_ref();
     let shadow = shadow
-        .map(|wire| parts::shadow(wire, &segments, &arm_index))
+        .map(|wire| {
+            let segment_index = |name: &str| segments.iter().position(|known| known.name == name);
+            parts::shadow(wire, &segment_index, &arm_index)
+        })
         .transpose()?;
     let (unit, issue_cookie) = routing::unit(&rollout.unit)?;
     let overrides = rollout
@@ -258,7 +261,8 @@ fn compile_rollout(rollout: &RolloutPlan) -> Result<CompiledRollout, FieldError>
     })
 }
 
-pub(super) type ArmIndex<'a> = &'a dyn Fn(String, &str) -> Result<usize, FieldError>;
+/// The index of an arm; else an error of the field that names it.
+pub type ArmIndex<'a> = &'a dyn Fn(String, &str) -> Result<usize, FieldError>;
 
 fn compile_allocation(
     field: &str,
@@ -292,28 +296,13 @@ fn compile_segments(
     segments: &[wire::SegmentPlan],
     arm_index: ArmIndex<'_>,
 ) -> Result<Vec<Segment>, FieldError> {
-    if segments.len() > MAX_SEGMENTS {
-        return Err(FieldError::new(
-            "segments",
-            format!("are {}; at most {MAX_SEGMENTS} fit", segments.len()),
-        ));
-    }
+    check_segment_count(segments.len())?;
     let mut compiled: Vec<Segment> = Vec::with_capacity(segments.len());
     for (index, segment) in segments.iter().enumerate() {
         let field = |name: &str| format!("segments[{index}].{name}");
-        check_name(&field("name"), &segment.name)?;
-        if compiled.iter().any(|other| other.name == segment.name) {
-            return Err(FieldError::new(
-                field("name"),
-                format!("`{}` names two segments", segment.name),
-            ));
-        }
-        if segment.when.is_empty() {
-            return Err(FieldError::new(
-                field("when"),
-                "is empty; a segment without a condition would have every request",
-            ));
-        }
+        let mut before = compiled.iter();
+        let is_taken = before.any(|other| other.name == segment.name);
+        check_segment(index, &segment.name, &segment.when, is_taken)?;
         let to = match &segment.arm {
             Some(arm) => SegmentTo::Arm(arm_index(field("arm"), arm)?),
             None => SegmentTo::Split(compile_allocation(
@@ -329,6 +318,43 @@ fn compile_segments(
         });
     }
     Ok(compiled)
+}
+
+/// # Errors
+/// More than fit.
+pub fn check_segment_count(count: usize) -> Result<(), FieldError> {
+    if count > MAX_SEGMENTS {
+        return Err(FieldError::new(
+            "segments",
+            format!("are {count}; at most {MAX_SEGMENTS} fit"),
+        ));
+    }
+    Ok(())
+}
+
+/// # Errors
+/// No name, or one that another segment has; no condition.
+pub fn check_segment(
+    index: usize,
+    name: &str,
+    when: &[wire::Condition],
+    is_taken: bool,
+) -> Result<(), FieldError> {
+    let field = |name: &str| format!("segments[{index}].{name}");
+    check_name(&field("name"), name)?;
+    if is_taken {
+        return Err(FieldError::new(
+            field("name"),
+            format!("`{name}` names two segments"),
+        ));
+    }
+    if when.is_empty() {
+        return Err(FieldError::new(
+            field("when"),
+            "is empty; a segment without a condition would have every request",
+        ));
+    }
+    Ok(())
 }
 
 /// Names go into headers, metrics and URLs: letters, digits, `-`, `_` and `.`.

@@ -1,6 +1,6 @@
 //! From the smaller parts of a rollout's plan to what the request path asks.
 
-use super::compiled::{ArmIndex, Sampling, Segment, share};
+use super::compiled::{ArmIndex, Sampling, share};
 use super::wire;
 use crate::breaker;
 use crate::bucket::BUCKETS;
@@ -12,6 +12,8 @@ use crate::shadow::Shadow;
 /// Envoy itself buffers 1 MiB and answers 413 above; the filter must give up before.
 pub const MOST_HELD_BYTES: u32 = 512 * 1024;
 
+/// # Errors
+/// A share that is none.
 pub fn sampling(sampling: &wire::Sampling) -> Result<Sampling, FieldError> {
     Ok(Sampling {
         share: share("sampling.share", sampling.share)?,
@@ -21,6 +23,8 @@ pub fn sampling(sampling: &wire::Sampling) -> Result<Sampling, FieldError> {
     })
 }
 
+/// # Errors
+/// A bound that is none.
 pub fn breaker(breaker: &wire::Breaker) -> Result<breaker::Settings, FieldError> {
     if breaker.minimum_requests == 0 {
         return Err(FieldError::new(
@@ -50,6 +54,8 @@ pub fn breaker(breaker: &wire::Breaker) -> Result<breaker::Settings, FieldError>
     })
 }
 
+/// # Errors
+/// More buckets than there are.
 pub fn holdout(holdout: &wire::Holdout) -> Result<Holdout, FieldError> {
     if holdout.buckets > BUCKETS {
         return Err(FieldError::new(
@@ -63,6 +69,8 @@ pub fn holdout(holdout: &wire::Holdout) -> Result<Holdout, FieldError> {
     })
 }
 
+/// # Errors
+/// No range of buckets.
 pub fn layer(layer: &wire::Layer) -> Result<Layer, FieldError> {
     if layer.from >= layer.to || layer.to > BUCKETS {
         return Err(FieldError::new(
@@ -80,9 +88,11 @@ pub fn layer(layer: &wire::Layer) -> Result<Layer, FieldError> {
     })
 }
 
+/// # Errors
+/// No name of a cluster, no share, an arm or segment that there is not.
 pub fn shadow(
     shadow: &wire::Shadow,
-    segments: &[Segment],
+    segment_index: &dyn Fn(&str) -> Option<usize>,
     arm_index: ArmIndex<'_>,
 ) -> Result<Shadow, FieldError> {
     // It goes into a header as it stands.
@@ -101,8 +111,7 @@ pub fn shadow(
     let arms = arms.map(|(index, arm)| arm_index(format!("shadow.arms[{index}]"), arm));
     let names = shadow.segments.iter().enumerate();
     let indices = names.map(|(index, name)| {
-        let found = segments.iter().position(|segment| segment.name == *name);
-        found.ok_or_else(|| {
+        segment_index(name).ok_or_else(|| {
             FieldError::new(
                 format!("shadow.segments[{index}]"),
                 format!("there is no segment `{name}`"),
@@ -117,6 +126,8 @@ pub fn shadow(
     })
 }
 
+/// # Errors
+/// What is no status.
 pub fn errors(errors: &wire::Errors) -> Result<ErrorRule, FieldError> {
     let statuses = errors.statuses.iter().enumerate().map(|(index, text)| {
         ErrorRule::read_statuses(text).ok_or_else(|| {
@@ -136,6 +147,8 @@ pub fn errors(errors: &wire::Errors) -> Result<ErrorRule, FieldError> {
     })
 }
 
+/// # Errors
+/// More than Envoy holds.
 pub fn held_body(bytes: u32) -> Result<usize, FieldError> {
     if bytes > MOST_HELD_BYTES {
         return Err(FieldError::new(

@@ -1,5 +1,6 @@
 //! From what a plan says about requests to what asks them.
 
+use super::compiled::ArmIndex;
 use super::wire;
 use crate::attribute::Attribute;
 use crate::condition::{Check, Condition, Pattern};
@@ -8,7 +9,25 @@ use crate::json::{FieldError, written};
 use crate::matching::{Matcher, without_port};
 use crate::overrides::Overrides;
 
+/// # Errors
+/// The first field that no request could match.
 pub fn matcher(matches: &wire::Match) -> Result<Matcher, FieldError> {
+    check_prefix(matches)?;
+    check_host(matches)?;
+    check_methods(matches)?;
+    check_asks_no_body(matches)?;
+    Ok(Matcher {
+        host: matches.host.as_ref().map(|host| host.to_ascii_lowercase()),
+        path_prefix: matches.path_prefix.clone(),
+        path_regex: path_regex(matches)?,
+        methods: matches.methods.clone(),
+        when: conditions("match.when", &matches.when)?,
+    })
+}
+
+/// # Errors
+/// A prefix that no path has.
+pub fn check_prefix(matches: &wire::Match) -> Result<(), FieldError> {
     if let Some(prefix) = &matches.path_prefix
         && !(prefix.starts_with('/') && prefix.bytes().all(in_path))
     {
@@ -20,6 +39,12 @@ pub fn matcher(matches: &wire::Match) -> Result<Matcher, FieldError> {
             ),
         ));
     }
+    Ok(())
+}
+
+/// # Errors
+/// What is no host's name.
+pub fn check_host(matches: &wire::Match) -> Result<(), FieldError> {
     if let Some(host) = &matches.host
         && !(is_host(host) && without_port(host.as_bytes()) == host.as_bytes())
     {
@@ -31,10 +56,20 @@ pub fn matcher(matches: &wire::Match) -> Result<Matcher, FieldError> {
             ),
         ));
     }
-    let path_regex = matches.path_regex.as_ref();
-    let path_regex = path_regex
-        .map(|text| pattern("match.path_regex", text))
-        .transpose()?;
+    Ok(())
+}
+
+/// # Errors
+/// What is no regular expression, or one that is too large.
+pub fn path_regex(matches: &wire::Match) -> Result<Option<Pattern>, FieldError> {
+    let text = matches.path_regex.as_ref();
+    text.map(|text| pattern("match.path_regex", text))
+        .transpose()
+}
+
+/// # Errors
+/// What is no method.
+pub fn check_methods(matches: &wire::Match) -> Result<(), FieldError> {
     for (index, method) in matches.methods.iter().enumerate() {
         if method.is_empty() || !method.bytes().all(|byte| byte.is_ascii_uppercase()) {
             return Err(FieldError::new(
@@ -43,21 +78,23 @@ pub fn matcher(matches: &wire::Match) -> Result<Matcher, FieldError> {
             ));
         }
     }
-    if let Some(index) = matches.when.iter().position(|when| when.body.is_some()) {
-        return Err(FieldError::new(
-            format!("match.when[{index}].body"),
-            "would hold every request; conditions on the body belong in segments",
-        ));
-    }
-    Ok(Matcher {
-        host: matches.host.as_ref().map(|host| host.to_ascii_lowercase()),
-        path_prefix: matches.path_prefix.clone(),
-        path_regex,
-        methods: matches.methods.clone(),
-        when: conditions("match.when", &matches.when)?,
-    })
+    Ok(())
 }
 
+/// # Errors
+/// A condition on the body.
+pub fn check_asks_no_body(matches: &wire::Match) -> Result<(), FieldError> {
+    match matches.when.iter().position(|when| when.body.is_some()) {
+        None => Ok(()),
+        Some(index) => Err(FieldError::new(
+            format!("match.when[{index}].body"),
+            "would hold every request; conditions on the body belong in segments",
+        )),
+    }
+}
+
+/// # Errors
+/// The first that makes no sense.
 pub fn conditions(
     field: &str,
     conditions: &[wire::Condition],
@@ -69,7 +106,9 @@ pub fn conditions(
         .collect()
 }
 
-fn condition(field: &str, wire: &wire::Condition) -> Result<Condition, FieldError> {
+/// # Errors
+/// What asks nothing, or several things.
+pub fn condition(field: &str, wire: &wire::Condition) -> Result<Condition, FieldError> {
     use wire::UnitSource::{Body, Cookie, Header, JwtClaim, Query};
     let sources = [
         wire.header.clone().map(Header),
@@ -133,6 +172,9 @@ fn condition(field: &str, wire: &wire::Condition) -> Result<Condition, FieldErro
 
 /// The attributes of a unit in their order, and the cookie that comes last; neither where
 /// each request is a unit.
+///
+/// # Errors
+/// A source that is none, or that is never asked.
 pub fn unit(
     sources: &[wire::UnitSource],
 ) -> Result<(Vec<Attribute>, Option<IssuedCookie>), FieldError> {
@@ -258,10 +300,9 @@ fn attribute(field: &str, source: &wire::UnitSource) -> Result<Attribute, FieldE
     })
 }
 
-pub fn overrides(
-    wire: &wire::Overrides,
-    arm_index: &dyn Fn(String, &str) -> Result<usize, FieldError>,
-) -> Result<Overrides, FieldError> {
+/// # Errors
+/// What is no header, no hash or no arm.
+pub fn overrides(wire: &wire::Overrides, arm_index: ArmIndex<'_>) -> Result<Overrides, FieldError> {
     let tokens = wire.tokens.iter().enumerate().map(|(index, token)| {
         let field = |name: &str| format!("overrides.tokens[{index}].{name}");
         let hash = sha256(&token.sha256).ok_or_else(|| {

@@ -1,11 +1,10 @@
 //! Where a unit belongs: [`serinus_judge::assignment`], with words for who asks wrongly.
 
 use crate::failure::Failure;
-use crate::suggest::nearest;
 use serinus_core::plan::Plan;
 use serinus_judge::assignment::AssignError;
 pub use serinus_judge::assignment::{Assigner, Assignment, Headers};
-use std::fmt::Write;
+use serinus_judge::reading::which_there_are;
 
 /// # Errors
 /// A plan that a filter would not take, or without the rollout; a rollout without units.
@@ -14,14 +13,11 @@ pub fn assigner(plan: Plan, id: &str) -> Result<Assigner, Failure> {
     let known: Vec<String> = plan.rollouts.iter().map(|own| own.id.clone()).collect();
     Assigner::new(plan, id).map_err(|error| match error {
         AssignError::Missing => {
-            let mut text = format!("there is no rollout `{id}` in plan {revision}");
             let known: Vec<&str> = known.iter().map(String::as_str).collect();
-            let _ = match nearest(id, known.iter().copied()) {
-                Some(meant) => write!(text, "; did you mean `{meant}`?"),
-                None if known.is_empty() => write!(text, ", and no other"),
-                None => write!(text, "; there are {}", known.join(", ")),
-            };
-            Failure::NotFound(text)
+            let others = which_there_are(id, &known);
+            Failure::NotFound(format!(
+                "there is no rollout `{id}` in plan {revision}; {others}"
+            ))
         }
         AssignError::NoUnits => Failure::Conflict(format!(
             "rollout `{id}` has no units: it draws an arm for each request"

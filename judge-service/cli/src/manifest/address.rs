@@ -1,8 +1,8 @@
 //! Addresses as options take them.
 
 use crate::failure::Failure;
-use crate::suggest::nearest;
 use serinus_judge::domain::RolloutSpec;
+use serinus_judge::reading::nearest;
 use std::fmt;
 use std::str::FromStr;
 

@@ -18,15 +18,16 @@ pub struct ToJudge {
     /// [default: the judge asks them for none]
     #[arg(long, value_name = "PATH")]
     judge_token: Option<ProxyFile>,
-    /// Where proxies have the authority of the judge's certificate, in PEM [default: they
-    /// speak to it without TLS]
+    /// Where proxies have the authority of the judge's certificate: PEM, which Envoy reads
+    /// once, or a .yaml like envoy/judge-authority.yaml, by which it reads the PEM again when
+    /// that changes [default: they speak to it without TLS]
     #[arg(long, value_name = "PATH")]
     judge_ca: Option<ProxyFile>,
     /// A name in the judge's certificate [default: the host of its address]
     #[arg(long, value_name = "NAME")]
     judge_sni: Option<ServerName>,
-    /// Where proxies have a certificate that they show the judge, in PEM; it knows them by
-    /// its --client-ca
+    /// Where proxies have a certificate that they show the judge, which knows them by its
+    /// --client-ca: PEM, or a .yaml like envoy/judge-identity.yaml that names it and its key
     #[arg(long, value_name = "PATH")]
     judge_certificate: Option<ProxyFile>,
     /// Where proxies have that certificate's key, in PEM
@@ -44,17 +45,29 @@ pub struct Access<'a> {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls<'a> {
-    pub ca: &'a str,
+    pub authority: Authority<'a>,
     /// Which the judge's certificate must have.
     pub name: String,
     pub shown: Option<Identity<'a>>,
 }
 
+/// Whom a proxy trusts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Authority<'a> {
+    Pem(&'a str),
+    /// A file that names it, by which Envoy reads it again.
+    Secret(&'a str),
+}
+
 /// What a proxy shows, for mutual TLS.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity<'a> {
-    pub certificate: &'a str,
-    pub key: &'a str,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Identity<'a> {
+    Pem {
+        certificate: &'a str,
+        key: &'a str,
+    },
+    /// A file that names both, by which Envoy reads them again.
+    Secret(&'a str),
 }
 
 /// An absolute path that is written into YAML as it is.
@@ -105,7 +118,10 @@ impl ToJudge {
             };
         };
         Ok(Some(Tls {
-            ca: ca.as_str(),
+            authority: match ca.is_secret() {
+                true => Authority::Secret(ca.as_str()),
+                false => Authority::Pem(ca.as_str()),
+            },
             name: self.name(judge)?,
             shown: self.shown()?,
         }))
@@ -127,7 +143,14 @@ impl ToJudge {
     fn shown(&self) -> Result<Option<Identity<'_>>, Failure> {
         match (&self.judge_certificate, &self.judge_key) {
             (None, None) => Ok(None),
-            (Some(certificate), Some(key)) => Ok(Some(Identity {
+            (Some(secret), None) if secret.is_secret() => {
+                Ok(Some(Identity::Secret(secret.as_str())))
+            }
+            (Some(secret), Some(_)) if secret.is_secret() => Err(Failure::Usage(format!(
+                "--judge-key: stands beside `{}`, which names the key itself; leave it out",
+                secret.0
+            ))),
+            (Some(certificate), Some(key)) => Ok(Some(Identity::Pem {
                 certificate: certificate.as_str(),
                 key: key.as_str(),
             })),
@@ -167,37 +190,89 @@ impl Tls<'_> {
     /// A field of Envoy's cluster, as envoy/judge-token.yaml and judge-certificate.yaml
     /// have it.
     pub fn transport_socket(&self) -> String {
-        let Self { ca, name, shown } = self;
-        let shown = shown.as_ref().map(Identity::tls_certificates);
+        let name = &self.name;
+        let shown = self.shown.as_ref().map(Identity::field).unwrap_or_default();
         format!(
             r#"# Whom to trust: the judge's certificate must be of this authority, and for this
-# name. Envoy reads the files once, when it makes this cluster.
+# name. {again}
 transport_socket:
   name: envoy.transport_sockets.tls
   typed_config:
     "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext
     sni: "{name}"
     common_tls_context:
-{shown}      validation_context:
-        trusted_ca: {{ filename: "{ca}" }}
-        match_typed_subject_alt_names:
-          - san_type: DNS
-            matcher: {{ exact: "{name}" }}
-"#,
-            shown = shown.unwrap_or_default()
+{shown}{trust}"#,
+            again = self.when_files_change(),
+            trust = indented(&self.authority.field(name), 6),
         )
+    }
+
+    fn when_files_change(&self) -> &'static str {
+        let shown_once = matches!(self.shown, Some(Identity::Pem { .. }));
+        match self.authority {
+            Authority::Secret(_) if !shown_once => "Envoy reads the files again when they change.",
+            _ => "Envoy reads PEM files once, when it makes this cluster.",
+        }
+    }
+
+    /// The option with a file that only Envoy's own cluster reads.
+    pub fn secret(&self) -> Option<&'static str> {
+        named(&[
+            (matches!(self.authority, Authority::Secret(_)), "--judge-ca"),
+            (
+                matches!(self.shown, Some(Identity::Secret(_))),
+                "--judge-certificate",
+            ),
+        ])
+    }
+}
+
+// === impl Authority, Identity ===
+
+impl Authority<'_> {
+    fn field(&self, name: &str) -> String {
+        let names = format!(
+            r#"match_typed_subject_alt_names:
+  - san_type: DNS
+    matcher: {{ exact: "{name}" }}
+"#
+        );
+        match self {
+            Self::Pem(ca) => {
+                let names = indented(&names, 2);
+                format!("validation_context:\n  trusted_ca: {{ filename: \"{ca}\" }}\n{names}")
+            }
+            Self::Secret(path) => format!(
+                r#"combined_validation_context:
+  default_validation_context:
+{names}  validation_context_sds_secret_config:
+    name: judge-authority
+    sds_config:
+      path_config_source: {{ path: "{path}" }}
+"#,
+                names = indented(&names, 4)
+            ),
+        }
     }
 }
 
 impl Identity<'_> {
-    fn tls_certificates(&self) -> String {
-        let Self { certificate, key } = self;
-        format!(
-            r#"      tls_certificates:
+    fn field(&self) -> String {
+        match self {
+            Self::Pem { certificate, key } => format!(
+                r#"      tls_certificates:
         - certificate_chain: {{ filename: "{certificate}" }}
           private_key: {{ filename: "{key}" }}
 "#
-        )
+            ),
+            Self::Secret(path) => format!(
+                r#"      tls_certificate_sds_secret_configs:
+        - name: judge-identity
+          sds_config:
+            path_config_source: {{ path: "{path}" }}
+"#
+            ),
+        }
     }
 }
 
@@ -249,6 +324,11 @@ pub fn indented(text: &str, by: usize) -> String {
 impl ProxyFile {
     fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether it is no PEM, but names the files that are.
+    fn is_secret(&self) -> bool {
+        self.0.ends_with(".yaml")
     }
 }
 

@@ -48,7 +48,8 @@ pub struct EntryOptions {
     /// they do not have, such as a pod's
     #[arg(long, env = "SERINUS_PEER_NAME", value_name = "NAME")]
     peer_name: Option<String>,
-    /// A name by which a judge without tokens is called, beside localhost and addresses;
+    /// A name by which a judge without tokens is called, and one of metrics on this machine,
+    /// beside localhost and addresses;
     /// may be given more than once
     #[arg(long, env = "SERINUS_HOST", value_name = "NAME", value_delimiter = ',')]
     host: Vec<String>,
@@ -67,6 +68,9 @@ pub struct Entry {
     peer_ca: Option<PathBuf>,
     peer_name: Option<String>,
     hosts: Option<Vec<String>>,
+    /// Names by which metrics may be asked for, beside localhost and addresses; `None` for
+    /// any.
+    pub metrics_hosts: Option<Vec<String>>,
 }
 
 impl EntryOptions {
@@ -108,7 +112,10 @@ impl EntryOptions {
         }
         // Where other machines may come, the judge does not know what they call it.
         let checks = tokens.is_none() && (local || !self.host.is_empty());
+        // Whoever scrapes from elsewhere calls it by a name that nobody told the judge.
+        let metrics_local = metrics.is_some_and(|at| at.ip().is_loopback());
         Ok(Entry {
+            metrics_hosts: metrics_local.then(|| self.host.clone()),
             tokens,
             tls,
             peer_ca: self.peer_ca,

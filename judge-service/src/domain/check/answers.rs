@@ -1,72 +1,58 @@
 //! Whether what a spec says of sampled bodies makes sense.
 
-use super::within;
-use crate::domain::spec::{RolloutSpec, Serves};
+use super::{Problems, YEAR, within};
+use crate::domain::spec::{Pairing, Privacy, RolloutSpec, Serves};
 use serinus_core::json::FieldError;
 
 /// Names of headers that a sample carries at most.
 const MAX_HEADERS: usize = 32;
 const MAX_POINTERS: usize = 256;
 
-pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
+pub fn check(spec: &RolloutSpec, problems: &mut Problems) {
     if let Some(sampling) = &spec.sampling {
-        headers("sampling.headers", &sampling.headers)?;
+        problems.look(headers("sampling.headers", &sampling.headers));
     }
     for (index, arm) in spec.arms.iter().enumerate() {
         if arm.model.is_none() && arm.serves != Serves::default() {
-            return Err(FieldError::new(
+            problems.add(FieldError::new(
                 format!("arms[{index}].serves"),
                 "says how the names of a model's description are served, and the arm names no `model`",
             ));
         }
     }
-    let privacy = &spec.privacy;
-    within(
-        "privacy.keep_seconds",
-        privacy.keep_seconds,
-        0.0,
-        31_536_000.0,
-    )?;
-    within(
-        "privacy.keep_bytes",
-        privacy.keep_bytes,
-        0,
-        64 * 1024 * 1024,
-    )?;
-    if privacy.redact.len() > MAX_POINTERS {
-        return Err(FieldError::new(
-            "privacy.redact",
-            format!(
-                "has {} pointers; at most {MAX_POINTERS} are right",
-                privacy.redact.len()
-            ),
-        ));
+    check_privacy(&spec.privacy, problems);
+    let remember = &spec.remember;
+    problems.look(within("remember.seconds", remember.seconds, 0.0, YEAR));
+    let name = &remember.request_header;
+    problems.look(header("remember.request_header", name));
+    if let Some(pairing) = &spec.pairing {
+        check_pairing(spec, pairing, problems);
+    }
+}
+
+fn check_privacy(privacy: &Privacy, problems: &mut Problems) {
+    let field = "privacy.keep_seconds";
+    problems.look(within(field, privacy.keep_seconds, 0.0, YEAR));
+    let field = "privacy.keep_bytes";
+    problems.look(within(field, privacy.keep_bytes, 0, 64 * 1024 * 1024));
+    let (field, count) = ("privacy.redact", privacy.redact.len());
+    if count > MAX_POINTERS {
+        let problem = format!("has {count} pointers; at most {MAX_POINTERS} are right");
+        return problems.add(FieldError::new(field, problem));
     }
     for (index, pointer) in privacy.redact.iter().enumerate() {
         if !pointer.starts_with('/') {
-            return Err(FieldError::new(
+            problems.add(FieldError::new(
                 format!("privacy.redact[{index}]"),
                 format!("is `{pointer}`; a JSON pointer such as `/customer/name` is right"),
             ));
         }
     }
-    Ok(())
 }
 
-pub fn check_remember(spec: &RolloutSpec) -> Result<(), FieldError> {
-    within("remember.seconds", spec.remember.seconds, 0.0, 31_536_000.0)
-}
-
-pub fn check_request_header(spec: &RolloutSpec) -> Result<(), FieldError> {
-    header("remember.request_header", &spec.remember.request_header)
-}
-
-pub fn check_pairing(spec: &RolloutSpec) -> Result<(), FieldError> {
-    let Some(pairing) = &spec.pairing else {
-        return Ok(());
-    };
+fn check_pairing(spec: &RolloutSpec, pairing: &Pairing, problems: &mut Problems) {
     if spec.sampling.is_none() {
-        return Err(FieldError::new(
+        problems.add(FieldError::new(
             "pairing",
             "sends sampled requests again, and `sampling` is off",
         ));
@@ -74,11 +60,11 @@ pub fn check_pairing(spec: &RolloutSpec) -> Result<(), FieldError> {
     for (arm, url) in &pairing.endpoints {
         let field = format!("pairing.endpoints.{arm}");
         if spec.arm_index(arm).is_none() {
-            return Err(super::unknown_arm(&field, arm, spec));
+            problems.add(super::unknown_arm(&field, arm, spec));
         }
         let host = super::host_of(url);
         if host.is_empty() || host.contains(['/', '?', '#', '@', ' ']) {
-            return Err(FieldError::new(
+            problems.add(FieldError::new(
                 field,
                 format!(
                     "is `{url}`; scheme, host and port such as `http://fraud-v2:8080` are right, the request's own path is appended"
@@ -89,24 +75,25 @@ pub fn check_pairing(spec: &RolloutSpec) -> Result<(), FieldError> {
     let asked = spec.arms.iter().filter(|arm| arm.model.is_some());
     for arm in asked {
         if !pairing.endpoints.contains_key(&arm.name) {
-            return Err(FieldError::new(
+            problems.add(FieldError::new(
                 "pairing.endpoints",
                 format!("does not say where arm `{}` is asked", arm.name),
             ));
         }
     }
-    within("pairing.per_second", pairing.per_second, 1e-3, 1_000.0)?;
-    within("pairing.timeout_ms", pairing.timeout_ms, 10, 60_000)?;
-    headers("pairing.headers", &pairing.headers)?;
+    let rate = pairing.per_second;
+    problems.look(within("pairing.per_second", rate, 1e-3, 1_000.0));
+    let timeout = pairing.timeout_ms;
+    problems.look(within("pairing.timeout_ms", timeout, 10, 60_000));
+    problems.look(headers("pairing.headers", &pairing.headers));
     for (index, method) in pairing.methods.iter().enumerate() {
         if method.is_empty() || !method.bytes().all(|byte| byte.is_ascii_uppercase()) {
-            return Err(FieldError::new(
+            problems.add(FieldError::new(
                 format!("pairing.methods[{index}]"),
                 format!("is `{method}`; a method in capitals such as `POST` is right"),
             ));
         }
     }
-    Ok(())
 }
 
 fn headers(field: &str, names: &[String]) -> Result<(), FieldError> {

@@ -1,13 +1,13 @@
 //! Whether gates make sense.
 
-use super::{host_of, within};
-use crate::domain::spec::{Gates, RolloutSpec, Window};
+use super::{Problems, host_of, within};
+use crate::domain::spec::{AskGate, Gates, QueryGate, RolloutSpec, Window};
 use serinus_core::json::FieldError;
 use serinus_core::plan::compiled::check_name;
 
 const MAX_GATES: usize = 32;
 
-pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
+pub fn check(spec: &RolloutSpec, problems: &mut Problems) {
     let Gates {
         ask,
         windows,
@@ -19,77 +19,82 @@ pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
         ("gates.queries", queries.len()),
     ] {
         if count > MAX_GATES {
-            return Err(FieldError::new(
-                field,
-                format!("are {count}; at most {MAX_GATES} are right"),
-            ));
+            let problem = format!("are {count}; at most {MAX_GATES} are right");
+            // Each of so many by itself would be read by nobody.
+            return problems.add(FieldError::new(field, problem));
         }
     }
+    check_names(&spec.gates, problems);
+    for (at, gate) in ask.iter().enumerate() {
+        check_ask(&format!("gates.ask[{at}]"), gate, problems);
+    }
+    for (at, window) in windows.iter().enumerate() {
+        problems.look(check_window(&format!("gates.windows[{at}]"), window));
+    }
+    for (at, gate) in queries.iter().enumerate() {
+        check_query(&format!("gates.queries[{at}]"), gate, problems);
+    }
+}
+
+fn check_names(gates: &Gates, problems: &mut Problems) {
     let mut names: Vec<&str> = Vec::new();
-    let named = ask
-        .iter()
-        .map(|gate| &gate.name)
-        .zip((0..).map(|at| format!("ask[{at}]")));
-    let queried = queries.iter().map(|gate| &gate.name);
+    let asked = gates.ask.iter().map(|gate| &gate.name);
+    let asked = asked.zip((0..).map(|at| format!("ask[{at}]")));
+    let queried = gates.queries.iter().map(|gate| &gate.name);
     let queried = queried.zip((0..).map(|at| format!("queries[{at}]")));
-    for (name, place) in named.chain(queried) {
+    for (name, place) in asked.chain(queried) {
         let field = format!("gates.{place}.name");
-        check_name(&field, name)?;
+        problems.look(check_name(&field, name));
         if names.contains(&name.as_str()) {
-            return Err(FieldError::new(field, format!("`{name}` names two gates")));
+            problems.add(FieldError::new(field, format!("`{name}` names two gates")));
         }
         names.push(name);
     }
-    for (at, gate) in ask.iter().enumerate() {
-        let url = &gate.url;
-        if host_of(url).is_empty() {
-            return Err(FieldError::new(
-                format!("gates.ask[{at}].url"),
-                format!("is `{url}`; a URL such as `https://changes.example/may-go-on` is right"),
-            ));
-        }
-        within(
-            &format!("gates.ask[{at}].timeout_ms"),
-            gate.timeout_ms,
-            10,
-            60_000,
-        )?;
+}
+
+fn check_ask(field: &str, gate: &AskGate, problems: &mut Problems) {
+    let url = &gate.url;
+    if host_of(url).is_empty() {
+        problems.add(FieldError::new(
+            format!("{field}.url"),
+            format!("is `{url}`; a URL such as `https://changes.example/may-go-on` is right"),
+        ));
     }
-    for (at, window) in windows.iter().enumerate() {
-        check_window(&format!("gates.windows[{at}]"), window)?;
+    let field = format!("{field}.timeout_ms");
+    problems.look(within(&field, gate.timeout_ms, 10, 60_000));
+}
+
+fn check_query(field: &str, gate: &QueryGate, problems: &mut Problems) {
+    let field = |name: &str| format!("{field}.{name}");
+    if gate.query.trim().is_empty() {
+        problems.add(FieldError::new(
+            field("query"),
+            "is empty; a query of Prometheus is right",
+        ));
     }
-    for (at, gate) in queries.iter().enumerate() {
-        let field = |name: &str| format!("gates.queries[{at}].{name}");
-        if gate.query.trim().is_empty() {
-            return Err(FieldError::new(
-                field("query"),
-                "is empty; a query of Prometheus is right",
-            ));
-        }
-        let bounds = [("at_least", gate.at_least), ("at_most", gate.at_most)];
-        if bounds.iter().all(|(_, bound)| bound.is_none()) {
-            return Err(FieldError::new(
-                field("at_most"),
-                "is missing, and `at_least` too; one of the two says what is right",
-            ));
-        }
-        for (name, bound) in bounds {
-            if bound.is_some_and(|bound| !bound.is_finite()) {
-                return Err(FieldError::new(field(name), "is no finite number"));
-            }
-        }
-        if let (Some(least), Some(most)) = (gate.at_least, gate.at_most)
-            && least > most
-        {
-            return Err(FieldError::new(
-                field("at_least"),
-                format!("is {least}, which is above at_most = {most}"),
-            ));
-        }
-        within(&field("checks"), gate.checks, 1, 1_000)?;
-        within(&field("every_seconds"), gate.every_seconds, 1.0, 86_400.0)?;
+    let bounds = [("at_least", gate.at_least), ("at_most", gate.at_most)];
+    if bounds.iter().all(|(_, bound)| bound.is_none()) {
+        problems.add(FieldError::new(
+            field("at_most"),
+            "is missing, and `at_least` too; one of the two says what is right",
+        ));
     }
-    Ok(())
+    for (name, bound) in bounds {
+        if bound.is_some_and(|bound| !bound.is_finite()) {
+            problems.add(FieldError::new(field(name), "is no finite number"));
+        }
+    }
+    if let (Some(least), Some(most)) = (gate.at_least, gate.at_most)
+        && least > most
+    {
+        problems.add(FieldError::new(
+            field("at_least"),
+            format!("is {least}, which is above at_most = {most}"),
+        ));
+    }
+    problems.look(within(&field("checks"), gate.checks, 1, 1_000));
+    let every = gate.every_seconds;
+    problems.look(within(&field("every_seconds"), every, 1.0, 86_400.0));
 }
 
 fn check_window(field: &str, window: &Window) -> Result<(), FieldError> {

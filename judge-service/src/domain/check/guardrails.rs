@@ -1,85 +1,63 @@
 //! Whether what is tolerated makes sense.
 
-use super::within;
-use crate::domain::spec::{AnswerTolerance, Guardrails, RolloutSpec, ValueGuardrail};
+use super::{Problems, within};
+use crate::domain::spec::{
+    AnswerTolerance, ErrorGuardrail, Guardrails, LatencyGuardrail, RolloutSpec, ValueGuardrail,
+};
 use serinus_core::json::FieldError;
 
-pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
-    let guardrails = &spec.guardrails;
-    for (name, tolerated, floor) in [
-        (
-            "errors",
-            guardrails.errors.tolerated_ratio,
-            guardrails.errors.floor,
-        ),
-        (
-            "latency",
-            guardrails.latency.tolerated_ratio,
-            guardrails.latency.floor,
-        ),
-        (
-            "agreement",
-            guardrails.agreement.tolerated_ratio,
-            guardrails.agreement.floor,
-        ),
+pub fn check(spec: &RolloutSpec, problems: &mut Problems) {
+    let Guardrails {
+        errors,
+        latency,
+        agreement,
+        ..
+    } = &spec.guardrails;
+    let tolerated = [
+        ("errors", errors.tolerated_ratio, errors.floor),
+        ("latency", latency.tolerated_ratio, latency.floor),
+        ("agreement", agreement.tolerated_ratio, agreement.floor),
+    ];
+    for (name, ratio, floor) in tolerated {
+        let field = |field: &str| format!("guardrails.{name}.{field}");
+        problems.look(within(&field("tolerated_ratio"), ratio, 1.0, 100.0));
+        problems.look(within(&field("floor"), floor, 0.0, 0.5));
+    }
+    for (name, margin) in [
+        ("errors", errors.margin_absolute),
+        ("agreement", agreement.margin_absolute),
     ] {
-        within(
-            &format!("guardrails.{name}.tolerated_ratio"),
-            tolerated,
-            1.0,
-            100.0,
-        )?;
-        within(&format!("guardrails.{name}.floor"), floor, 0.0, 0.5)?;
+        let field = format!("guardrails.{name}.margin_absolute");
+        problems.look(within(&field, margin, 1e-5, 0.5));
     }
-    within(
-        "guardrails.errors.margin_ratio",
-        guardrails.errors.margin_ratio,
-        1.01,
-        100.0,
-    )?;
-    if guardrails.errors.margin_ratio <= guardrails.errors.tolerated_ratio {
-        return Err(FieldError::new(
-            "guardrails.errors.margin_ratio",
-            format!(
-                "is {}, which is not above tolerated_ratio = {}",
-                guardrails.errors.margin_ratio, guardrails.errors.tolerated_ratio
-            ),
-        ));
+    problems.look(margin(errors));
+    problems.look(slowdown(latency));
+    let field = "guardrails.agreement.tolerance";
+    tolerance(field, &agreement.tolerance, problems);
+    answered(spec, problems);
+}
+
+fn margin(errors: &ErrorGuardrail) -> Result<(), FieldError> {
+    let (field, margin) = ("guardrails.errors.margin_ratio", errors.margin_ratio);
+    within(field, margin, 1.01, 100.0)?;
+    if margin <= errors.tolerated_ratio {
+        let tolerated = errors.tolerated_ratio;
+        let problem = format!("is {margin}, which is not above tolerated_ratio = {tolerated}");
+        return Err(FieldError::new(field, problem));
     }
-    within(
-        "guardrails.errors.margin_absolute",
-        guardrails.errors.margin_absolute,
-        1e-5,
-        0.5,
-    )?;
-    within(
-        "guardrails.latency.slowdown",
-        guardrails.latency.slowdown,
-        0.01,
-        10.0,
-    )?;
-    within(
-        "guardrails.latency.tolerated_slowdown",
-        guardrails.latency.tolerated_slowdown,
-        0.0,
-        10.0,
-    )?;
-    if guardrails.latency.slowdown < guardrails.latency.tolerated_slowdown {
-        return Err(FieldError::new(
-            "guardrails.latency.slowdown",
-            format!(
-                "is {}, which is below tolerated_slowdown = {}",
-                guardrails.latency.slowdown, guardrails.latency.tolerated_slowdown
-            ),
-        ));
+    Ok(())
+}
+
+fn slowdown(latency: &LatencyGuardrail) -> Result<(), FieldError> {
+    let (slowdown, tolerated) = (latency.slowdown, latency.tolerated_slowdown);
+    within("guardrails.latency.slowdown", slowdown, 0.01, 10.0)?;
+    let field = "guardrails.latency.tolerated_slowdown";
+    within(field, tolerated, 0.0, 10.0)?;
+    if slowdown < tolerated {
+        let problem = format!("is {slowdown}, which is below tolerated_slowdown = {tolerated}");
+        return Err(FieldError::new("guardrails.latency.slowdown", problem));
     }
-    within(
-        "guardrails.agreement.margin_absolute",
-        guardrails.agreement.margin_absolute,
-        1e-5,
-        0.5,
-    )?;
-    answered(spec)
+    Ok(())
 }
 
 fn belongs_to_users(field: &str, spec: &RolloutSpec) -> Result<(), FieldError> {
@@ -117,9 +95,8 @@ fn value(guardrail: &ValueGuardrail) -> Result<(), FieldError> {
 }
 
 /// Guardrails on what models answer.
-fn answered(spec: &RolloutSpec) -> Result<(), FieldError> {
+fn answered(spec: &RolloutSpec, problems: &mut Problems) {
     let Guardrails {
-        agreement,
         difference,
         drift,
         outcomes,
@@ -127,73 +104,71 @@ fn answered(spec: &RolloutSpec) -> Result<(), FieldError> {
         pairs,
         ..
     } = &spec.guardrails;
-    tolerance("guardrails.agreement.tolerance", &agreement.tolerance)?;
-    let needs_models = |field: &str| {
-        if spec.compares_models() {
-            return Ok(());
-        }
-        Err(FieldError::new(
-            field,
-            "compares models' answers to sampled inputs: every arm has to name its `model`, and `sampling` to be on",
-        ))
-    };
     if let Some(difference) = difference {
-        needs_models("guardrails.difference")?;
-        within(
-            "guardrails.difference.margin",
-            difference.margin,
-            1e-5,
-            0.999,
-        )?;
-        tolerance("guardrails.difference.tolerance", &difference.tolerance)?;
+        let field = |field: &str| format!("guardrails.difference.{field}");
+        problems.look(needs_models("guardrails.difference", spec));
+        problems.look(within(&field("margin"), difference.margin, 1e-5, 0.999));
+        tolerance(&field("tolerance"), &difference.tolerance, problems);
     }
     if let Some(drift) = drift {
-        needs_models("guardrails.drift")?;
-        within("guardrails.drift.tolerated", drift.tolerated, 0.0, 1.0)?;
+        problems.look(needs_models("guardrails.drift", spec));
+        let field = "guardrails.drift.tolerated";
+        problems.look(within(field, drift.tolerated, 0.0, 1.0));
     }
     if let Some(outcomes) = outcomes {
-        within(
-            "guardrails.outcomes.tolerated_ratio",
-            outcomes.tolerated_ratio,
-            1.0,
-            100.0,
-        )?;
-        within("guardrails.outcomes.floor", outcomes.floor, 0.0, 0.5)?;
-        belongs_to_users("guardrails.outcomes", spec)?;
+        let field = |field: &str| format!("guardrails.outcomes.{field}");
+        let ratio = outcomes.tolerated_ratio;
+        problems.look(within(&field("tolerated_ratio"), ratio, 1.0, 100.0));
+        problems.look(within(&field("floor"), outcomes.floor, 0.0, 0.5));
+        problems.look(belongs_to_users("guardrails.outcomes", spec));
     }
     if let Some(value) = value {
-        self::value(value)?;
-        belongs_to_users("guardrails.value", spec)?;
+        problems.look(self::value(value));
+        problems.look(belongs_to_users("guardrails.value", spec));
     }
     if let Some(pairs) = pairs {
-        needs_models("guardrails.pairs")?;
-        within(
-            "guardrails.pairs.tolerated_ratio",
-            pairs.tolerated_ratio,
-            1.0,
-            100.0,
-        )?;
-        let Some(pairing) = &spec.pairing else {
-            return Err(FieldError::new(
-                "guardrails.pairs",
-                "judge requests that both arms answer, and there is no `pairing`",
-            ));
-        };
-        let asked = spec.matches.methods.iter().map(String::as_str);
-        let mut asked = asked.chain(spec.matches.methods.is_empty().then_some("POST"));
-        if !asked.any(|method| pairing.methods.iter().any(|again| again == method)) {
-            return Err(FieldError::new(
-                "guardrails.pairs",
-                "judge requests that both arms answer, and `pairing.methods` allows none that models are asked by; `methods: [POST]` is right where asking twice changes nothing",
-            ));
-        }
+        problems.look(needs_models("guardrails.pairs", spec));
+        let field = "guardrails.pairs.tolerated_ratio";
+        problems.look(within(field, pairs.tolerated_ratio, 1.0, 100.0));
+        problems.look(has_pairs(spec));
     }
-    Ok(())
 }
 
-fn tolerance(field: &str, tolerance: &AnswerTolerance) -> Result<(), FieldError> {
-    within(&format!("{field}.absolute"), tolerance.absolute, 0.0, 1e9)?;
-    within(&format!("{field}.relative"), tolerance.relative, 0.0, 1.0)?;
+fn needs_models(field: &str, spec: &RolloutSpec) -> Result<(), FieldError> {
+    if spec.compares_models() {
+        return Ok(());
+    }
+    Err(FieldError::new(
+        field,
+        "compares models' answers to sampled inputs: every arm has to name its `model`, and `sampling` to be on",
+    ))
+}
+
+fn has_pairs(spec: &RolloutSpec) -> Result<(), FieldError> {
+    let Some(pairing) = &spec.pairing else {
+        return Err(FieldError::new(
+            "guardrails.pairs",
+            "judge requests that both arms answer, and there is no `pairing`",
+        ));
+    };
+    let asked = spec.matches.methods.iter().map(String::as_str);
+    let mut asked = asked.chain(spec.matches.methods.is_empty().then_some("POST"));
+    if asked.any(|method| pairing.methods.iter().any(|again| again == method)) {
+        return Ok(());
+    }
+    Err(FieldError::new(
+        "guardrails.pairs",
+        "judge requests that both arms answer, and `pairing.methods` allows none that models are asked by; `methods: [POST]` is right where asking twice changes nothing",
+    ))
+}
+
+fn tolerance(field: &str, tolerance: &AnswerTolerance, problems: &mut Problems) {
     let cosine = tolerance.cosine.unwrap_or_default();
-    within(&format!("{field}.cosine"), cosine, 0.0, 2.0)
+    for (name, value, most) in [
+        ("absolute", tolerance.absolute, 1e9),
+        ("relative", tolerance.relative, 1.0),
+        ("cosine", cosine, 2.0),
+    ] {
+        problems.look(within(&format!("{field}.{name}"), value, 0.0, most));
+    }
 }

@@ -1,12 +1,8 @@
 //! Whether times make sense, each by itself and beside the others.
 
-use super::unsound::Problems;
-use super::within;
+use super::{Problems, YEAR, within};
 use crate::domain::spec::RolloutSpec;
 use serinus_core::json::FieldError;
-
-/// A year, in seconds.
-const YEAR: f64 = 31_536_000.0;
 
 pub fn check(spec: &RolloutSpec, problems: &mut Problems) {
     let (minimum, warm_up) = (&spec.minimum, &spec.warm_up);

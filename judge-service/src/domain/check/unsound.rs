@@ -22,6 +22,10 @@ impl Unsound {
         &self.first
     }
 
+    pub fn into_all(self) -> impl Iterator<Item = FieldError> {
+        core::iter::once(self.first).chain(self.others)
+    }
+
     pub fn all(&self) -> impl Iterator<Item = &FieldError> {
         core::iter::once(&self.first).chain(&self.others)
     }
@@ -57,6 +61,15 @@ impl core::error::Error for Unsound {}
 impl Problems {
     pub fn look(&mut self, at: Result<(), FieldError>) {
         self.0.extend(at.err());
+    }
+
+    pub fn add(&mut self, problem: FieldError) {
+        self.0.push(problem);
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// # Errors

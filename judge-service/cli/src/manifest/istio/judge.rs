@@ -2,7 +2,7 @@
 
 use super::{Address, Form, Label, ObjectName, Subject};
 use crate::failure::Failure;
-use crate::manifest::to_judge::{Access, Identity, Tls, ToJudge, indented, with_token};
+use crate::manifest::to_judge::{Access, Authority, Identity, Tls, ToJudge, indented, with_token};
 use std::fmt::Write;
 
 /// The cluster that an EnvoyFilter adds.
@@ -59,6 +59,12 @@ impl<'a> Judge<'a> {
             return Err(Failure::Usage(
                 "--judge-token: with --as wasm-plugin proxies reach the judge by Istio's own cluster, into which nothing puts a token, and in the plugin's configuration everybody would see it; --judge-ca, --judge-certificate and --judge-key are right instead, for a judge with --client-ca, or --as envoy-filter".to_owned(),
             ));
+        }
+        let secret = access.tls.as_ref().and_then(Tls::secret);
+        if let (Form::WasmPlugin, Some(option)) = (form, secret) {
+            return Err(Failure::Usage(format!(
+                "{option}: names a file of Envoy's own, and with --as wasm-plugin a DestinationRule names PEM, which Istio's agent reads again when it changes; --judge-ca, --judge-certificate and --judge-key with PEM files are right"
+            )));
         }
         let mesh_cluster = format!("outbound|{}||{}", in_mesh.port(), in_mesh.host());
         Ok(Self {
@@ -165,6 +171,16 @@ impl<'a> Judge<'a> {
         let Some(tls) = &self.access.tls else {
             return String::new();
         };
+        // Other files were refused.
+        let Authority::Pem(ca) = tls.authority else {
+            return String::new();
+        };
+        let shown = tls.shown.map(|identity| match identity {
+            Identity::Pem { certificate, key } => {
+                format!("      clientCertificate: \"{certificate}\"\n      privateKey: \"{key}\"\n")
+            }
+            Identity::Secret(_) => String::new(),
+        });
         format!(
             r#"---
 # TLS on the way to the judge, which speaks it itself: its pods have no sidecar. The paths
@@ -197,9 +213,8 @@ spec:
             } else {
                 "SIMPLE"
             },
-            ca = tls.ca,
             server = tls.name,
-            shown = tls.shown.as_ref().map(shown).unwrap_or_default(),
+            shown = shown.unwrap_or_default(),
         )
     }
 }
@@ -207,13 +222,6 @@ spec:
 /// Of the cluster, in its place.
 fn field(text: Option<String>) -> String {
     text.map(|text| indented(&text, 10)).unwrap_or_default()
-}
-
-fn shown(identity: &Identity<'_>) -> String {
-    format!(
-        "      clientCertificate: \"{}\"\n      privateKey: \"{}\"\n",
-        identity.certificate, identity.key
-    )
 }
 
 /// Others in the namespace may speak TLS to the judge by themselves, which must not be

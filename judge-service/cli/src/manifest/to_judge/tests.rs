@@ -102,6 +102,11 @@ fn what_makes_no_sense_together_is_named() {
             "--judge-certificate: is missing; the file with the certificate of the key `/b` is right",
         ),
         (
+            "--judge-ca /ca --judge-certificate /a.yaml --judge-key /b",
+            "judge:1",
+            "--judge-key: stands beside `/a.yaml`, which names the key itself; leave it out",
+        ),
+        (
             "--judge-ca /ca",
             "10.0.0.7:1",
             "--judge-sni: is missing, and the judge's address `10.0.0.7` is none: a DNS name",
@@ -145,5 +150,45 @@ fn the_option_that_another_cluster_has_no_place_for_is_named() {
         ("--judge-key /a", "--judge-key"),
     ] {
         assert_eq!(options(words).given(), Some(option));
+    }
+}
+
+#[test]
+fn files_that_change_are_named_by_secrets() {
+    for (words, once, secret) in [
+        ("--judge-ca /ca.pem", true, None),
+        ("--judge-ca /ca.yaml", false, Some("--judge-ca")),
+        (
+            "--judge-ca /ca.yaml --judge-certificate /own.yaml",
+            false,
+            Some("--judge-ca"),
+        ),
+        (
+            "--judge-ca /ca.pem --judge-certificate /own.yaml",
+            true,
+            Some("--judge-certificate"),
+        ),
+        (
+            "--judge-ca /ca.yaml --judge-certificate /own.pem --judge-key /own.key",
+            true,
+            Some("--judge-ca"),
+        ),
+    ] {
+        let options = options(words);
+        let tls = options.access(&judge()).unwrap().tls.unwrap();
+        assert_eq!(tls.secret(), secret, "{words}");
+        let text = tls.transport_socket();
+        assert_eq!(text.contains("reads PEM files once"), once, "{text}");
+        let context = &parsed(&text)["transport_socket"]["typed_config"]["common_tls_context"];
+        let names = [
+            "/validation_context",
+            "/combined_validation_context/default_validation_context",
+        ];
+        let named = names.iter().find_map(|at| {
+            context.pointer(&format!(
+                "{at}/match_typed_subject_alt_names/0/matcher/exact"
+            ))
+        });
+        assert_eq!(named.unwrap(), "judge.serinus", "{text}");
     }
 }

@@ -1,0 +1,212 @@
+//! What a person asks for, read as far as it can be.
+
+use super::taken_out::take_out;
+use super::{not_known, schema};
+use crate::domain::RolloutSpec;
+use crate::domain::check::{Problems, Unsound, check};
+use serinus_core::json::{self, FieldError, Tree};
+
+/// More would not be read, and each costs another reading.
+const MOST: usize = 20;
+
+/// # Errors
+/// All that does not fit, is missing or is not known, with the names that were meant; and
+/// of what could be read, what makes no sense.
+pub fn spec(json: &[u8]) -> Result<RolloutSpec, Unsound> {
+    let mut tree = json::tree(json)?;
+    let mut reading = Reading::default();
+    reading.see_what_is_missing(&tree);
+    let read = reading.read(&mut tree);
+    let unknown = core::mem::take(&mut reading.unknown);
+    for field in unknown.iter().take(MOST) {
+        reading.problems.add(not_known::<RolloutSpec>(field));
+    }
+    match read {
+        Some(spec) if reading.problems.is_empty() => Ok(spec),
+        Some(spec) => {
+            if let Err(wrong) = check(&spec.completed()) {
+                for one in wrong.into_all() {
+                    reading.also(one);
+                }
+            }
+            Err(reading.found())
+        }
+        None => Err(reading.found()),
+    }
+}
+
+/// The same with its defaults, and checked by itself.
+///
+/// # Errors
+/// As for [`spec`], and what makes no sense.
+pub fn checked_spec(json: &[u8]) -> Result<RolloutSpec, Unsound> {
+    let spec = spec(json)?.completed();
+    check(&spec)?;
+    Ok(spec)
+}
+
+#[derive(Default)]
+struct Reading {
+    problems: Problems,
+    /// The paths of what is not there or was taken out.
+    gone: Vec<String>,
+    unknown: Vec<String>,
+}
+
+impl Reading {
+    /// The reader stops at the first.
+    fn see_what_is_missing(&mut self, tree: &Tree) {
+        if !matches!(tree, Tree::Object(_)) {
+            return;
+        }
+        for name in schema::required::<RolloutSpec>() {
+            if tree.field(&name).is_none() {
+                self.problems.add(FieldError::new(&*name, "is missing"));
+                self.gone.push(name);
+            }
+        }
+    }
+
+    /// What does not fit is taken out, until the rest can be read, or cannot be without
+    /// it.
+    fn read(&mut self, tree: &mut Tree) -> Option<RolloutSpec> {
+        for _ in 0..MOST {
+            let mut unknown = Vec::new();
+            let read = json::read_tree(tree, &mut unknown);
+            for field in unknown {
+                if !self.unknown.contains(&field) {
+                    self.unknown.push(field);
+                }
+            }
+            match read {
+                Ok(spec) => return Some(spec),
+                Err(error) => {
+                    let taken = take_out(tree, &error.field);
+                    if !self.gone.contains(&error.field) {
+                        self.problems.add(error);
+                    }
+                    self.gone.push(taken?);
+                }
+            }
+        }
+        None
+    }
+
+    /// Adds a problem, if it is not about something that does not fit anyway.
+    fn also(&mut self, problem: FieldError) {
+        let is_known = self.gone.iter().any(|gone| {
+            let rest = problem.field.strip_prefix(gone.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        });
+        if !is_known {
+            self.problems.add(problem);
+        }
+    }
+
+    fn found(self) -> Unsound {
+        // Whoever asks has seen a problem.
+        let nothing = || FieldError::new(".", "cannot be read").into();
+        self.problems.into_result().err().unwrap_or_else(nothing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::check::tests::spec_json;
+    use serde_json::{Value, json};
+
+    /// Sorted: where a field stands in a document depends on who writes it.
+    fn said(document: &Value) -> Vec<String> {
+        let wrong = spec(document.to_string().as_bytes()).unwrap_err();
+        let mut said: Vec<String> = wrong.all().map(ToString::to_string).collect();
+        said.sort_unstable();
+        said
+    }
+
+    #[test]
+    fn a_spec_is_read() {
+        let json = spec_json().to_string();
+        assert!(spec(json.as_bytes()).unwrap().steps.is_empty());
+        assert_eq!(checked_spec(json.as_bytes()).unwrap().steps.len(), 4);
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_said_at_once_whatever_its_kind() {
+        let mut document = spec_json();
+        document["steeps"] = json!([]);
+        document["minimum"] = json!({"seconds": "long", "exposure": 5});
+        document["alpha"] = json!({"rollback": 2, "promotion": true});
+        document["unit"] = json!(["each_reqest"]);
+        document["arms"][1]["model"] = json!(5);
+        document["deadline"] = json!({"then": "explode"});
+        assert_eq!(
+            said(&document),
+            [
+                "alpha.promotion: is a truth value; a number is right",
+                "arms[1].model: is 5; a text is right",
+                "deadline.then: is `explode`; one of pause, roll_back, proceed is right",
+                "minimum.exposure: unknown field; did you mean `exposures`?",
+                "minimum.seconds: is a text; a number is right",
+                "steeps: unknown field; did you mean `steps`?",
+                "unit[0]: is `each_reqest`; one of header, cookie, query, jwt_claim, body, issue_cookie, each_request is right",
+            ]
+        );
+        document["unit"] = json!([{"header": "x-user-id"}]);
+        let said = said(&document);
+        let checked = said
+            .iter()
+            .any(|one| one.starts_with("alpha.rollback: is 2"));
+        assert!(checked, "{said:?}");
+    }
+
+    #[test]
+    fn what_is_missing_hides_nothing() {
+        assert_eq!(
+            said(&json!({"arm": [], "id": 7})),
+            [
+                "arm: unknown field; did you mean `arms`?",
+                "arms: is missing",
+                "id: is 7; a text is right",
+                "match: is missing",
+                "unit: is missing",
+            ]
+        );
+        let mut document = spec_json();
+        document["arms"][1] = json!({"nam": "canary"});
+        document["breaker"] = json!("never");
+        assert_eq!(
+            said(&document),
+            [
+                "arms[1].nam: unknown field; did you mean `name`?",
+                "arms[1].name: is missing",
+                "breaker: is a text; an object is right",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_no_document_is_one_problem() {
+        for text in ["", "[]", "7", "{", "{\"id\": \"a\", \"id\": \"a\""] {
+            let wrong = spec(text.as_bytes()).unwrap_err();
+            assert_eq!(wrong.first().field, ".", "{text}: {wrong}");
+            assert!(!wrong.is_several(), "{text}: {wrong}");
+        }
+        let mut twice = spec_json().to_string();
+        twice.truncate(twice.len() - 1);
+        twice += ", \"id\": \"b\", \"baseline\": 4}";
+        let wrong = spec(twice.as_bytes()).unwrap_err();
+        let fields: Vec<&str> = wrong.all().map(|one| one.field.as_str()).collect();
+        assert_eq!(fields, ["id", "baseline"], "{wrong}");
+    }
+
+    #[test]
+    fn a_flood_of_problems_ends() {
+        let mut document = spec_json();
+        let weights: serde_json::Map<String, Value> = (0..5_000)
+            .map(|arm| (format!("a{arm}"), json!("x")))
+            .collect();
+        document["steps"] = json!([{"weights": weights}]);
+        assert_eq!(said(&document).len(), MOST);
+    }
+}
