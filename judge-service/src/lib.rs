@@ -3,10 +3,11 @@
 //! Rooms, from the inside out: [`domain`] has plain values; [`policy`] turns evidence into a
 //! verdict, and [`replay`] does so again; [`assignment`] says which arm a user has;
 //! [`inference`] runs model artefacts; [`store`] keeps; [`forecast`] says what a rollout will
-//! take, and [`simulate`] tries it; [`reading`] reads what people write; [`books`] has it all in memory; [`web`] calls other
-//! people's servers; [`service`] joins them; [`access`] says who may do what; [`cluster`]
-//! says which of several judges judges; [`api`] is HTTP, [`metrics`] what Prometheus reads,
-//! [`tls`] what it is wrapped in, [`xds`] gRPC for Envoy, [`kubernetes`] writes plans where
+//! take, and [`simulate`] tries it; [`reading`] reads what people write; [`books`] has it
+//! all in memory; [`web`] calls other people's servers; [`service`] joins them; [`access`]
+//! says who may do what; [`cluster`] says which of several judges judges; [`api`] is HTTP,
+//! [`metrics`] what Prometheus reads, [`tls`] what it is wrapped in, [`xds`] gRPC for Envoy,
+//! [`kubernetes`] writes plans where
 //! istiod finds them. [`hex`] and [`private_file`] are small things that several need.
 //! Nothing inside knows what is outside. The command line is a package of its own,
 //! `serinus-cli`.

@@ -279,6 +279,8 @@ async fn a_name_of_somebody_elses_is_not_answered_without_tokens() {
 
     let session = judge.call(Method::GET, "/v1/session", None).await.unwrap();
     assert_eq!(session.body["guarded"], false);
+    let begun = judge.call(Method::POST, "/v1/session", None).await.unwrap();
+    assert_eq!(begun.status, 409, "{}", begun.body);
 }
 
 /// The command fails before it listens, and says what to do.

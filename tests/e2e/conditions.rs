@@ -32,6 +32,26 @@ impl Api {
         }
     }
 
+    /// A field of each that is listed, two at a time.
+    async fn pages(&self, first: &str, field: &str) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut next = Some(first.to_owned());
+        while let Some(path) = next {
+            let page = self.get(&path, &[]).await;
+            let listed = page.body.as_array().unwrap();
+            assert!((1..=2).contains(&listed.len()), "{}", page.body);
+            let fields = listed.iter().map(|one| one[field].as_str().unwrap());
+            found.extend(fields.map(str::to_owned));
+            next = page.headers.get("link").map(|link| {
+                let link = link.to_str().unwrap();
+                let (path, rest) = link[1..].split_once('>').unwrap();
+                assert_eq!(rest, "; rel=\"next\"");
+                path.to_owned()
+            });
+        }
+        found
+    }
+
     async fn ask(
         &self,
         method: Method,
@@ -209,19 +229,7 @@ async fn a_list_comes_in_pages_and_by_phase() {
         list.map(|status| status["id"].as_str().unwrap().to_owned())
             .collect()
     };
-    let mut found = Vec::new();
-    let mut next = Some("/v1/rollouts?limit=2".to_owned());
-    while let Some(path) = next {
-        let page = api.get(&path, &[]).await;
-        assert!(page.body.as_array().unwrap().len() <= 2);
-        found.extend(ids(&page));
-        next = page.headers.get("link").map(|link| {
-            let link = link.to_str().unwrap();
-            let (path, rest) = link[1..].split_once('>').unwrap();
-            assert_eq!(rest, "; rel=\"next\"");
-            path.to_owned()
-        });
-    }
+    let found = api.pages("/v1/rollouts?limit=2", "id").await;
     assert_eq!(found, ["a", "b", "c", "d", "e"]);
     let paused = api.get("/v1/rollouts?phase=paused", &[]).await;
     assert_eq!(ids(&paused), ["b", "d"]);
@@ -234,13 +242,34 @@ async fn a_list_comes_in_pages_and_by_phase() {
         link.contains("after=d&limit=2&phase=paused,running>"),
         "{link}"
     );
-    for (query, field) in [("phase=passed", "phase"), ("after=z", "after")] {
-        let wrong = api.get(&format!("/v1/rollouts?{query}"), &[]).await;
-        assert_eq!(
-            (wrong.status, &wrong.body["field"]),
-            (StatusCode::BAD_REQUEST, &json!(field))
-        );
-    }
+    let wrong = api.get("/v1/rollouts?phase=passed", &[]).await;
+    assert_eq!(
+        (wrong.status, &wrong.body["field"]),
+        (StatusCode::BAD_REQUEST, &json!("phase"))
+    );
+    let gone = api.get("/v1/rollouts?after=z", &[]).await;
+    assert_eq!(gone.status, StatusCode::NOT_FOUND);
     let wrong = api.get("/v1/rollouts?limit=many&x=1", &[]).await;
     assert_eq!(wrong.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_come_in_pages_too() {
+    let api = Api::start().await;
+    let sessions: Vec<String> = (0..5).map(|number| format!("{number:032x}")).collect();
+    // The nodes' order is not that of the sessions.
+    for (session, node) in sessions.iter().zip(["e~1.x", "d", "a", "c", "b b"]) {
+        let path = format!("/v1/plan?session={session}&wait=0");
+        let polled = api.get(&path, &[("x-serinus-node", node)]).await;
+        assert!(polled.status.is_success(), "{}", polled.body);
+    }
+    let found = api.pages("/v1/workers?limit=2", "node").await;
+    assert_eq!(found, ["a", "b b", "c", "d", "e~1.x"]);
+    let first = api.get("/v1/workers?limit=2&sort=state", &[]).await;
+    assert_eq!(first.body.as_array().unwrap().len(), 2);
+    assert!(first.headers.get("link").is_none());
+    for query in ["sort=name", "limit=0"] {
+        let wrong = api.get(&format!("/v1/workers?{query}"), &[]).await;
+        assert_eq!(wrong.status, StatusCode::BAD_REQUEST, "{query}");
+    }
 }

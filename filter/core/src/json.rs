@@ -11,6 +11,9 @@ pub use tree::{Tree, number, written};
 use core::fmt;
 use serde::de::DeserializeOwned;
 
+/// What is wrong with a field that nobody knows.
+pub const UNKNOWN: &str = "unknown field";
+
 /// What was wrong with a document, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldError {
@@ -95,7 +98,7 @@ pub fn read_strict<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, FieldError> {
     let (value, ignored) = read_tolerant(bytes)?;
     match ignored.into_iter().next() {
         None => Ok(value),
-        Some(field) => Err(FieldError::new(field, "unknown field")),
+        Some(field) => Err(FieldError::new(field, UNKNOWN)),
     }
 }
 

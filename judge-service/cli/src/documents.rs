@@ -157,13 +157,17 @@ impl Document {
 
     /// Errors of its fields, each by itself.
     pub fn wrong(&self, wrong: &Unsound) -> Failure {
-        let lines: Vec<String> = wrong.all().map(|one| self.say(&one.to_string())).collect();
-        Failure::Failed(lines.join("\n"))
+        let lines: Vec<String> = wrong.all().map(ToString::to_string).collect();
+        Failure::Failed(self.say(&lines.join("\n")))
     }
 
-    /// What is wrong with it, with where it stands.
+    /// What is wrong with it, each line with where it stands.
     pub fn say(&self, problem: &str) -> String {
-        format!("{}: {problem}", self.place)
+        let lines = problem.lines();
+        let lines: Vec<String> = lines
+            .map(|line| format!("{}: {line}", self.place))
+            .collect();
+        lines.join("\n")
     }
 }
 

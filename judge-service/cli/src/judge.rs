@@ -88,6 +88,29 @@ pub struct Answer {
 #[derive(Deserialize)]
 struct Problem {
     detail: String,
+    /// Each field that is wrong, where several are.
+    #[serde(default)]
+    errors: Vec<WrongField>,
+}
+
+#[derive(Deserialize)]
+struct WrongField {
+    field: String,
+    problem: String,
+}
+
+impl Problem {
+    /// In as many lines as there are wrong fields.
+    fn words(self) -> String {
+        if self.errors.is_empty() {
+            return self.detail;
+        }
+        let lines = self.errors.iter();
+        let lines: Vec<String> = lines
+            .map(|WrongField { field, problem }| format!("{field}: {problem}"))
+            .collect();
+        lines.join("\n")
+    }
 }
 
 // === impl JudgeOption ===
@@ -281,7 +304,7 @@ impl Answer {
         }
         let mut detail = serde_json::from_slice::<Problem>(&self.body).map_or_else(
             |_| format!("{} answered {}", self.asked, self.status),
-            |problem| problem.detail,
+            Problem::words,
         );
         if self.status == 401 {
             detail.push_str(" (--token, SERINUS_TOKEN or --token-file says who you are)");
@@ -333,6 +356,12 @@ mod tests {
                 failure("arms: are fewer than 2".to_owned())
             );
         }
+        let several = r#"{"detail": "a: b; c: d", "errors": [{"field": "a", "problem": "b"},
+            {"field": "c", "problem": "d"}]}"#;
+        assert_eq!(
+            answer(400, several).accepted().unwrap_err().to_string(),
+            "a: b\nc: d"
+        );
         let bare = answer(500, "oops").accepted().unwrap_err();
         assert_eq!(
             bare,

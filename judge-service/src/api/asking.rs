@@ -74,19 +74,32 @@ pub fn tags(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Vec<String>
         return Ok(None);
     }
     for value in values {
-        let text = value.to_str().map_err(|_| wrong())?;
-        for tag in text.split(',').map(str::trim) {
-            if tag == "*" {
-                return Ok(None);
+        let mut text = value.to_str().map_err(|_| wrong())?.trim();
+        if text == "*" {
+            return Ok(None);
+        }
+        // Nothing between two commas is no error (RFC 9110, section 5.6.1.2).
+        while !text.is_empty() {
+            if let Some(rest) = text.strip_prefix(',') {
+                text = rest.trim_start();
+                continue;
             }
-            let quoted = tag.strip_prefix("W/").unwrap_or(tag);
-            let bare = quoted
-                .strip_prefix('"')
-                .and_then(|tag| tag.strip_suffix('"'));
-            all.push(bare.ok_or_else(wrong)?.to_owned());
+            let (tag, rest) = first_tag(text).ok_or_else(wrong)?;
+            if !(rest.is_empty() || rest.starts_with(',')) {
+                return Err(wrong());
+            }
+            all.push(tag.to_owned());
+            text = rest;
         }
     }
     Ok(Some(all))
+}
+
+/// A tag without its quotes, between which a comma is one of its letters, and what follows.
+fn first_tag(text: &str) -> Option<(&str, &str)> {
+    let quoted = text.strip_prefix("W/").unwrap_or(text);
+    let (tag, rest) = quoted.strip_prefix('"')?.split_once('"')?;
+    Some((tag, rest.trim_start()))
 }
 
 fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
@@ -123,7 +136,12 @@ mod tests {
         assert_eq!(read("\"7-1\""), Some(Some(vec!["7-1".to_owned()])));
         let two = vec!["7-1".to_owned(), "7-2".to_owned()];
         assert_eq!(read("\"7-1\", W/\"7-2\""), Some(Some(two)));
-        for wrong in ["7-1", "\"", "\"7-1\", ", ""] {
+        let odd = vec!["a,b".to_owned(), String::new()];
+        assert_eq!(read("\"a,b\" ,\"\""), Some(Some(odd)));
+        let one = vec!["7-1".to_owned()];
+        assert_eq!(read(", ,\"7-1\", "), Some(Some(one)));
+        assert_eq!(read(""), Some(Some(Vec::new())), "which nothing meets");
+        for wrong in ["7-1", "\"", "\"a\" \"b\"", "\"a\", *", "W/", "w/\"a\""] {
             assert_eq!(read(wrong), None, "{wrong}");
         }
     }

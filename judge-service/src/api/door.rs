@@ -1,7 +1,7 @@
 //! Where the judge listens: TCP, with TLS around it if there is a certificate.
 
 use super::Peer;
-use crate::tls::{ReadAhead, ServerTls, client_name};
+use crate::tls::{ServerTls, TlsStream, client_name};
 use socket2::{SockRef, TcpKeepalive};
 use std::collections::VecDeque;
 use std::io;
@@ -14,7 +14,6 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Sleep, sleep};
-use tokio_rustls::server::TlsStream;
 
 /// A handshake that takes longer is given up.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -73,7 +72,7 @@ struct First {
 
 enum Stream {
     Plain(TcpStream),
-    Tls(Box<TlsStream<ReadAhead<TcpStream>>>),
+    Tls(TlsStream<TcpStream>),
 }
 
 impl Door {
@@ -100,7 +99,7 @@ impl Door {
         let Some(tls) = &self.tls else {
             return Some(Guest::plain(stream, address));
         };
-        let handshake = tls.acceptor().accept(ReadAhead::new(stream));
+        let handshake = TlsStream::accept(stream, tls.config());
         self.shaking.begin(async move {
             match tokio::time::timeout(HANDSHAKE, handshake).await {
                 Ok(Ok(stream)) => Some(Guest::tls(stream, address)),
@@ -184,7 +183,7 @@ impl Guest {
     pub async fn speaks_http1(&mut self) -> io::Result<bool> {
         let stream = match &self.stream {
             Stream::Plain(stream) => stream,
-            Stream::Tls(stream) => return Ok(stream.get_ref().1.alpn_protocol() == Some(HTTP1)),
+            Stream::Tls(stream) => return Ok(stream.session().alpn_protocol() == Some(HTTP1)),
         };
         let looking = async {
             loop {
@@ -227,10 +226,10 @@ impl Guest {
         }
     }
 
-    fn tls(stream: TlsStream<ReadAhead<TcpStream>>, address: SocketAddr) -> Self {
-        let certificate = client_name(stream.get_ref().1);
+    fn tls(stream: TlsStream<TcpStream>, address: SocketAddr) -> Self {
+        let certificate = client_name(stream.session());
         Self {
-            stream: Stream::Tls(Box::new(stream)),
+            stream: Stream::Tls(stream),
             peer: Peer {
                 address,
                 by_tls: true,

@@ -11,41 +11,51 @@ use axum::response::{IntoResponse, Response};
 use core::fmt;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
-use serinus_core::json::FieldError;
-use std::str::FromStr;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Listed {
+    #[serde(default)]
+    sort: Sort,
     /// Where the page before ended, as its `Link` says it.
     after: Option<String>,
-    limit: Option<usize>,
+    limit: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Sort {
+    /// By the nodes' names: the order in which there are pages.
+    #[default]
+    Node,
+    /// Those that somebody should look at come first. Which they are changes meanwhile.
+    State,
 }
 
 /// Where a worker stands in the list.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
-    is_converged: bool,
-    session: String,
     node: String,
+    session: String,
 }
 
-/// Those that somebody should look at come first.
 pub async fn workers(
     State(service): Judge,
-    Query(Listed { after, limit }): Query<Listed>,
+    Query(Listed { sort, after, limit }): Query<Listed>,
 ) -> Result<Response, Problem> {
     if limit == Some(0) {
         return Err(Problem::empty_page());
     }
-    let after = after.as_deref().map(Place::from_str).transpose()?;
+    let after = after.as_deref().map(Place::from);
     let mut workers = service.delivery().workers(service.now());
-    workers.sort_by_cached_key(Place::of);
+    if sort == Sort::State {
+        workers.sort_by_key(|worker| worker.state == Standing::Converged);
+    }
     if let Some(after) = &after {
         workers.retain(|worker| Place::of(worker) > *after);
     }
-    let limit = limit.unwrap_or(usize::MAX);
-    let more = workers.len() > limit;
+    let limit = limit.unwrap_or(u32::MAX) as usize;
+    let more = workers.len() > limit && sort == Sort::Node;
     workers.truncate(limit);
     let last = workers.last().filter(|_| more).map(Place::of);
     let mut response = Json(workers).into_response();
@@ -65,40 +75,26 @@ pub async fn workers(
 impl Place {
     fn of(worker: &WorkerState) -> Self {
         Self {
-            is_converged: worker.state == Standing::Converged,
-            session: worker.session.clone(),
             node: worker.node.clone(),
+            session: worker.session.clone(),
         }
     }
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let first = if self.is_converged {
-            "converged"
-        } else {
-            "not"
-        };
         // A session has no dot in it.
-        write!(f, "{first}.{}.{}", self.session, self.node)
+        write!(f, "{}.{}", self.session, self.node)
     }
 }
 
-impl FromStr for Place {
-    type Err = FieldError;
-
-    fn from_str(text: &str) -> Result<Self, FieldError> {
-        let mut parts = text.splitn(3, '.');
-        match (parts.next(), parts.next(), parts.next()) {
-            (Some(first @ ("converged" | "not")), Some(session), Some(node)) => Ok(Self {
-                is_converged: first == "converged",
-                session: session.to_owned(),
-                node: node.to_owned(),
-            }),
-            _ => Err(FieldError::new(
-                "after",
-                "is no end of a page; what the `Link` of the page before says is right",
-            )),
+impl From<&str> for Place {
+    /// A name alone is a node's.
+    fn from(text: &str) -> Self {
+        let (session, node) = text.split_once('.').unwrap_or(("", text));
+        Self {
+            node: node.to_owned(),
+            session: session.to_owned(),
         }
     }
 }
@@ -109,27 +105,17 @@ mod tests {
 
     #[test]
     fn a_place_is_found_again() {
-        for (is_converged, session, node) in [
-            (true, "5f", "edge-1.example"),
-            (false, "", "sidecar~10.0.0.1~pod.ns~ns.svc.cluster.local"),
-            (true, "a", ""),
+        for (session, node) in [
+            ("5f", "edge-1.example"),
+            ("", "sidecar~10.0.0.1~pod.ns~ns.svc.cluster.local"),
+            ("a", ""),
         ] {
             let place = Place {
-                is_converged,
-                session: session.to_owned(),
                 node: node.to_owned(),
+                session: session.to_owned(),
             };
-            assert_eq!(place.to_string().parse(), Ok(place));
+            assert_eq!(Place::from(place.to_string().as_str()), place);
         }
-        for text in ["", "converged", "not.5f", "lagging.5f.edge"] {
-            assert_eq!(text.parse::<Place>().unwrap_err().field, "after", "{text}");
-        }
-    }
-
-    #[test]
-    fn who_does_not_have_the_plan_comes_first() {
-        let place = |text: &str| text.parse::<Place>().unwrap();
-        assert!(place("not.9.z") < place("converged.1.a"));
-        assert!(place("not.1.z") < place("not.2.a"));
+        assert_eq!(Place::from("edge").node, "edge");
     }
 }

@@ -1,6 +1,7 @@
 //! The API's description, OpenAPI 3.1: made of the same table that the router is made of,
 //! and of the types that are read and written.
 
+mod closing;
 mod operation;
 
 pub use operation::{Operation, delete, get, post};
@@ -19,6 +20,8 @@ const SCHEMAS: &str = "/components/schemas";
 pub struct Schemas {
     asked: SchemaGenerator,
     answered: SchemaGenerator,
+    /// Of bodies in which there is nothing that is not known.
+    strict: Vec<Value>,
 }
 
 impl Schemas {
@@ -32,6 +35,7 @@ impl Schemas {
         Self {
             asked: settings().for_deserialize().into_generator(),
             answered: settings().for_serialize().into_generator(),
+            strict: Vec::new(),
         }
     }
 
@@ -40,6 +44,11 @@ impl Schemas {
     fn into_components(mut self, paths: &mut Value) -> Map<String, Value> {
         let mut all = self.answered.take_definitions(true);
         let mut asked = self.asked.take_definitions(true);
+        for name in closing::reached(&self.strict, &asked) {
+            if let Some(schema) = asked.get_mut(&name) {
+                closing::close(schema);
+            }
+        }
         for schema in asked.values_mut() {
             refer_to_asked(schema);
         }
@@ -86,6 +95,23 @@ pub fn document() -> &'static str {
         text
     });
     &DOCUMENT
+}
+
+/// The description of this judge: one that asks for no token says so.
+pub fn served(is_guarded: bool) -> &'static str {
+    static OPEN: LazyLock<String> = LazyLock::new(|| {
+        let mut open = describe();
+        let paths = open.get_mut("paths").and_then(Value::as_object_mut);
+        let operations = paths.into_iter().flat_map(Map::values_mut);
+        let operations = operations.filter_map(Value::as_object_mut);
+        for operation in operations.flat_map(Map::values_mut) {
+            if let Some(security) = operation.get_mut("security") {
+                *security = json!([]);
+            }
+        }
+        open.to_string()
+    });
+    if is_guarded { document() } else { &OPEN }
 }
 
 fn describe() -> Value {
@@ -165,6 +191,19 @@ mod tests {
         let mut text = serde_json::to_string_pretty(&schema).unwrap();
         text.push('\n');
         is_committed("../filter/core/plan.schema.json", &text);
+    }
+
+    #[test]
+    fn a_judge_without_tokens_asks_for_none_and_is_the_same_else() {
+        let mut guarded: Value = serde_json::from_str(served(true)).unwrap();
+        let open: Value = serde_json::from_str(served(false)).unwrap();
+        let paths = guarded["paths"].as_object_mut().unwrap();
+        for operations in paths.values_mut() {
+            for operation in operations.as_object_mut().unwrap().values_mut() {
+                operation["security"] = json!([]);
+            }
+        }
+        assert_eq!(guarded, open);
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub struct Listed {
     phase: Option<String>,
     /// The id after which the list goes on.
     after: Option<String>,
-    limit: Option<usize>,
+    limit: Option<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -67,17 +67,17 @@ pub async fn list(
     if let Some(after) = &listed.after {
         let before = all.iter().position(|status| status.id == *after);
         let before = before.ok_or_else(|| {
-            Problem::from(FieldError::new(
-                "after",
-                format!("there is no rollout `{after}`"),
-            ))
+            Problem::new(
+                StatusCode::NOT_FOUND,
+                format!("after: there is no rollout `{after}`; it may be deleted by now"),
+            )
         })?;
         all.drain(..=before);
     }
     if let Some(phases) = phases {
         all.retain(|status| phases.contains(&status.phase));
     }
-    let limit = listed.limit.unwrap_or(usize::MAX);
+    let limit = listed.limit.unwrap_or(u32::MAX) as usize;
     let more = all.len() > limit;
     all.truncate(limit);
     let last = all.last().filter(|_| more);

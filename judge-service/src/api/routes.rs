@@ -2,22 +2,24 @@
 
 use super::decisions::DecisionSummary;
 use super::feedback::{self, FeedbackBody};
+use super::guard::Guarded;
 use super::openapi::{self, Operation, delete, get, post};
 use super::rollouts::Reason;
 use super::{alive, decisions, events, fleet, judge, metrics, ready, rollouts, session, workers};
 use crate::access::Needs;
 use crate::books::Counted;
-use crate::domain::RolloutSpec;
 use crate::domain::audit::Audited;
 use crate::domain::decision::{Deed, Sealed};
+use crate::domain::{Phase, RolloutSpec};
 use crate::service::status::Status;
 use crate::service::{
     AnswersStatus, Counters, Draft, Example, Point, ProxyState, Received, Service, Taken,
     WebhookState, WorkerState,
 };
+use axum::Extension;
 use axum::http::header;
 use axum::routing::{self, MethodRouter};
-use serde_json::json;
+use serde_json::{Value, json};
 use serinus_core::plan::Plan;
 use serinus_core::report::Report;
 use serinus_core::sample::SampleBatch;
@@ -66,23 +68,25 @@ fn route<const N: usize>(
 
 const VERSION: &str = "The version of the rollout; another one after each decision.";
 
+fn a_limit() -> Value {
+    json!({"type": "integer", "minimum": 1, "maximum": u32::MAX})
+}
+
+fn phases() -> Value {
+    let one = Phase::ALL.map(Phase::name).join("|");
+    json!({"type": "string", "pattern": format!("^({one})(,({one}))*$")})
+}
+
 fn list() -> Operation {
     get("listRollouts", "Rollouts in the order of their creation")
-        .query(
-            "phase",
-            "Names of phases with commas between",
-            json!({"type": "string"}),
-        )
+        .query("phase", "Names of phases with commas between", phases())
         .query(
             "after",
             "The id after which the list goes on",
             json!({"type": "string"}),
         )
-        .query(
-            "limit",
-            "Rollouts on one page",
-            json!({"type": "integer", "minimum": 1}),
-        )
+        .refuses(&[404])
+        .query("limit", "Rollouts on one page", a_limit())
         .gives::<Vec<Status>>(200, "The rollouts, or a page of them")
         .with_header(
             "Link",
@@ -221,7 +225,7 @@ fn looks() -> [Route; 8] {
                     .query(
                         "after_ms",
                         "Only later points",
-                        json!({"type": "integer", "minimum": 0}),
+                        json!({"type": "integer", "minimum": 0, "maximum": u64::MAX}),
                     )
                     .gives::<Vec<Point>>(200, "About one point a second"),
             ],
@@ -301,7 +305,7 @@ fn for_workers() -> [Route; 3] {
                 .query(
                     "wait",
                     "Seconds to wait at most; more than 30 are as good as 30",
-                    json!({"type": "integer", "minimum": 0}),
+                    json!({"type": "integer", "minimum": 0, "maximum": u64::MAX}),
                 )
                 .query("session", "The worker that asks", json!({"type": "string"}))
                 .query(
@@ -318,7 +322,7 @@ fn for_workers() -> [Route; 3] {
             routing::post(workers::report),
             [post("postReport", "What a worker counted")
                 .needs(Needs::Proxy)
-                .takes::<Report>()
+                .takes_tolerantly::<Report>()
                 .gives::<Counted>(200, "It is counted, and on disk")
                 .refuses(&[404, 409, 429])],
         ),
@@ -330,7 +334,7 @@ fn for_workers() -> [Route; 3] {
                 "Requests and answers to compare with the models",
             )
             .needs(Needs::Proxy)
-            .takes::<SampleBatch>()
+            .takes_tolerantly::<SampleBatch>()
             .gives::<Taken>(200, "What became of them")
             .refuses(&[404, 429])],
         ),
@@ -377,7 +381,8 @@ fn about_the_judge() -> [Route; 11] {
                 .with_header(
                     "Set-Cookie",
                     "The token, for this site alone and for no script",
-                ),
+                )
+                .refuses(&[409]),
                 delete("endSession", "Forget the cookie")
                     .needs(Needs::Nothing)
                     .gives_nothing(204, "It is forgotten"),
@@ -390,13 +395,9 @@ fn about_the_judge() -> [Route; 11] {
                 .query(
                     "after",
                     "Only records after this number",
-                    json!({"type": "integer", "minimum": 0}),
+                    json!({"type": "integer", "minimum": 0, "maximum": u64::MAX}),
                 )
-                .query(
-                    "limit",
-                    "Records at once, 1000 at most",
-                    json!({"type": "integer", "minimum": 1}),
-                )
+                .query("limit", "Records at once, 1000 at most", a_limit())
                 .gives::<Vec<Audited>>(
                     200,
                     "The oldest first, each with the hash of the one before",
@@ -406,19 +407,21 @@ fn about_the_judge() -> [Route; 11] {
             "/v1/workers",
             routing::get(fleet::workers),
             [get("listWorkers", "Workers, and the plan that each has")
+                .query("limit", "At most so many", a_limit())
                 .query(
-                    "limit",
-                    "At most so many; the header `Link` says where the list goes on",
-                    json!({"type": "integer", "minimum": 1}),
+                    "sort",
+                    "`state` for those without the newest plan first, on one page",
+                    json!({"enum": ["node", "state"]}),
                 )
                 .query(
                     "after",
                     "Where the page before ended, from its `Link`",
                     json!({"type": "string"}),
                 )
-                .gives::<Vec<WorkerState>>(
-                    200,
-                    "Those that were heard lately, without the newest plan first",
+                .gives::<Vec<WorkerState>>(200, "Those that were heard lately, by their nodes")
+                .with_header(
+                    "Link",
+                    "Where the next page is, if there is one: `<...>; rel=\"next\"`",
                 )],
         ),
         route(
@@ -481,15 +484,13 @@ fn about_the_judge() -> [Route; 11] {
         ),
         route(
             "/v1/openapi.json",
-            routing::get(async || {
-                (
-                    [(header::CONTENT_TYPE, "application/json")],
-                    openapi::document(),
-                )
+            routing::get(async |Extension(Guarded(admission)): Extension<Guarded>| {
+                let kind = [(header::CONTENT_TYPE, "application/json")];
+                (kind, openapi::served(admission.is_guarded()))
             }),
             [get("getDescription", "This description")
                 .needs(Needs::Nothing)
-                .gives::<serde_json::Value>(200, "OpenAPI 3.1")],
+                .gives::<Value>(200, "OpenAPI 3.1")],
         ),
     ]
 }

@@ -50,14 +50,18 @@ async fn begin(
     peer: Option<Extension<ConnectInfo<Peer>>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let token = bearer(&headers)
-        .filter(|_| guarded.0.0.is_guarded())
-        .ok_or_else(|| {
-            Problem::new(
-                StatusCode::BAD_REQUEST,
-                "a session begins with a token, in `Authorization: Bearer ...`",
-            )
-        })?;
+    if !guarded.0.0.is_guarded() {
+        return Err(Problem::new(
+            StatusCode::CONFLICT,
+            "this judge asks nobody for a token, so no session has to begin",
+        ));
+    }
+    let token = bearer(&headers).ok_or_else(|| {
+        Problem::new(
+            StatusCode::BAD_REQUEST,
+            "a session begins with a token, in `Authorization: Bearer ...`",
+        )
+    })?;
     let by_tls = peer.is_some_and(|Extension(ConnectInfo(peer))| peer.by_tls);
     // Whoever ends TLS before this judge says so, and lies only to itself.
     let before = headers.get("x-forwarded-proto");

@@ -15,7 +15,7 @@ pub use weights::weights;
 
 use super::spec::RolloutSpec;
 use serinus_core::json::{FieldError, written};
-use serinus_core::plan::compiled::{MAX_SEGMENTS, check_name};
+use serinus_core::plan::compiled::{MAX_ARMS, MAX_NAME, MAX_SEGMENTS, check_name};
 use weights::{check_segment, check_step};
 
 const MAX_SALT: usize = 256;
@@ -159,11 +159,12 @@ fn check_expected(spec: &RolloutSpec, problems: &mut Problems) {
 }
 
 fn unknown_arm(field: &str, name: &str, spec: &RolloutSpec) -> FieldError {
-    let arms: Vec<&str> = spec.arms.iter().map(|arm| arm.name.as_str()).collect();
-    FieldError::new(
-        field,
-        format!("unknown arm `{name}`; the arms are {}", arms.join(", ")),
-    )
+    // Names that are none may be of any length, and so may lists of them.
+    let short = |name: &str| name.chars().take(MAX_NAME).collect::<String>();
+    let arms = spec.arms.iter().take(MAX_ARMS);
+    let arms: Vec<String> = arms.map(|arm| short(&arm.name)).collect();
+    let (name, arms) = (short(name), arms.join(", "));
+    FieldError::new(field, format!("unknown arm `{name}`; the arms are {arms}"))
 }
 
 /// What follows `http://` or `https://`; nothing where it is neither.

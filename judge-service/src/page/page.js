@@ -42,7 +42,7 @@ async function pollDetail(id) {
   const last = state.detail.series.at(-1)?.at_ms;
   const paths = {
     series: at(id, "/series") + (last ? `?after_ms=${last}` : ""), decisions: at(id, "/decisions"), examples: at(id, "/examples"),
-    answers: at(id, "/answers"), workers: `v1/workers?limit=${WORKERS}`, proxies: "v1/proxies",
+    answers: at(id, "/answers"), workers: `v1/workers?sort=state&limit=${WORKERS}`, proxies: "v1/proxies",
   };
   if (!hasNewDecisions(id)) delete paths.decisions;
   const names = Object.keys(paths);

@@ -3,6 +3,7 @@
 use super::nearest;
 use schemars::{JsonSchema, schema_for};
 use serde_json::Value;
+use serinus_core::json::{FieldError, UNKNOWN};
 
 /// An object that a schema allows.
 pub struct Object<'a> {
@@ -35,27 +36,50 @@ pub fn reference<'a>(whole: &'a Value, place: &Value) -> Option<&'a Value> {
     whole.pointer(name.strip_prefix('#')?)
 }
 
-/// The field that a path which a type does not have means, if it is plain which.
-pub fn meant<T: JsonSchema>(path: &str) -> Option<String> {
-    let (parent, wrong) = path.rsplit_once('.').unwrap_or(("", path));
-    let schema = schema_for!(T).to_value();
-    let mut places = objects(&schema, &schema);
-    for part in parent.split('.').filter(|part| !part.is_empty()) {
-        // `arms[1]`: the fields of all arms are the same.
-        let name = part.split('[').next().unwrap_or(part);
-        let within = places.iter().filter_map(|place| place.fields.get(name));
-        places = within.flat_map(|field| objects(&schema, field)).collect();
-    }
-    let names = places.iter().flat_map(|place| place.fields.keys());
-    nearest(wrong, names.map(String::as_str)).map(str::to_owned)
-}
+/// What a type's documents look like.
+pub struct Shape(Value);
 
-/// The fields that a type cannot be without.
-pub fn required<T: JsonSchema>() -> Vec<String> {
-    let schema = schema_for!(T).to_value();
-    let names = schema.get("required").and_then(Value::as_array);
-    let names = names.into_iter().flatten().filter_map(Value::as_str);
-    names.map(str::to_owned).collect()
+impl Shape {
+    #[must_use]
+    pub fn of<T: JsonSchema>() -> Self {
+        Self(schema_for!(T).to_value())
+    }
+
+    /// An error of a field that is not known, with the one that was meant.
+    #[must_use]
+    pub fn with_meant(&self, error: FieldError) -> FieldError {
+        if error.problem != UNKNOWN {
+            return error;
+        }
+        match self.meant(&error.field) {
+            None => error,
+            Some(meant) => {
+                let problem = format!("{UNKNOWN}; did you mean `{meant}`?");
+                FieldError::new(error.field, problem)
+            }
+        }
+    }
+
+    /// The field that a path which there is not means, if it is plain which.
+    #[must_use]
+    pub fn meant(&self, path: &str) -> Option<String> {
+        let (parent, wrong) = path.rsplit_once('.').unwrap_or(("", path));
+        let mut places = objects(&self.0, &self.0);
+        for part in parent.split('.').filter(|part| !part.is_empty()) {
+            // `arms[1]`: the fields of all arms are the same.
+            let name = part.split('[').next().unwrap_or(part);
+            let within = places.iter().filter_map(|place| place.fields.get(name));
+            places = within.flat_map(|field| objects(&self.0, field)).collect();
+        }
+        let names = places.iter().flat_map(|place| place.fields.keys());
+        nearest(wrong, names.map(String::as_str)).map(str::to_owned)
+    }
+
+    /// The fields that a document cannot be without.
+    pub fn required(&self) -> impl Iterator<Item = &str> {
+        let names = self.0.get("required").and_then(Value::as_array);
+        names.into_iter().flatten().filter_map(Value::as_str)
+    }
 }
 
 #[cfg(test)]
@@ -65,6 +89,7 @@ mod tests {
 
     #[test]
     fn the_field_that_was_meant() {
+        let shape = Shape::of::<RolloutSpec>();
         for (path, right) in [
             ("steeps", Some("steps")),
             ("arms[1].nam", Some("name")),
@@ -81,12 +106,14 @@ mod tests {
             ("protocol.json.labl", Some("label")),
             ("nonsense", None),
         ] {
-            assert_eq!(meant::<RolloutSpec>(path).as_deref(), right, "{path}");
+            assert_eq!(shape.meant(path).as_deref(), right, "{path}");
         }
     }
 
     #[test]
     fn what_a_rollout_cannot_be_without() {
-        assert_eq!(required::<RolloutSpec>(), ["id", "match", "unit", "arms"]);
+        let shape = Shape::of::<RolloutSpec>();
+        let required: Vec<&str> = shape.required().collect();
+        assert_eq!(required, ["id", "match", "unit", "arms"]);
     }
 }

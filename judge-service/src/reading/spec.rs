@@ -1,109 +1,106 @@
 //! What a person asks for, read as far as it can be.
 
+use super::schema::Shape;
 use super::taken_out::take_out;
-use super::{not_known, schema};
 use crate::domain::RolloutSpec;
 use crate::domain::check::{Problems, Unsound, check};
-use serinus_core::json::{self, FieldError, Tree};
+use serinus_core::json::{self, FieldError, Tree, UNKNOWN};
 
 /// More would not be read, and each costs another reading.
 const MOST: usize = 20;
 
+/// Whether it makes sense is not looked at: [`check`] does.
+///
 /// # Errors
-/// All that does not fit, is missing or is not known, with the names that were meant; and
-/// of what could be read, what makes no sense.
+/// What does not fit, is missing or is not known, with the names that were meant: all of it,
+/// but of a list in which something does not fit no more than that, and twenty at most.
 pub fn spec(json: &[u8]) -> Result<RolloutSpec, Unsound> {
     let mut tree = json::tree(json)?;
-    let mut reading = Reading::default();
+    let mut unknown = Vec::new();
+    match json::read_tree(&tree, &mut unknown) {
+        Ok(spec) if unknown.is_empty() => return Ok(spec),
+        _ => {}
+    }
+    let mut reading = Reading::of(Shape::of::<RolloutSpec>());
     reading.see_what_is_missing(&tree);
-    let read = reading.read(&mut tree);
-    let unknown = core::mem::take(&mut reading.unknown);
-    for field in unknown.iter().take(MOST) {
-        reading.problems.add(not_known::<RolloutSpec>(field));
-    }
-    match read {
-        Some(spec) if reading.problems.is_empty() => Ok(spec),
-        Some(spec) => {
-            if let Err(wrong) = check(&spec.completed()) {
-                for one in wrong.into_all() {
-                    reading.also(one);
-                }
-            }
-            Err(reading.found())
-        }
-        None => Err(reading.found()),
-    }
+    reading.read_what_fits(&mut tree);
+    Err(reading.found())
 }
 
 /// The same with its defaults, and checked by itself.
 ///
 /// # Errors
-/// As for [`spec`], and what makes no sense.
+/// As for [`spec`]; or all that makes no sense.
 pub fn checked_spec(json: &[u8]) -> Result<RolloutSpec, Unsound> {
     let spec = spec(json)?.completed();
     check(&spec)?;
     Ok(spec)
 }
 
-#[derive(Default)]
 struct Reading {
+    shape: Shape,
     problems: Problems,
     /// The paths of what is not there or was taken out.
     gone: Vec<String>,
+    /// Some of the fields that are not known.
     unknown: Vec<String>,
 }
 
 impl Reading {
+    fn of(shape: Shape) -> Self {
+        Self {
+            shape,
+            problems: Problems::default(),
+            gone: Vec::new(),
+            unknown: Vec::new(),
+        }
+    }
+
     /// The reader stops at the first.
     fn see_what_is_missing(&mut self, tree: &Tree) {
         if !matches!(tree, Tree::Object(_)) {
             return;
         }
-        for name in schema::required::<RolloutSpec>() {
-            if tree.field(&name).is_none() {
-                self.problems.add(FieldError::new(&*name, "is missing"));
-                self.gone.push(name);
+        for name in self.shape.required() {
+            if tree.field(name).is_none() {
+                self.problems.add(FieldError::new(name, "is missing"));
+                self.gone.push(name.to_owned());
             }
         }
     }
 
     /// What does not fit is taken out, until the rest can be read, or cannot be without
     /// it.
-    fn read(&mut self, tree: &mut Tree) -> Option<RolloutSpec> {
+    fn read_what_fits(&mut self, tree: &mut Tree) {
         for _ in 0..MOST {
             let mut unknown = Vec::new();
-            let read = json::read_tree(tree, &mut unknown);
+            let read = json::read_tree::<RolloutSpec>(tree, &mut unknown);
             for field in unknown {
-                if !self.unknown.contains(&field) {
+                if self.unknown.len() < MOST && !self.unknown.contains(&field) {
                     self.unknown.push(field);
                 }
             }
-            match read {
-                Ok(spec) => return Some(spec),
-                Err(error) => {
-                    let taken = take_out(tree, &error.field);
-                    if !self.gone.contains(&error.field) {
-                        self.problems.add(error);
-                    }
-                    self.gone.push(taken?);
-                }
+            let Err(error) = read else {
+                return;
+            };
+            let taken = take_out(tree, &error.field);
+            if !self.gone.contains(&error.field) {
+                self.problems.add(error);
+            }
+            match taken {
+                Some(taken) => self.gone.push(taken),
+                None => return,
             }
         }
-        None
+        let more = "more may be wrong; mend these first";
+        self.problems.add(FieldError::new(".", more));
     }
 
-    /// Adds a problem, if it is not about something that does not fit anyway.
-    fn also(&mut self, problem: FieldError) {
-        let is_known = self.gone.iter().any(|gone| {
-            let rest = problem.field.strip_prefix(gone.as_str());
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
-        });
-        if !is_known {
-            self.problems.add(problem);
+    fn found(mut self) -> Unsound {
+        for field in core::mem::take(&mut self.unknown) {
+            let error = FieldError::new(field, UNKNOWN);
+            self.problems.add(self.shape.with_meant(error));
         }
-    }
-
-    fn found(self) -> Unsound {
         // Whoever asks has seen a problem.
         let nothing = || FieldError::new(".", "cannot be read").into();
         self.problems.into_result().err().unwrap_or_else(nothing)
@@ -152,12 +149,26 @@ mod tests {
                 "unit[0]: is `each_reqest`; one of header, cookie, query, jwt_claim, body, issue_cookie, each_request is right",
             ]
         );
-        document["unit"] = json!([{"header": "x-user-id"}]);
-        let said = said(&document);
-        let checked = said
-            .iter()
-            .any(|one| one.starts_with("alpha.rollback: is 2"));
-        assert!(checked, "{said:?}");
+    }
+
+    /// What was misspelt is not taken for what it would be without a word.
+    #[test]
+    fn nothing_is_made_up_of_what_cannot_be_read() {
+        let mut document = spec_json();
+        document["arms"] =
+            json!([{"name": "v2"}, {"name": "v1", "serves": {"label": "l"}, "modle": "x"}]);
+        document["basline"] = json!("v1");
+        document["steps"] = json!([{"weights": {"v2": 10}}]);
+        document["sampling"] = json!(true);
+        document["pairing"] = json!({"endpoints": {}});
+        assert_eq!(
+            said(&document),
+            [
+                "arms[1].modle: unknown field; did you mean `model`?",
+                "basline: unknown field; did you mean `baseline`?",
+                "sampling: is a truth value; an object is right",
+            ]
+        );
     }
 
     #[test]
@@ -207,6 +218,13 @@ mod tests {
             .map(|arm| (format!("a{arm}"), json!("x")))
             .collect();
         document["steps"] = json!([{"weights": weights}]);
+        let many = said(&document);
+        assert_eq!(many.len(), MOST + 1);
+        assert_eq!(many[0], ".: more may be wrong; mend these first");
+        let mut document = spec_json();
+        for field in 0..5_000 {
+            document[format!("f{field}")] = json!(0);
+        }
         assert_eq!(said(&document).len(), MOST);
     }
 }

@@ -1,14 +1,14 @@
 //! TLS by rustls: what the judge shows to others, and whom it and the command line trust.
 //! One provider of cryptography, ring.
 
-mod ahead;
 mod certificate;
 mod client;
 mod error;
 mod pem;
 mod server;
+mod stream;
 
-pub use ahead::ReadAhead;
 pub use client::{Connector, Trust, connector, trusting, trusting_this_machine};
 pub use error::TlsError;
 pub use server::{ServerTls, client_name};
+pub use stream::TlsStream;

@@ -3,11 +3,10 @@
 
 use super::{TlsError, certificate, pem};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{Error, ServerConfig};
+use rustls::{CommonState, Error, ServerConfig};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use tokio_rustls::TlsAcceptor;
 
 /// In the order of what is liked best: everything on one port.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -64,9 +63,8 @@ impl ServerTls {
     }
 
     #[must_use]
-    pub fn acceptor(&self) -> TlsAcceptor {
-        let config = self.config.read().unwrap_or_else(PoisonError::into_inner);
-        TlsAcceptor::from(Arc::clone(&config))
+    pub fn config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -117,7 +115,7 @@ fn read(
 
 /// What the client at the other end is called, if it showed a certificate.
 #[must_use]
-pub fn client_name(connection: &rustls::ServerConnection) -> Option<Arc<str>> {
-    let shown = connection.peer_certificates()?.first()?;
+pub fn client_name(session: &CommonState) -> Option<Arc<str>> {
+    let shown = session.peer_certificates()?.first()?;
     Some(certificate::name(shown))
 }

@@ -300,6 +300,19 @@ async fn what_cannot_be_told_says_why_and_spoils_nothing() {
         .await
         .unwrap();
     assert_eq!(empty.status, 400, "{}", empty.body);
+    // Nor is what cannot be read at all; it is counted.
+    let refused = async || {
+        let counters = judge.call(Method::GET, "/v1/counters", None).await.unwrap();
+        counters.body["feedback"]["refused"].as_u64().unwrap()
+    };
+    let before = refused().await;
+    let unread = judge
+        .call(Method::POST, "/v1/feedback", Some("{\"unt\": 1}\n7"))
+        .await
+        .unwrap();
+    assert_eq!(unread.status, 400, "{}", unread.body);
+    assert_eq!(unread.body["errors"][1]["field"], "[1]");
+    assert_eq!(refused().await, before + 2);
 }
 
 pub async fn tell(judge: &Judge, body: &str) -> Value {

@@ -29,7 +29,7 @@ pub const MAX_SEGMENTS: usize = 32;
 /// Sums that a worker may keep, one for each arm of each segment and of the rest, in
 /// all rollouts: 36 KB each, so 74 MB at most.
 pub const MAX_SUMS: usize = 2_048;
-const MAX_NAME: usize = 64;
+pub const MAX_NAME: usize = 64;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct CompiledPlan {

@@ -22,6 +22,8 @@ pub struct Operation {
 struct Body {
     schema: Make,
     required: bool,
+    /// Fields that nobody knows are refused.
+    strict: bool,
     example: Option<Value>,
 }
 
@@ -99,18 +101,25 @@ impl Operation {
         self
     }
 
+    /// What a person writes: no field that is not known.
     pub fn takes<T: JsonSchema>(self) -> Self {
-        self.body::<T>(true)
+        self.body::<T>(true, true)
     }
 
     pub fn may_take<T: JsonSchema>(self) -> Self {
-        self.body::<T>(false)
+        self.body::<T>(false, true)
     }
 
-    fn body<T: JsonSchema>(mut self, required: bool) -> Self {
+    /// What a program of maybe another version writes.
+    pub fn takes_tolerantly<T: JsonSchema>(self) -> Self {
+        self.body::<T>(true, false)
+    }
+
+    fn body<T: JsonSchema>(mut self, required: bool, strict: bool) -> Self {
         self.body = Some(Body {
             schema: SchemaGenerator::subschema_for::<T>,
             required,
+            strict,
             example: None,
         });
         self
@@ -129,7 +138,7 @@ impl Operation {
         self.header(
             "If-Match",
             "The ETag of the rollout as it was looked at: nothing is done to one that has changed since.",
-            json!({"type": "string", "pattern": "^(\\*|(W/)?\"[!#-~]*\"(, ?(W/)?\"[!#-~]*\")*)$"}),
+            json!({"type": "string"}),
         )
         .refuses(&[412])
     }
@@ -138,7 +147,7 @@ impl Operation {
         self.header(
             "If-None-Match",
             "The ETag of the rollout as it is known: 304 as long as nothing was decided.",
-            json!({"type": "string", "pattern": "^(\\*|(W/)?\"[!#-~]*\"(, ?(W/)?\"[!#-~]*\")*)$"}),
+            json!({"type": "string"}),
         )
     }
 
@@ -232,9 +241,12 @@ impl Operation {
             put("parameters", parameters.into());
         }
         if let Some(body) = self.body {
-            let schema = (body.schema)(&mut schemas.asked);
+            let schema = inline((body.schema)(&mut schemas.asked));
+            if body.strict {
+                schemas.strict.push(schema.clone());
+            }
             let mut content = Map::new();
-            content.insert("schema".to_owned(), inline(schema));
+            content.insert("schema".to_owned(), schema);
             if let Some(example) = body.example {
                 content.insert("example".to_owned(), example);
             }
@@ -305,7 +317,7 @@ fn in_path(path: &str) -> impl Iterator<Item = Value> {
     let names = parts.filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
     names.map(|name| {
         let schema = match name {
-            "sequence" => json!({"type": "integer", "minimum": 1}),
+            "sequence" => json!({"type": "integer", "minimum": 1, "maximum": u64::MAX}),
             _ => json!({"type": "string", "minLength": 1}),
         };
         json!({"name": name, "in": "path", "required": true, "schema": schema})

@@ -3,6 +3,9 @@
 use core::fmt;
 use serinus_core::json::FieldError;
 
+/// Nobody reads more.
+const MOST: usize = 100;
+
 /// What is wrong: one field at least.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unsound {
@@ -60,11 +63,16 @@ impl core::error::Error for Unsound {}
 
 impl Problems {
     pub fn look(&mut self, at: Result<(), FieldError>) {
-        self.0.extend(at.err());
+        if let Err(problem) = at {
+            self.add(problem);
+        }
     }
 
+    /// Of a flood only the first are kept.
     pub fn add(&mut self, problem: FieldError) {
-        self.0.push(problem);
+        if self.0.len() < MOST {
+            self.0.push(problem);
+        }
     }
 
     #[must_use]

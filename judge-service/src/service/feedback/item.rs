@@ -3,8 +3,7 @@
 use crate::assignment::Headers;
 use crate::domain::Millis;
 use schemars::JsonSchema;
-use serde::de::Error;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serinus_core::json::FieldError;
 use std::collections::BTreeMap;
 
@@ -41,9 +40,9 @@ pub struct Feedback {
     pub right: Option<bool>,
     /// the true label. It is compared with `prediction`, or else with the label of the
     /// request's answer, or of the user's last sampled one.
-    #[serde(default, deserialize_with = "whole")]
+    #[serde(default)]
     pub label: Option<i64>,
-    #[serde(default, deserialize_with = "whole")]
+    #[serde(default)]
     pub prediction: Option<i64>,
     /// The probability that the model gave to what it predicted, for log loss and
     /// calibration; default: that of the sampled answer.
@@ -53,20 +52,6 @@ pub struct Feedback {
     /// what all come to that have ids of their own.
     #[serde(default)]
     pub value: Option<f64>,
-}
-
-/// As `3` or as `3.0`, which tables with gaps make of it.
-fn whole<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Error> {
-    let Some(number) = Option::<f64>::deserialize(from)? else {
-        return Ok(None);
-    };
-    // Whole numbers are exact so far.
-    if number.fract() == 0.0 && number.abs() <= 9_007_199_254_740_992.0 {
-        return Ok(Some(number as i64));
-    }
-    Err(D::Error::custom(format_args!(
-        "is {number}; a label is a whole number"
-    )))
 }
 
 /// What became of a batch.

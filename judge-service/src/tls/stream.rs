@@ -1,0 +1,703 @@
+//! TLS on a connection that holds no memory while it waits.
+//!
+//! rustls with buffers of its own keeps one for each connection and passes every byte
+//! through three: with thousands of workers none of that is in a processor's cache when the
+//! next report comes. Its unbuffered half leaves the bytes to whoever calls, and so they lie
+//! in one place that all connections of a thread share.
+
+use bytes::{Buf, BytesMut};
+use rustls::server::UnbufferedServerConnection;
+use rustls::unbuffered::{
+    AppDataRecord, ConnectionState, EncodeError, InsufficientSizeError, UnbufferedStatus,
+};
+use rustls::{CommonState, ServerConfig};
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// The largest message of a handshake in records that are nearly full, and one more record.
+const SCRATCH: usize = 96 * 1024;
+
+/// What goes into one record.
+const MOST_PLAIN: usize = 16 * 1024;
+
+/// Room for a record's head and seal, and for a message of TLS itself before it.
+const MOST_SEALED: usize = MOST_PLAIN + 1024;
+
+/// What says that nothing follows, sealed.
+const MOST_NOTICE: usize = 1024;
+
+thread_local! {
+    static INCOMING: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH]);
+    static PLAIN: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static OUTGOING: RefCell<Vec<u8>> = RefCell::new(vec![0; MOST_SEALED]);
+}
+
+/// The server's end of a connection.
+pub struct TlsStream<S> {
+    stream: S,
+    rest: Rest,
+    is_closing: bool,
+    /// Elsewhere: of a connection that waits nothing else is looked at.
+    session: Box<UnbufferedServerConnection>,
+}
+
+/// What could not be passed on at once.
+#[derive(Default)]
+struct Rest {
+    /// Sealed, and not whole yet.
+    incoming: Vec<u8>,
+    /// Opened, and not asked for yet.
+    plain: BytesMut,
+    /// Sealed, and not sent yet.
+    outgoing: BytesMut,
+    /// The other end says no more.
+    is_over: bool,
+    /// It said what nobody may.
+    is_broken: bool,
+}
+
+// === impl TlsStream ===
+
+impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
+    /// Shakes hands.
+    ///
+    /// # Errors
+    /// A client that speaks no TLS, or with which nothing could be agreed upon.
+    pub async fn accept(stream: S, config: Arc<ServerConfig>) -> io::Result<Self> {
+        let session = UnbufferedServerConnection::new(config).map_err(invalid)?;
+        let mut own = Self {
+            stream,
+            rest: Rest::default(),
+            is_closing: false,
+            session: Box::new(session),
+        };
+        poll_fn(|context| own.poll_shake(context)).await?;
+        Ok(own)
+    }
+
+    fn poll_shake(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.poll_send(context))?;
+            if !self.session.is_handshaking() {
+                return Poll::Ready(Ok(()));
+            }
+            ready!(self.poll_take_in(context, None))?;
+        }
+    }
+
+    /// Reads once, and opens what is whole.
+    fn poll_take_in(
+        &mut self,
+        context: &mut Context<'_>,
+        into: Option<&mut ReadBuf<'_>>,
+    ) -> Poll<io::Result<()>> {
+        if self.rest.is_broken {
+            return Poll::Ready(Err(invalid("what came cannot be opened")));
+        }
+        INCOMING.with_borrow_mut(|scratch| {
+            let mut read = ReadBuf::new(scratch);
+            let held = self.rest.incoming.len();
+            if held >= read.remaining() {
+                self.rest.is_broken = true;
+                return Poll::Ready(Err(invalid("a message is too long")));
+            }
+            read.put_slice(&self.rest.incoming);
+            ready!(Pin::new(&mut self.stream).poll_read(context, &mut read))?;
+            let sealed = read.filled_mut();
+            if sealed.len() == held {
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            }
+            let opened = self.open(sealed, into);
+            self.rest.is_broken = opened.is_err();
+            // What TLS itself has to say: a word on what is broken, or on a wish of theirs.
+            if let (Ok(_), Poll::Ready(Err(error))) = (&opened, self.poll_send(context)) {
+                return Poll::Ready(Err(error));
+            }
+            let left = sealed.get(opened?..).unwrap_or_default();
+            // Behind the end nothing is opened any more. An empty one has no memory.
+            let left = if self.rest.is_over { &[] } else { left };
+            self.rest.incoming = left.to_vec();
+            Poll::Ready(Ok(()))
+        })
+    }
+
+    /// Opens what is whole, and says how much that was.
+    fn open(&mut self, sealed: &mut [u8], mut into: Option<&mut ReadBuf<'_>>) -> io::Result<usize> {
+        let rest = &mut self.rest;
+        let mut done = 0;
+        loop {
+            let left = sealed.get_mut(done..).unwrap_or_default();
+            let UnbufferedStatus { mut discard, state } = self.session.process_tls_records(left);
+            match state {
+                Ok(ConnectionState::ReadTraffic(mut traffic)) => {
+                    while let Some(record) = traffic.next_record() {
+                        let AppDataRecord {
+                            discard: also,
+                            payload,
+                        } = record.map_err(invalid)?;
+                        discard += also;
+                        rest.give(payload, into.as_deref_mut());
+                    }
+                }
+                Ok(ConnectionState::EncodeTlsData(mut message)) => {
+                    rest.send(|room| message.encode(room))?;
+                }
+                // It is sent in the order in which it was encoded.
+                Ok(ConnectionState::TransmitTlsData(sent)) => sent.done(),
+                Ok(ConnectionState::PeerClosed) => rest.is_over = true,
+                Ok(
+                    ConnectionState::WriteTraffic(_)
+                    | ConnectionState::BlockedHandshake
+                    | ConnectionState::Closed,
+                ) => return Ok(done + discard),
+                Ok(_) => return Err(invalid("data came before the handshake was over")),
+                Err(error) => {
+                    self.tell_why();
+                    return Err(invalid(error));
+                }
+            }
+            done += discard;
+        }
+    }
+
+    /// After an error there is an alert to be sent. Nothing more may be opened then: rustls
+    /// gives messages out before it looks at what came.
+    fn tell_why(&mut self) {
+        while self.session.wants_write() {
+            let status = self.session.process_tls_records(&mut []);
+            let Ok(ConnectionState::EncodeTlsData(mut message)) = status.state else {
+                return;
+            };
+            if self.rest.send(|room| message.encode(room)).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Seals by `sealing`, which says how long that became.
+    fn seal(
+        &mut self,
+        room: &mut [u8],
+        sealing: impl FnOnce(
+            &mut rustls::unbuffered::WriteTraffic<'_, rustls::server::ServerConnectionData>,
+            &mut [u8],
+        ) -> Result<usize, rustls::unbuffered::EncryptError>,
+    ) -> io::Result<usize> {
+        if self.rest.is_broken {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        // Of what is held nothing is whole; rustls must see it all the same.
+        loop {
+            let status = self.session.process_tls_records(&mut self.rest.incoming);
+            match status.state.map_err(invalid)? {
+                ConnectionState::WriteTraffic(mut traffic) => {
+                    return sealing(&mut traffic, room).map_err(invalid);
+                }
+                ConnectionState::EncodeTlsData(mut message) => {
+                    self.rest.send(|room| message.encode(room))?;
+                }
+                ConnectionState::TransmitTlsData(sent) => sent.done(),
+                _ => return Err(io::ErrorKind::BrokenPipe.into()),
+            }
+        }
+    }
+
+    /// Sends what waits for that.
+    fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let outgoing = &mut self.rest.outgoing;
+        while !outgoing.is_empty() {
+            let sent = ready!(Pin::new(&mut self.stream).poll_write(context, outgoing))?;
+            if sent == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            outgoing.advance(sent);
+            if outgoing.is_empty() {
+                *outgoing = BytesMut::new();
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S> TlsStream<S> {
+    /// What was agreed upon.
+    pub fn session(&self) -> &CommonState {
+        &self.session
+    }
+}
+
+// === impl Rest ===
+
+impl Rest {
+    fn give(&mut self, payload: &[u8], into: Option<&mut ReadBuf<'_>>) {
+        // In their order: what was kept before comes first.
+        let into = into.filter(|_| self.plain.is_empty());
+        let room = into.as_ref().map_or(0, |into| into.remaining());
+        let (now, later) = payload.split_at(payload.len().min(room));
+        if let Some(into) = into {
+            into.put_slice(now);
+        }
+        self.plain.extend_from_slice(later);
+    }
+
+    /// Adds a message of TLS itself.
+    fn send(
+        &mut self,
+        mut encode: impl FnMut(&mut [u8]) -> Result<usize, EncodeError>,
+    ) -> io::Result<()> {
+        let size = match encode(&mut []) {
+            Err(EncodeError::InsufficientSize(InsufficientSizeError { required_size })) => {
+                required_size
+            }
+            Err(error) => return Err(invalid(error)),
+            Ok(_) => return Ok(()),
+        };
+        let before = self.outgoing.len();
+        self.outgoing.resize(before + size, 0);
+        let room = self.outgoing.get_mut(before..).unwrap_or_default();
+        let written = encode(room).map_err(invalid)?;
+        self.outgoing.truncate(before + written);
+        Ok(())
+    }
+}
+
+fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        // An answer of TLS's own that could not go at once.
+        if let Poll::Ready(Err(error)) = self.poll_send(context) {
+            return Poll::Ready(Err(error));
+        }
+        let before = buffer.filled().len();
+        loop {
+            let plain = &mut self.rest.plain;
+            if !plain.is_empty() {
+                let given = plain.len().min(buffer.remaining());
+                buffer.put_slice(&plain.split_to(given));
+                if plain.is_empty() {
+                    *plain = BytesMut::new();
+                }
+                return Poll::Ready(Ok(()));
+            }
+            let is_done = buffer.filled().len() > before || buffer.remaining() == 0;
+            if is_done || self.rest.is_over {
+                return Poll::Ready(Ok(()));
+            }
+            let taken = ready!(self.poll_take_in(context, Some(buffer)));
+            // What was opened before something broke is given first.
+            let is_some = buffer.filled().len() > before || !self.rest.plain.is_empty();
+            if !is_some {
+                taken?;
+            }
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_send(context))?;
+        let bytes = bytes.get(..MOST_PLAIN).unwrap_or(bytes);
+        if bytes.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        OUTGOING.with_borrow_mut(|scratch| {
+            let length = self.seal(scratch, |traffic, room| traffic.encrypt(bytes, room))?;
+            // Opening may have left an answer, which was sealed before.
+            let sent = if self.rest.outgoing.is_empty() {
+                let sealed = scratch.get(..length).unwrap_or_default();
+                match Pin::new(&mut self.stream).poll_write(context, sealed) {
+                    Poll::Ready(sent) => sent?,
+                    Poll::Pending => 0,
+                }
+            } else {
+                0
+            };
+            let left = scratch.get(sent..length).unwrap_or_default();
+            self.rest.outgoing.extend_from_slice(left);
+            Poll::Ready(Ok(bytes.len()))
+        })
+    }
+
+    /// As much as goes into one record, of all of them.
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if let [only] = slices {
+            return self.poll_write(context, only);
+        }
+        PLAIN.with_borrow_mut(|plain| {
+            plain.clear();
+            for slice in slices {
+                let room = MOST_PLAIN - plain.len();
+                plain.extend_from_slice(slice.get(..room).unwrap_or(slice));
+            }
+            self.as_mut().poll_write(context, plain)
+        })
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_send(context))?;
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.is_closing {
+            self.is_closing = true;
+            let mut notice = [0; MOST_NOTICE];
+            let length = self.seal(&mut notice, |traffic, room| {
+                traffic.queue_close_notify(room)
+            });
+            // Of a connection that is broken already there is nothing to be said.
+            if let Ok(length) = length {
+                let notice = notice.get(..length).unwrap_or_default();
+                self.rest.outgoing.extend_from_slice(notice);
+            }
+        }
+        ready!(self.poll_send(context))?;
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+    use proptest::collection::vec;
+    use proptest::prelude::{any, proptest};
+    use proptest::sample::Index;
+    use rustls::pki_types::{PrivateKeyDer, ServerName};
+    use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion, version};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio_rustls::TlsConnector;
+    use tokio_rustls::client::TlsStream as ClientStream;
+
+    const VERSIONS: [&SupportedProtocolVersion; 2] = [&version::TLS12, &version::TLS13];
+
+    fn configs(version: &'static SupportedProtocolVersion) -> (Arc<ServerConfig>, TlsConnector) {
+        let shown = rcgen::generate_simple_self_signed(vec!["judge.example".to_owned()]).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let key = PrivateKeyDer::Pkcs8(shown.signing_key.serialize_der().into());
+        let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![shown.cert.der().clone()], key)
+            .unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(shown.cert.der().clone()).unwrap();
+        let client = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        (Arc::new(server), TlsConnector::from(Arc::new(client)))
+    }
+
+    type Ends = (ClientStream<DuplexStream>, TlsStream<DuplexStream>);
+
+    /// Both ends, through a pipe that holds so many bytes.
+    async fn connected(version: &'static SupportedProtocolVersion, pipe: usize) -> Ends {
+        let (server, client) = configs(version);
+        let (far, near) = duplex(pipe);
+        let name = ServerName::try_from("judge.example").unwrap();
+        let shaken = tokio::join!(client.connect(name, far), TlsStream::accept(near, server));
+        (shaken.0.unwrap(), shaken.1.unwrap())
+    }
+
+    fn bytes(count: u32) -> Vec<u8> {
+        (0..count).map(|index| (index % 251) as u8).collect()
+    }
+
+    fn holds_nothing(stream: &TlsStream<DuplexStream>) -> bool {
+        let Rest {
+            incoming,
+            plain,
+            outgoing,
+            ..
+        } = &stream.rest;
+        incoming.capacity() + plain.capacity() + outgoing.capacity() == 0
+    }
+
+    /// Through a pipe that takes a part of a record at a time, too.
+    #[tokio::test]
+    async fn what_is_said_arrives_whole_on_both_sides() {
+        for (version, pipe) in VERSIONS
+            .into_iter()
+            .flat_map(|one| [(one, 700), (one, 1 << 20)])
+        {
+            let (mut client, mut server) = connected(version, pipe).await;
+            let (question, answer) = (bytes(100_003), bytes(70_001));
+            let ask = async {
+                client.write_all(&question).await.unwrap();
+                client.flush().await.unwrap();
+                let mut heard = vec![0; answer.len()];
+                client.read_exact(&mut heard).await.unwrap();
+                assert!(heard == answer, "{version:?} {pipe}");
+                client
+            };
+            let reply = async {
+                let mut heard = vec![0; question.len()];
+                // In pieces of all sizes, across the borders of records.
+                let (mut start, mut piece) = (0, 1);
+                while start < heard.len() {
+                    let end = (start + piece).min(heard.len());
+                    server.read_exact(&mut heard[start..end]).await.unwrap();
+                    (start, piece) = (end, piece * 2 % 4_099 + 1);
+                }
+                assert!(heard == question, "{version:?} {pipe}");
+                server.write_all(&answer).await.unwrap();
+                server.flush().await.unwrap();
+                server
+            };
+            let (_client, mut server) = tokio::join!(ask, reply);
+            assert!(server.read(&mut [0; 9]).now_or_never().is_none());
+            assert!(holds_nothing(&server), "while it waits");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_end_that_is_said_is_one_and_a_cut_is_none() {
+        for version in VERSIONS {
+            let (mut client, mut server) = connected(version, 1 << 20).await;
+            client.write_all(b"last").await.unwrap();
+            client.shutdown().await.unwrap();
+            let mut heard = Vec::new();
+            server.read_to_end(&mut heard).await.unwrap();
+            assert_eq!(heard, b"last");
+            // Who has ended still listens.
+            server.write_all(b"bye").await.unwrap();
+            server.shutdown().await.unwrap();
+            server.shutdown().await.unwrap();
+            heard.clear();
+            client.read_to_end(&mut heard).await.unwrap();
+            assert_eq!(heard, b"bye");
+
+            let (mut client, mut server) = connected(version, 1 << 20).await;
+            client.write_all(b"half").await.unwrap();
+            client.flush().await.unwrap();
+            drop(client.into_inner().0);
+            heard.clear();
+            let cut = server.read_to_end(&mut heard).await.unwrap_err();
+            assert_eq!(cut.kind(), io::ErrorKind::UnexpectedEof);
+            assert_eq!(heard, b"half");
+        }
+    }
+
+    #[tokio::test]
+    async fn keys_may_change_on_the_way() {
+        let (mut client, mut server) = connected(&version::TLS13, 1 << 20).await;
+        for turn in 0..3_u8 {
+            client.get_mut().1.refresh_traffic_keys().unwrap();
+            client.write_all(&[turn; 40]).await.unwrap();
+            client.flush().await.unwrap();
+            let mut heard = [0; 40];
+            server.read_exact(&mut heard).await.unwrap();
+            assert_eq!(heard, [turn; 40]);
+            server.write_all(&heard).await.unwrap();
+            server.flush().await.unwrap();
+            client.read_exact(&mut heard).await.unwrap();
+            assert_eq!(heard, [turn; 40]);
+        }
+    }
+
+    #[tokio::test]
+    async fn nonsense_is_answered_with_an_alert() {
+        let (server, _) = configs(&version::TLS13);
+        for nonsense in [
+            &b"GET / HTTP/1.1\r\n\r\n"[..],
+            &[22, 3, 1, 0xff, 0xff],
+            &[0x16; 70_000],
+        ] {
+            let (mut far, near) = duplex(1 << 20);
+            far.write_all(nonsense).await.unwrap();
+            let refused = TlsStream::accept(near, Arc::clone(&server)).await;
+            assert_eq!(refused.err().unwrap().kind(), io::ErrorKind::InvalidData);
+            let mut said = Vec::new();
+            far.read_to_end(&mut said).await.unwrap();
+            assert_eq!(said.first(), Some(&21), "an alert: {said:?}");
+        }
+        // What is changed on its way is not taken.
+        let (client, mut server) = connected(&version::TLS13, 1 << 20).await;
+        let (mut pipe, mut session) = client.into_inner();
+        std::io::Write::write_all(&mut session.writer(), b"promote").unwrap();
+        let mut sealed = Vec::new();
+        session.write_tls(&mut sealed).unwrap();
+        let last = sealed.last_mut().unwrap();
+        *last ^= 1;
+        pipe.write_all(&sealed).await.unwrap();
+        let mut heard = [0; 7];
+        let wrong = server.read_exact(&mut heard).await.unwrap_err();
+        assert_eq!((wrong.kind(), heard), (io::ErrorKind::InvalidData, [0; 7]));
+        let more = server.write_all(b"and then?").await;
+        more.unwrap_err();
+    }
+
+    /// A message that comes in records of one byte is longer than what is held.
+    #[tokio::test]
+    async fn a_hello_in_crumbs_is_given_up() {
+        let (server, _) = configs(&version::TLS13);
+        let (mut far, near) = duplex(1 << 20);
+        let accepted = tokio::spawn(TlsStream::accept(near, server));
+        let crumb = |byte| [22, 3, 1, 0, 1, byte];
+        let mut said: Vec<u8> = [1, 0, 0xff, 0xff].into_iter().flat_map(crumb).collect();
+        said.resize(SCRATCH - 6, 0);
+        for at in said.chunks_mut(6).skip(4) {
+            at.copy_from_slice(&crumb(0));
+        }
+        far.write_all(&said).await.unwrap();
+        tokio::task::yield_now().await;
+        far.write_all(&crumb(0).repeat(3)).await.unwrap();
+        let refused = accepted.await.unwrap().err().unwrap();
+        assert_eq!(refused.to_string(), "a message is too long");
+    }
+
+    /// Many slices are one record, and none is lost behind what goes into one.
+    #[tokio::test]
+    async fn slices_go_together() {
+        let (mut client, mut server) = connected(&version::TLS13, 1 << 20).await;
+        let (head, body) = (bytes(200), bytes(40_000));
+        let slices = [io::IoSlice::new(&head), io::IoSlice::new(&body)];
+        assert_eq!(server.write_vectored(&slices).await.unwrap(), MOST_PLAIN);
+        server.write_all(&body[MOST_PLAIN - 200..]).await.unwrap();
+        server.flush().await.unwrap();
+        let mut heard = vec![0; 40_200];
+        client.read_exact(&mut heard).await.unwrap();
+        assert!(heard[..200] == head && heard[200..] == body);
+    }
+
+    /// Bytes behind the end are not kept.
+    #[tokio::test]
+    async fn junk_behind_the_end_is_nothing() {
+        let (mut client, mut server) = connected(&version::TLS13, 1 << 20).await;
+        let (pipe, session) = client.get_mut();
+        session.send_close_notify();
+        let mut sealed = Vec::new();
+        session.write_tls(&mut sealed).unwrap();
+        sealed.resize(9_000, 23);
+        pipe.write_all(&sealed).await.unwrap();
+        assert_eq!(server.read(&mut [0; 9]).await.unwrap(), 0);
+        assert!(holds_nothing(&server));
+        server.write_all(b"bye").await.unwrap();
+    }
+
+    /// What a client says first, which is whole in what it sends without an answer.
+    fn hello() -> Vec<u8> {
+        let (_, client) = configs(&version::TLS13);
+        let name = ServerName::try_from("judge.example").unwrap();
+        let session = rustls::ClientConnection::new(Arc::clone(client.config()), name);
+        let mut hello = Vec::new();
+        session.unwrap().write_tls(&mut hello).unwrap();
+        hello
+    }
+
+    proptest! {
+        /// However it is cut into pieces, broken or gone on with: an error, and no panic.
+        #[test]
+        fn a_broken_hello_harms_nobody(
+            changes in vec((any::<Index>(), any::<u8>()), 0..4),
+            cuts in vec(any::<Index>(), 0..6),
+            more in vec(any::<u8>(), 0..400),
+        ) {
+            let mut said = hello();
+            for (at, byte) in changes {
+                let at = at.index(said.len());
+                said[at] = byte;
+            }
+            said.extend(more);
+            let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(said.len())).collect();
+            cuts.extend([0, said.len()]);
+            cuts.sort_unstable();
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(async {
+                let (server, _) = configs(&version::TLS13);
+                let (mut far, near) = duplex(1 << 20);
+                let accepting = tokio::spawn(TlsStream::accept(near, server));
+                for piece in cuts.windows(2) {
+                    let _ = far.write_all(&said[piece[0]..piece[1]]).await;
+                    tokio::task::yield_now().await;
+                }
+                far.shutdown().await.unwrap();
+                assert!(accepting.await.unwrap().is_err());
+            });
+        }
+    }
+
+    proptest! {
+        /// Neither is what is broken later: what was opened is what was said, as far as it
+        /// goes, and after an error everything else is one.
+        #[test]
+        fn what_is_broken_later_harms_nobody(
+            said in vec(vec(any::<u8>(), 1..300), 1..5),
+            changes in vec((any::<Index>(), any::<u8>()), 0..3),
+            cuts in vec(any::<Index>(), 0..6),
+            more in vec(any::<u8>(), 0..60),
+            again in any::<bool>(),
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(async {
+                let (client, mut server) = connected(&version::TLS13, 1 << 20).await;
+                let (mut pipe, mut session) = client.into_inner();
+                let mut sealed = Vec::new();
+                for piece in &said {
+                    std::io::Write::write_all(&mut session.writer(), piece).unwrap();
+                    session.write_tls(&mut sealed).unwrap();
+                }
+                if again {
+                    sealed.extend_from_within(..);
+                }
+                for (at, byte) in changes {
+                    let at = at.index(sealed.len());
+                    sealed[at] = byte;
+                }
+                sealed.extend(more);
+                let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(sealed.len())).collect();
+                cuts.extend([0, sealed.len()]);
+                cuts.sort_unstable();
+                let (mut heard, mut is_broken) = (Vec::new(), false);
+                for piece in cuts.windows(2) {
+                    pipe.write_all(&sealed[piece[0]..piece[1]]).await.unwrap();
+                    let mut some = [0; 500];
+                    while let Some(read) = server.read(&mut some).now_or_never() {
+                        match read {
+                            Ok(0) => break,
+                            Ok(count) => {
+                                assert!(!is_broken);
+                                heard.extend_from_slice(&some[..count]);
+                            }
+                            Err(_) => {
+                                is_broken = true;
+                                break;
+                            }
+                        }
+                    }
+                    let written = server.write(b"an answer").now_or_never().unwrap();
+                    assert_eq!(written.is_err(), is_broken);
+                }
+                let said = said.concat();
+                assert!(said.starts_with(&heard), "{heard:?}");
+            });
+        }
+    }
+}
