@@ -239,6 +239,20 @@ async fn every_manifest_is_by_istios_schemas() {
             &[
                 "--only",
                 "filter",
+                "--as",
+                "wasm-plugin",
+                "--workload",
+                "istio=ingressgateway",
+                "--judge-credential",
+                "judge-tls",
+            ],
+            "WasmPlugin DestinationRule",
+        ),
+        (
+            spec(),
+            &[
+                "--only",
+                "filter",
                 "--judge-ca",
                 "/ca.pem",
                 "--judge-token",

@@ -30,13 +30,13 @@ const YEAR: f64 = 31_536_000.0;
 pub fn check(spec: &RolloutSpec) -> Result<(), Unsound> {
     let mut problems = Problems::default();
     check_names(spec, &mut problems);
-    arms::check(spec, &mut problems);
-    let named = check_roles(spec);
-    // Shares name arms, and are of no use without them.
-    if named.is_ok() && spec.arms.len() >= 2 {
-        check_shares(spec, &mut problems);
+    // Shares and the parts that arms have are of no use without them.
+    if arms::check(spec, &mut problems) {
+        match check_roles(spec) {
+            Ok(()) => check_shares(spec, &mut problems),
+            Err(problem) => problems.add(problem),
+        }
     }
-    problems.look(named);
     check_sampling(spec, &mut problems);
     problems.look(check_layer(spec));
     problems.look(within("holdback_percent", spec.holdback_percent, 0.0, 50.0));
@@ -75,11 +75,11 @@ fn check_roles(spec: &RolloutSpec) -> Result<(), FieldError> {
         ("baseline", spec.baseline()),
         ("compare_to", spec.control()),
     ] {
-        if spec.arm_index(arm).is_none() && !spec.arms.is_empty() {
+        if spec.arm_index(arm).is_none() {
             return Err(unknown_arm(field, arm, spec));
         }
     }
-    if spec.treatments().next().is_none() && spec.arms.len() >= 2 {
+    if spec.treatments().next().is_none() {
         return Err(FieldError::new(
             "arms",
             "are the baseline and the copy that it is compared with; a new version is missing",

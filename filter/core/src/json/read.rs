@@ -44,7 +44,7 @@ impl Reader<'_> {
             Tree::Number(Number::Fraction(number)) if number.fract() == 0.0 => {
                 if (0.0..END).contains(&number) {
                     Some(Number::Whole(number as u64))
-                } else if number >= -END / 2.0 && number < 0.0 {
+                } else if (-END / 2.0..0.0).contains(&number) {
                     Some(Number::Negative(number as i64))
                 } else {
                     None

@@ -52,6 +52,10 @@ pub struct IstioCommand {
     judge_cluster: Option<String>,
     #[command(flatten)]
     to_judge: ToJudge,
+    /// With --as wasm-plugin: a Secret of the proxies' namespace by which they reach the
+    /// judge, with tls.crt, tls.key and ca.crt, in the place of files of theirs
+    #[arg(long, value_name = "NAME")]
+    judge_credential: Option<ObjectName>,
     /// Where an arm is served, as a Service and its port; one for each
     #[arg(long = "address", value_name = "ARM=HOST:PORT")]
     addresses: Vec<ArmAddress>,
@@ -128,6 +132,7 @@ impl IstioCommand {
                 self.judge_address.as_ref(),
                 self.judge_cluster.as_deref(),
                 &self.to_judge,
+                self.judge_credential.as_ref(),
             )?,
             shadow: self.shadow_address.as_ref(),
         }

@@ -36,7 +36,7 @@ pub struct ToJudge {
 }
 
 /// What the options come to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Access<'a> {
     /// A file with the token.
     pub token: Option<&'a str>,
@@ -99,6 +99,16 @@ impl ToJudge {
         named(&first).or_else(|| self.beside_ca())
     }
 
+    /// The first option that names a file of the proxies'.
+    pub fn file(&self) -> Option<&'static str> {
+        named(&[
+            (self.judge_token.is_some(), "--judge-token"),
+            (self.judge_ca.is_some(), "--judge-ca"),
+            (self.judge_certificate.is_some(), "--judge-certificate"),
+            (self.judge_key.is_some(), "--judge-key"),
+        ])
+    }
+
     /// The first of those that are nothing without an authority.
     fn beside_ca(&self) -> Option<&'static str> {
         named(&[
@@ -127,7 +137,11 @@ impl ToJudge {
         }))
     }
 
-    fn name(&self, judge: &Address) -> Result<String, Failure> {
+    /// The name that the judge's certificate must have.
+    ///
+    /// # Errors
+    /// An address that is no name, and none beside it.
+    pub fn name(&self, judge: &Address) -> Result<String, Failure> {
         if let Some(name) = &self.judge_sni {
             return Ok(name.0.clone());
         }

@@ -7,12 +7,15 @@ use serinus_core::plan::compiled::{MAX_ARMS, check_name};
 
 const LONGEST_URI: usize = 2_048;
 
-pub fn check(spec: &RolloutSpec, problems: &mut Problems) {
+/// Whether there are some, each with a name of its own, of which the rest can speak.
+pub fn check(spec: &RolloutSpec, problems: &mut Problems) -> bool {
     if spec.arms.len() > MAX_ARMS {
         let problem = format!("are {}; at most {MAX_ARMS} are right", spec.arms.len());
-        return problems.add(FieldError::new("arms", problem));
+        problems.add(FieldError::new("arms", problem));
+        return false;
     }
-    if spec.arms.len() < 2 {
+    let mut sound = spec.arms.len() >= 2;
+    if !sound {
         problems.add(FieldError::new(
             "arms",
             "are fewer than 2; a control and a canary are needed",
@@ -25,12 +28,14 @@ pub fn check(spec: &RolloutSpec, problems: &mut Problems) {
         if before.any(|other| other.name == arm.name) {
             let problem = format!("`{}` names two arms", arm.name);
             problems.add(FieldError::new(name, problem));
+            sound = false;
         }
         let below = |error: FieldError| error.below(format_args!("arms[{index}]"));
         for checked in [is_registered(arm), has_digest(arm), has_readiness(arm)] {
             problems.look(checked.map_err(below));
         }
     }
+    sound
 }
 
 fn is_registered(arm: &Arm) -> Result<(), FieldError> {

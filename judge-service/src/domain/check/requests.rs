@@ -58,8 +58,11 @@ fn check_segments(spec: &RolloutSpec, problems: &mut Problems) {
 mod tests {
     use crate::domain::check::check;
     use crate::domain::check::tests::spec_json;
+    use crate::domain::plan::routable;
+    use crate::domain::{Rollout, RolloutSpec};
     use serde_json::json;
     use serinus_core::json::read_strict;
+    use std::collections::BTreeMap;
 
     #[test]
     fn what_a_filter_would_refuse_is_said_with_all_the_rest() {
@@ -80,8 +83,7 @@ mod tests {
         document["breaker"] = json!({"window_ms": 0});
         document["errors"] = json!({"statuses": ["6xx"]});
         document["max_held_body_bytes"] = json!(10_000_000);
-        let spec: crate::domain::RolloutSpec =
-            read_strict(document.to_string().as_bytes()).unwrap();
+        let spec: RolloutSpec = read_strict(document.to_string().as_bytes()).unwrap();
         let wrong = check(&spec.completed()).unwrap_err();
         let fields: Vec<&str> = wrong.all().map(|one| one.field.as_str()).collect();
         assert_eq!(
@@ -106,5 +108,55 @@ mod tests {
             ],
             "{wrong}"
         );
+    }
+
+    /// What is asked part by part here is what the whole plan would be refused for.
+    #[test]
+    fn the_parts_are_those_of_the_plan() {
+        let (when, cookie) = (json!([{"header": "x"}]), json!({"name": "a b"}));
+        for (field, value) in [
+            ("match", json!({"path_prefix": "v2"})),
+            ("match", json!({"host": "a:1"})),
+            ("match", json!({"path_regex": "("})),
+            ("match", json!({"methods": ["post"]})),
+            ("match", json!({"when": [{"body": "/a"}]})),
+            ("match", json!({"when": [{}]})),
+            ("unit", json!([])),
+            ("unit", json!([{"cookie": "a;b"}])),
+            ("unit", json!([{"issue_cookie": cookie}])),
+            ("unit", json!(["each_request", {"query": "a"}])),
+            ("segments", json!([{"name": "a b", "when": when}])),
+            ("segments", json!([{"name": "a", "when": []}])),
+            (
+                "segments",
+                json!([{"name": "a", "when": [{"header": "x", "at_least": 2, "at_most": 1}]}]),
+            ),
+            (
+                "segments",
+                json!(vec![json!({"name": "a", "when": when}); 33]),
+            ),
+            ("overrides", json!({"header": "a b", "tokens": []})),
+            (
+                "overrides",
+                json!({"header": "x", "tokens": [{"sha256": "0", "arm": "canary"}]}),
+            ),
+            ("shadow", json!({"cluster": "a b"})),
+            ("shadow", json!({"cluster": "a", "share": 2})),
+            ("shadow", json!({"cluster": "a", "arms": ["nobody"]})),
+            ("breaker", json!({"minimum_requests": 0})),
+            ("breaker", json!({"error_share": 0})),
+            ("errors", json!({"statuses": ["x"]})),
+            ("max_held_body_bytes", json!(524_289)),
+        ] {
+            let mut document = spec_json();
+            document[field] = value.clone();
+            let spec: RolloutSpec = read_strict(document.to_string().as_bytes()).unwrap();
+            let spec = spec.completed();
+            let wrong = check(&spec).unwrap_err();
+            let rollout = Rollout::start(spec, BTreeMap::new(), 1, 0).unwrap();
+            let plan = routable(&rollout, &"0".repeat(32)).unwrap_err();
+            assert_eq!(wrong.first(), &plan, "{field}: {value}");
+            assert!(!wrong.is_several(), "{wrong}");
+        }
     }
 }

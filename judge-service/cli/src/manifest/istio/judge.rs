@@ -25,6 +25,14 @@ pub struct Judge<'a> {
     cluster: String,
     adds_cluster: bool,
     access: Access<'a>,
+    credential: Option<Credential<'a>>,
+}
+
+/// A Secret beside the proxies, which istiod gives them.
+struct Credential<'a> {
+    secret: &'a ObjectName,
+    /// Which the judge's certificate must have.
+    name: String,
 }
 
 // === impl Judge ===
@@ -37,6 +45,7 @@ impl<'a> Judge<'a> {
         address: Option<&Address>,
         cluster: Option<&str>,
         to_judge: &'a ToJudge,
+        credential: Option<&'a ObjectName>,
     ) -> Result<Self, Failure> {
         let or = |default: &str| match address {
             Some(address) => Ok(address.clone()),
@@ -54,7 +63,17 @@ impl<'a> Judge<'a> {
                 "{option}: is written for the judge's address, and --judge-cluster names a cluster that the proxies have, `{cluster}`; one of them alone is right"
             )));
         }
-        let access = to_judge.access(&address)?;
+        let (access, credential) = match credential {
+            None => (to_judge.access(&address)?, None),
+            Some(secret) => {
+                let given = cluster
+                    .map(|_| "--judge-cluster")
+                    .or_else(|| to_judge.file());
+                check_credential(form, given)?;
+                let name = to_judge.name(&address)?;
+                (Access::default(), Some(Credential { secret, name }))
+            }
+        };
         if form == Form::WasmPlugin && access.token.is_some() {
             return Err(Failure::Usage(
                 "--judge-token: with --as wasm-plugin proxies reach the judge by Istio's own cluster, into which nothing puts a token, and in the plugin's configuration everybody would see it; --judge-ca, --judge-certificate and --judge-key are right instead, for a judge with --client-ca, or --as envoy-filter".to_owned(),
@@ -77,6 +96,7 @@ impl<'a> Judge<'a> {
             adds_cluster: cluster.is_none(),
             mesh_cluster,
             access,
+            credential,
         })
     }
 
@@ -144,21 +164,26 @@ impl<'a> Judge<'a> {
 
     /// What is to know of Istio's cluster, as comments of a WasmPlugin's.
     pub fn about_mesh_cluster(&self) -> &'static str {
-        match &self.access.tls {
+        let makes_tls = match (&self.access.tls, &self.credential) {
+            (Some(tls), _) => Some(tls.shown.is_some()),
+            (None, Some(_)) => Some(true),
+            (None, None) => None,
+        };
+        match makes_tls {
             None => {
                 r#"      # Istio's own cluster of the judge's Service, which these proxies must see, and
       # which must not be headless. By it no token can be shown: a judge that asks for
       # them knows these proxies by their certificate, which --judge-certificate writes.
 "#
             }
-            Some(Tls { shown: None, .. }) => {
+            Some(false) => {
                 r#"      # Istio's own cluster of the judge's Service, which these proxies must see, and
       # which must not be headless; the DestinationRule below makes TLS of it. By it no
       # token can be shown: a judge that asks for them knows these proxies by their
       # certificate, which --judge-certificate writes.
 "#
             }
-            Some(_) => {
+            Some(true) => {
                 r#"      # Istio's own cluster of the judge's Service, which these proxies must see, and
       # which must not be headless; the DestinationRule below makes mutual TLS of it.
 "#
@@ -168,25 +193,19 @@ impl<'a> Judge<'a> {
 
     /// TLS in Istio's own cluster, for the proxies of a WasmPlugin.
     pub fn destination_rule(&self, subject: &Subject<'_>, workload: &[Label]) -> String {
-        let Some(tls) = &self.access.tls else {
+        let Some(Tried {
+            about,
+            mode,
+            server,
+            by,
+        }) = self.tried()
+        else {
             return String::new();
         };
-        // Other files were refused.
-        let Authority::Pem(ca) = tls.authority else {
-            return String::new();
-        };
-        let shown = tls.shown.map(|identity| match identity {
-            Identity::Pem { certificate, key } => {
-                format!("      clientCertificate: \"{certificate}\"\n      privateKey: \"{key}\"\n")
-            }
-            Identity::Secret(_) => String::new(),
-        });
         format!(
             r#"---
-# TLS on the way to the judge, which speaks it itself: its pods have no sidecar. The paths
-# are those of the proxies. A gateway may have a Secret of its namespace instead, by
-# `credentialName: NAME` in the place of all paths.
-#
+# TLS on the way to the judge, which speaks it itself: its pods have no sidecar.
+{about}#
 # It stands in the namespace of the proxies; in Istio's root namespace it counts only
 # without a selector, and is for everybody who calls the judge then.
 apiVersion: networking.istio.io/v1
@@ -199,23 +218,69 @@ spec:
 {selector}  trafficPolicy:
     tls:
       mode: {mode}
-      # The judge's certificate must be of this authority, and for this name.
-      caCertificates: "{ca}"
+      # The judge's certificate must be of the authority below, and for this name.
       sni: "{server}"
       subjectAltNames: ["{server}"]
-{shown}"#,
+{by}"#,
             name = ObjectName::of(&format!("judge-for-serinus-{}", subject.point())),
             namespace = subject.namespace,
             host = self.address.host(),
             selector = selector(workload),
-            mode = if tls.shown.is_some() {
+        )
+    }
+
+    fn tried(&self) -> Option<Tried<'_>> {
+        if let Some(Credential { secret, name }) = &self.credential {
+            return Some(Tried {
+                about: "# The Secret is one of the proxies' namespace, with tls.crt, tls.key and ca.crt.\n",
+                mode: "MUTUAL",
+                server: name,
+                by: format!("      credentialName: {secret}\n"),
+            });
+        }
+        let tls = self.access.tls.as_ref()?;
+        // Other files were refused.
+        let Authority::Pem(ca) = tls.authority else {
+            return None;
+        };
+        let mut by = format!("      caCertificates: \"{ca}\"\n");
+        if let Some(Identity::Pem { certificate, key }) = tls.shown {
+            let _ = writeln!(by, "      clientCertificate: \"{certificate}\"");
+            let _ = writeln!(by, "      privateKey: \"{key}\"");
+        }
+        Some(Tried {
+            about: "# The paths are those of the proxies; --judge-credential names a Secret instead.\n",
+            mode: if tls.shown.is_some() {
                 "MUTUAL"
             } else {
                 "SIMPLE"
             },
-            server = tls.name,
-            shown = shown.unwrap_or_default(),
-        )
+            server: &tls.name,
+            by,
+        })
+    }
+}
+
+/// How TLS is tried, as a DestinationRule has it.
+struct Tried<'a> {
+    about: &'static str,
+    mode: &'static str,
+    server: &'a str,
+    /// The fields that say by what.
+    by: String,
+}
+
+fn check_credential(form: Form, given: Option<&str>) -> Result<(), Failure> {
+    if form != Form::WasmPlugin {
+        return Err(Failure::Usage(
+            "--judge-credential: is what a DestinationRule names, and only --as wasm-plugin writes one; --judge-ca, --judge-certificate and --judge-key are right here".to_owned(),
+        ));
+    }
+    match given {
+        None => Ok(()),
+        Some(option) => Err(Failure::Usage(format!(
+            "--judge-credential: stands beside {option}; one of the two says how proxies reach the judge"
+        ))),
     }
 }
 

@@ -20,6 +20,7 @@ struct Options<'a> {
     judge: Option<&'a str>,
     judge_cluster: Option<&'a str>,
     to_judge: &'a str,
+    credential: Option<&'a str>,
     addresses: &'a [&'a str],
     subset_label: Option<&'a str>,
     gateways: &'a [&'a str],
@@ -49,11 +50,13 @@ fn texts(
     let shadow = options.shadow.map(|text| text.parse::<Address>().unwrap());
     let judge = options.judge.map(|text| text.parse::<Address>().unwrap());
     let to_judge = to_judge::tests::options(options.to_judge);
+    let credential = options.credential.map(|name| name.parse().unwrap());
     let judge = Judge::new(
         options.form,
         judge.as_ref(),
         options.judge_cluster,
         &to_judge,
+        credential.as_ref(),
     );
     let filter = judge.and_then(|judge| {
         Filter {
@@ -272,6 +275,22 @@ fn istios_cluster_has_tls_by_a_destination_rule() {
             "subjectAltNames": ["judge.example"],
             "clientCertificate": "/tls/envoy.pem",
             "privateKey": "/tls/envoy.key",
+        })
+    );
+    let secret = Options {
+        form: Form::WasmPlugin,
+        credential: Some("judge-tls"),
+        to_judge: "--judge-sni judge.example",
+        ..Options::default()
+    };
+    let secret = documents(&texts(&spec(), &secret).0.unwrap());
+    assert_eq!(
+        secret[1]["spec"]["trafficPolicy"]["tls"],
+        json!({
+            "mode": "MUTUAL",
+            "sni": "judge.example",
+            "subjectAltNames": ["judge.example"],
+            "credentialName": "judge-tls",
         })
     );
     let name = mutual["metadata"]["name"].as_str().unwrap();
@@ -538,6 +557,33 @@ fn what_is_wrong_is_named() {
                 ..usual()
             },
             "--judge-ca: is written for the judge's address, and --judge-cluster names a cluster that the proxies have, `outbound|1||j`; one of them alone is right",
+        ),
+        (
+            spec(),
+            Options {
+                form: Form::WasmPlugin,
+                to_judge: "--judge-ca /ca.yaml",
+                ..usual()
+            },
+            "--judge-ca: names a file of Envoy's own, and with --as wasm-plugin a DestinationRule names PEM, which Istio's agent reads again when it changes; --judge-ca, --judge-certificate and --judge-key with PEM files are right",
+        ),
+        (
+            spec(),
+            Options {
+                credential: Some("judge-tls"),
+                ..usual()
+            },
+            "--judge-credential: is what a DestinationRule names, and only --as wasm-plugin writes one; --judge-ca, --judge-certificate and --judge-key are right here",
+        ),
+        (
+            spec(),
+            Options {
+                form: Form::WasmPlugin,
+                credential: Some("judge-tls"),
+                to_judge: "--judge-ca /ca.pem",
+                ..usual()
+            },
+            "--judge-credential: stands beside --judge-ca; one of the two says how proxies reach the judge",
         ),
     ] {
         let (filter, routes) = texts(&spec, &options);
