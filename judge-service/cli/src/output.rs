@@ -59,7 +59,37 @@ pub fn print(text: &str) -> Result<(), Failure> {
 
 /// On standard error. `eprintln!` would panic where nobody reads it.
 pub fn complain(text: &str) {
-    let _ = writeln!(std::io::stderr(), "serinus: {text}");
+    let _ = writeln!(std::io::stderr(), "serinus: {}", harmless(text));
+}
+
+/// What somebody wrote stands in errors, and could else clear a terminal, or forge a line
+/// of a log.
+fn harmless(text: &str) -> String {
+    let harms = |c: char| {
+        c.is_control() && c != '\n'
+            || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match harms(c) {
+            true => shown.extend(c.escape_default()),
+            false => shown.push(c),
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_complained_of_is_only_shown() {
+        assert_eq!(
+            harmless("a.yaml: `\u{1b}[2J\t\u{202e}`\nb.yaml: \u{e9}"),
+            "a.yaml: `\\u{1b}[2J\\t\\u{202e}`\nb.yaml: \u{e9}"
+        );
+    }
 }
 
 /// Whether colours are wanted on standard output.

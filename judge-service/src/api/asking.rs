@@ -29,9 +29,10 @@ impl<S: Send + Sync, const LIMIT: usize> FromRequest<S> for Asking<LIMIT> {
         let caller = parts.extensions.get::<Caller>();
         let who = caller.map_or(Caller::ANONYMOUS, |caller| caller.name.as_str());
         let who = who.to_owned();
+        // First, so that a refusal is no reset.
+        let body = body::bytes(body, LIMIT).await?;
         let only_if = tags(&parts.headers, &header::IF_MATCH)?;
         let key = key(&parts.headers)?;
-        let body = body::bytes(body, LIMIT).await?;
         let content = || {
             let mut content = Sha256::new();
             for part in [parts.method.as_str(), parts.uri.path()] {

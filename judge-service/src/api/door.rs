@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
@@ -39,6 +39,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// HTTP/1, as TLS calls it.
 const HTTP1: &[u8] = b"http/1.1";
 
+const WARN_AGAIN: Duration = Duration::from_secs(10);
+
 /// After the system refused to give a connection: it has no file left, say.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -54,6 +56,7 @@ struct Shaking {
     under_way: JoinSet<Option<Guest>>,
     /// The oldest first; some are over.
     in_order: VecDeque<AbortHandle>,
+    warned: Option<Instant>,
 }
 
 /// A connection that may speak.
@@ -146,6 +149,7 @@ impl Shaking {
             most,
             under_way: JoinSet::new(),
             in_order: VecDeque::new(),
+            warned: None,
         }
     }
 
@@ -154,7 +158,14 @@ impl Shaking {
         if self.in_order.len() >= self.most
             && let Some(oldest) = self.in_order.pop_front()
         {
-            tracing::warn!("too many handshakes are under way: the oldest is given up");
+            // Whoever floods this judge is not to flood its log as well.
+            if self
+                .warned
+                .is_none_or(|before| before.elapsed() >= WARN_AGAIN)
+            {
+                self.warned = Some(Instant::now());
+                tracing::warn!("too many handshakes are under way: the oldest are given up");
+            }
             oldest.abort();
         }
         self.in_order.push_back(self.under_way.spawn(handshake));

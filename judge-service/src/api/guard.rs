@@ -5,12 +5,15 @@
 //! copy of all that is inside for each of thousands of polls that wait.
 
 use super::admission::{Admission, Admitted, Stay};
+use super::body;
+use super::problem::Problem;
 use super::stay;
+use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
-use futures_util::future::{Either, Join, Map, Ready, join, ready};
+use futures_util::future::{BoxFuture, Either, Join, Map, Ready, join, ready};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -57,7 +60,7 @@ where
 {
     type Response = Response;
     type Error = Infallible;
-    type Future = Either<Ready<Answer>, Answering<S::Future>>;
+    type Future = Either<BoxFuture<'static, Answer>, Answering<S::Future>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(context)
@@ -76,9 +79,14 @@ where
                     join(self.inner.call(request), ready(stay)).map(ends_in_time);
                 Either::Right(answer)
             }
-            Err(problem) => Either::Left(ready(sign(Ok(problem.into_response())))),
+            Err(problem) => Either::Left(Box::pin(refused(request.into_body(), problem))),
         }
     }
+}
+
+async fn refused(body: Body, problem: Problem) -> Answer {
+    body::leave(body).await;
+    sign(Ok(problem.into_response()))
 }
 
 fn ends_in_time((answer, stay): (Answer, Option<Stay>)) -> Answer {

@@ -41,6 +41,7 @@ pub use serving::serve;
 
 use crate::service::Service;
 use axum::Router;
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
 use problem::Problem;
@@ -56,8 +57,12 @@ pub fn router(service: Arc<Service>) -> Router {
             router.route(route.path, route.handlers)
         })
         .merge(page::router())
-        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is nothing at this path"))
-        .method_not_allowed_fallback(async || {
+        .fallback(async |unwanted: Body| {
+            body::leave(unwanted).await;
+            Problem::new(StatusCode::NOT_FOUND, "there is nothing at this path")
+        })
+        .method_not_allowed_fallback(async |unwanted: Body| {
+            body::leave(unwanted).await;
             Problem::new(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "this path does not take this method",

@@ -115,9 +115,7 @@ impl IntoResponse for Problem {
 
 impl From<FieldError> for Problem {
     fn from(error: FieldError) -> Self {
-        let mut problem = Self::new(StatusCode::BAD_REQUEST, error.to_string());
-        problem.field = Some(error.field);
-        problem
+        Unsound::from(error).into()
     }
 }
 

@@ -139,7 +139,9 @@ pub async fn read(
 ) -> Result<Response, Problem> {
     let known = asking::tags(&headers, &header::IF_NONE_MATCH)?;
     let status = service.status(&id).await?;
-    if known.is_some_and(|known| known.contains(&status.version)) {
+    let any = headers.get(header::IF_NONE_MATCH);
+    let is_any = any.is_some_and(|any| any.as_bytes().trim_ascii() == b"*");
+    if is_any || known.is_some_and(|known| known.contains(&status.version)) {
         return Ok((StatusCode::NOT_MODIFIED, tag(&status.version)).into_response());
     }
     Ok(shown(status))

@@ -7,6 +7,7 @@ mod guardrails;
 mod requests;
 mod timing;
 mod unsound;
+mod urls;
 mod weights;
 
 pub(crate) use gates::minutes;
@@ -16,7 +17,7 @@ pub use weights::weights;
 use super::spec::RolloutSpec;
 use serinus_core::json::{FieldError, written};
 use serinus_core::plan::compiled::{MAX_ARMS, MAX_NAME, MAX_SEGMENTS, check_name};
-use weights::{check_segment, check_step};
+use weights::{check_segment, check_step, is_in_hundredths};
 
 const MAX_SALT: usize = 256;
 const MAX_STEPS: usize = 100;
@@ -32,14 +33,17 @@ pub fn check(spec: &RolloutSpec) -> Result<(), Unsound> {
     check_names(spec, &mut problems);
     // Shares and the parts that arms have are of no use without them.
     if arms::check(spec, &mut problems) {
-        match check_roles(spec) {
-            Ok(()) => check_shares(spec, &mut problems),
-            Err(problem) => problems.add(problem),
+        let before = problems.len();
+        check_roles(spec, &mut problems);
+        if problems.len() == before {
+            check_shares(spec, &mut problems);
         }
     }
     check_sampling(spec, &mut problems);
     problems.look(check_layer(spec));
-    problems.look(within("holdback_percent", spec.holdback_percent, 0.0, 50.0));
+    let (field, percent) = ("holdback_percent", spec.holdback_percent);
+    let holdback = within(field, percent, 0.0, 50.0);
+    problems.look(holdback.and_then(|()| is_in_hundredths(field, percent)));
     check_expected(spec, &mut problems);
     timing::check(spec, &mut problems);
     problems.look(within("alpha.rollback", spec.alpha.rollback, 1e-9, 0.5));
@@ -70,22 +74,20 @@ fn check_names(spec: &RolloutSpec, problems: &mut Problems) {
 }
 
 /// Whether there is a version on trial and one to compare it with.
-fn check_roles(spec: &RolloutSpec) -> Result<(), FieldError> {
-    for (field, arm) in [
-        ("baseline", spec.baseline()),
-        ("compare_to", spec.control()),
-    ] {
+fn check_roles(spec: &RolloutSpec, problems: &mut Problems) {
+    let mut roles = vec![("baseline", spec.baseline())];
+    roles.extend(spec.compare_to.as_deref().map(|arm| ("compare_to", arm)));
+    for (field, arm) in roles {
         if spec.arm_index(arm).is_none() {
-            return Err(unknown_arm(field, arm, spec));
+            problems.add(unknown_arm(field, arm, spec));
         }
     }
     if spec.treatments().next().is_none() {
-        return Err(FieldError::new(
+        problems.add(FieldError::new(
             "arms",
             "are the baseline and the copy that it is compared with; a new version is missing",
         ));
     }
-    Ok(())
 }
 
 fn check_shares(spec: &RolloutSpec, problems: &mut Problems) {
@@ -165,13 +167,6 @@ fn unknown_arm(field: &str, name: &str, spec: &RolloutSpec) -> FieldError {
     let arms: Vec<String> = arms.map(|arm| short(&arm.name)).collect();
     let (name, arms) = (short(name), arms.join(", "));
     FieldError::new(field, format!("unknown arm `{name}`; the arms are {arms}"))
-}
-
-/// What follows `http://` or `https://`; nothing where it is neither.
-fn host_of(url: &str) -> &str {
-    let mut schemes = ["http://", "https://"].iter();
-    let rest = schemes.find_map(|scheme| url.strip_prefix(scheme));
-    rest.unwrap_or_default()
 }
 
 /// A number as it is shown to people: nobody reads three hundred zeros.
@@ -341,6 +336,12 @@ pub(crate) mod tests {
                 json!([{"weights": {"canary": 0.001}}]),
                 "steps[0].weights.canary",
             ),
+            (
+                "/steps",
+                json!([{"weights": {"canary": 1e-300}}]),
+                "steps[0].weights.canary",
+            ),
+            ("/holdback_percent", json!(1e-9), "holdback_percent"),
             ("/alpha", json!({"rollback": 0}), "alpha.rollback"),
             (
                 "/guardrails",

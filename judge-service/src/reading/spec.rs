@@ -151,6 +151,27 @@ mod tests {
         );
     }
 
+    /// What one field was taken out of is not wrong for that.
+    #[test]
+    fn nothing_untrue_is_said_beside_what_is_true() {
+        for (field, value, right) in [
+            (
+                "unit",
+                json!([{"header": 5}, {"cookie": "a"}]),
+                "unit[0].header: is 5; a text is right",
+            ),
+            (
+                "protocol",
+                json!({"json": {"inputs": 7}}),
+                "protocol.json.inputs: is 7; a list is right",
+            ),
+        ] {
+            let mut document = spec_json();
+            document[field] = value;
+            assert_eq!(said(&document), [right]);
+        }
+    }
+
     /// What was misspelt is not taken for what it would be without a word.
     #[test]
     fn nothing_is_made_up_of_what_cannot_be_read() {

@@ -3,8 +3,8 @@
 use serinus_core::json::Tree;
 
 /// Takes out what stands at a path, such as `arms[1].name`; of a list's element the whole
-/// list, so that the others are still where they are said to be. Returns what was taken
-/// out.
+/// list, so that the others are still where they are said to be; and what would be empty
+/// without it, which would be wrong in another way. Returns what was taken out.
 pub fn take_out(tree: &mut Tree, path: &str) -> Option<String> {
     let rest = within(tree, path)?;
     Some(path.strip_suffix(rest).unwrap_or(path).to_owned())
@@ -26,8 +26,8 @@ fn within<'p>(tree: &mut Tree, path: &'p str) -> Option<&'p str> {
         .min_by_key(|(_, rest)| rest.len())?;
     let (_, value) = fields.get_mut(index)?;
     match further(value, rest) {
-        Some(left) => Some(left),
-        None => {
+        Some(left) if !is_empty(value) => Some(left),
+        _ => {
             fields.remove(index);
             Some(rest)
         }
@@ -41,9 +41,16 @@ fn further<'p>(value: &mut Tree, rest: &'p str) -> Option<&'p str> {
     }
     let (index, rest) = rest.strip_prefix('[')?.split_once(']')?;
     match value {
-        Tree::List(elements) => further(elements.get_mut(index.parse::<usize>().ok()?)?, rest),
+        Tree::List(elements) => {
+            let element = elements.get_mut(index.parse::<usize>().ok()?)?;
+            further(element, rest).filter(|_| !is_empty(element))
+        }
         _ => None,
     }
+}
+
+fn is_empty(value: &Tree) -> bool {
+    matches!(value, Tree::Object(fields) if fields.is_empty())
 }
 
 #[cfg(test)]
@@ -64,6 +71,13 @@ mod tests {
             (r#"{"a": [1, 2]}"#, "a[1]", Some("a"), "{}"),
             (r#"{"a": [[1], 2]}"#, "a[0][0]", Some("a"), "{}"),
             (r#"{"a": {"b": 1}}"#, "a.c", Some("a"), "{}"),
+            (
+                r#"{"a": {"b": {"c": 1}}, "d": 2}"#,
+                "a.b.c",
+                Some("a"),
+                r#"{"d": 2}"#,
+            ),
+            (r#"{"a": [{"b": 1}, 2]}"#, "a[0].b", Some("a"), "{}"),
             (r#"{"a": 1}"#, "b", None, r#"{"a": 1}"#),
             (r#"{"a": 1}"#, ".", None, r#"{"a": 1}"#),
             ("[1]", "[0]", None, "[1]"),

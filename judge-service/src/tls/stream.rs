@@ -17,7 +17,8 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 /// The largest message of a handshake in records that are nearly full, and one more record.
 const SCRATCH: usize = 96 * 1024;
@@ -30,6 +31,9 @@ const MOST_SEALED: usize = MOST_PLAIN + 1024;
 
 /// What says that nothing follows, sealed.
 const MOST_NOTICE: usize = 1024;
+
+/// With who was refused.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 thread_local! {
     static INCOMING: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH]);
@@ -76,8 +80,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
             is_closing: false,
             session: Box::new(session),
         };
-        poll_fn(|context| own.poll_shake(context)).await?;
-        Ok(own)
+        match poll_fn(|context| own.poll_shake(context)).await {
+            Ok(()) => Ok(own),
+            Err(error) => {
+                own.linger().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Hears out who was refused: a socket that is closed over bytes that nobody read is
+    /// reset, and the reset overtakes the alert that says why.
+    async fn linger(&mut self) {
+        const MOST: usize = 64 * 1024;
+        let hearing = async {
+            let _ = self.stream.shutdown().await;
+            let mut some = [0; 1024];
+            let mut heard = 0;
+            while let Ok(more @ 1..) = self.stream.read(&mut some).await {
+                heard += more;
+                if heard > MOST {
+                    break;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(PATIENCE, hearing).await;
     }
 
     fn poll_shake(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -353,8 +380,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
         })
     }
 
+    /// HTTP/2 would else write a frame's head and its content one after the other; HTTP/1.1
+    /// puts small answers into one buffer itself.
     fn is_write_vectored(&self) -> bool {
-        true
+        self.session.alpn_protocol() == Some(b"h2")
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -389,7 +418,7 @@ mod tests {
     use proptest::sample::Index;
     use rustls::pki_types::{PrivateKeyDer, ServerName};
     use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion, version};
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio::io::{DuplexStream, duplex};
     use tokio_rustls::TlsConnector;
     use tokio_rustls::client::TlsStream as ClientStream;
 
@@ -629,7 +658,7 @@ mod tests {
             let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(said.len())).collect();
             cuts.extend([0, said.len()]);
             cuts.sort_unstable();
-            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let (server, _) = configs(&version::TLS13);
                 let (mut far, near) = duplex(1 << 20);
@@ -655,7 +684,7 @@ mod tests {
             more in vec(any::<u8>(), 0..60),
             again in any::<bool>(),
         ) {
-            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let (client, mut server) = connected(&version::TLS13, 1 << 20).await;
                 let (mut pipe, mut session) = client.into_inner();

@@ -1,5 +1,6 @@
 //! Whether what a spec says of sampled bodies makes sense.
 
+use super::urls::is_origin;
 use super::{Problems, YEAR, within};
 use crate::domain::spec::{Pairing, Privacy, RolloutSpec, Serves};
 use serinus_core::json::FieldError;
@@ -62,8 +63,7 @@ fn check_pairing(spec: &RolloutSpec, pairing: &Pairing, problems: &mut Problems)
         if spec.arm_index(arm).is_none() {
             problems.add(super::unknown_arm(&field, arm, spec));
         }
-        let host = super::host_of(url);
-        if host.is_empty() || host.contains(['/', '?', '#', '@', ' ']) {
+        if !is_origin(url) {
             problems.add(FieldError::new(
                 field,
                 format!(

@@ -1,6 +1,7 @@
 //! Whether arms make sense by themselves.
 
-use super::{Problems, host_of};
+use super::Problems;
+use super::urls::is_callable;
 use crate::domain::spec::{Arm, RolloutSpec};
 use serinus_core::json::FieldError;
 use serinus_core::plan::compiled::{MAX_ARMS, check_name};
@@ -67,7 +68,7 @@ fn has_digest(arm: &Arm) -> Result<(), FieldError> {
 }
 
 fn has_readiness(arm: &Arm) -> Result<(), FieldError> {
-    match arm.ready.as_ref().filter(|url| host_of(url).is_empty()) {
+    match arm.ready.as_ref().filter(|url| !is_callable(url)) {
         None => Ok(()),
         Some(url) => Err(FieldError::new(
             "ready",

@@ -1,6 +1,7 @@
 //! Whether gates make sense.
 
-use super::{Problems, host_of, within};
+use super::urls::is_callable;
+use super::{Problems, within};
 use crate::domain::spec::{AskGate, Gates, QueryGate, RolloutSpec, Window};
 use serinus_core::json::FieldError;
 use serinus_core::plan::compiled::check_name;
@@ -54,7 +55,7 @@ fn check_names(gates: &Gates, problems: &mut Problems) {
 
 fn check_ask(field: &str, gate: &AskGate, problems: &mut Problems) {
     let url = &gate.url;
-    if host_of(url).is_empty() {
+    if !is_callable(url) {
         problems.add(FieldError::new(
             format!("{field}.url"),
             format!("is `{url}`; a URL such as `https://changes.example/may-go-on` is right"),

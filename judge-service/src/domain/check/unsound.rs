@@ -39,10 +39,22 @@ impl Unsound {
     }
 }
 
+/// What somebody wrote may be of any length, and stands in errors.
+fn shortened(error: FieldError) -> FieldError {
+    const LONGEST_FIELD: usize = 300;
+    const LONGEST_PROBLEM: usize = 2_000;
+    let cut = |text: String, most: usize| match text.char_indices().nth(most) {
+        None => text,
+        Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
+    };
+    let FieldError { field, problem } = error;
+    FieldError::new(cut(field, LONGEST_FIELD), cut(problem, LONGEST_PROBLEM))
+}
+
 impl From<FieldError> for Unsound {
     fn from(first: FieldError) -> Self {
         Self {
-            first,
+            first: shortened(first),
             others: Vec::new(),
         }
     }
@@ -71,8 +83,13 @@ impl Problems {
     /// Of a flood only the first are kept.
     pub fn add(&mut self, problem: FieldError) {
         if self.0.len() < MOST {
-            self.0.push(problem);
+            self.0.push(shortened(problem));
         }
+    }
+
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
     }
 
     #[must_use]
@@ -91,5 +108,24 @@ impl Problems {
                 others: seen.collect(),
             }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_is_bounded_in_number_and_length() {
+        let mut problems = Problems::default();
+        assert!(problems.is_empty());
+        let long = "\u{e9}".repeat(100_000);
+        (0..1_000).for_each(|_| problems.add(FieldError::new(&*long, &*long)));
+        assert_eq!(problems.len(), MOST);
+        let wrong = problems.into_result().unwrap_err();
+        assert!(wrong.to_string().len() < 500_000);
+        assert!(wrong.first().field.ends_with("\u{e9}..."));
+        let one = Unsound::from(FieldError::new("id", long));
+        assert_eq!(one.first().problem.chars().count(), 2_003);
     }
 }

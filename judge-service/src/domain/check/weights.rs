@@ -4,11 +4,23 @@ use super::{unknown_arm, within};
 use crate::domain::spec::{RolloutSpec, Segment, Step};
 use serinus_core::allocation::AllocationError;
 use serinus_core::bucket::BUCKETS;
-use serinus_core::json::FieldError;
+use serinus_core::json::{FieldError, written};
 
 pub fn check_step(spec: &RolloutSpec, step: &Step, is_last: bool) -> Result<(), FieldError> {
     let weights = weights(spec, step, spec.holdback_percent)?;
     has_control(spec, step, &weights, is_last)
+}
+
+/// Whether a share is one of whole buckets; one of less than half a bucket would be none.
+pub fn is_in_hundredths(field: &str, percent: f64) -> Result<(), FieldError> {
+    let buckets = percent * 100.0;
+    let is_whole = (buckets.round() - buckets).abs() <= 1e-6;
+    if is_whole && (percent <= 0.0 || buckets.round() >= 1.0) {
+        return Ok(());
+    }
+    let shown = written(percent);
+    let problem = format!("is {shown}; hundredths of a percent are the finest");
+    Err(FieldError::new(field, problem))
 }
 
 /// A step without a control decides nothing; only the last one may have none.
@@ -73,12 +85,7 @@ pub fn weights(
             ));
         }
         within(&field, percent, 0.0, 100.0)?;
-        if ((percent * 100.0).round() - percent * 100.0).abs() > 1e-6 {
-            return Err(FieldError::new(
-                field,
-                format!("is {percent}; hundredths of a percent are the finest"),
-            ));
-        }
+        is_in_hundredths(&field, percent)?;
     }
     let gives_nobody_anything = step.weights.values().all(|&percent| percent == 0.0);
     if gives_nobody_anything && !spec.is_look_step(step) {
