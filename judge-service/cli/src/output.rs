@@ -79,6 +79,11 @@ fn harmless(text: &str) -> String {
     shown
 }
 
+/// Whether colours are wanted on standard output.
+pub fn is_coloured() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,9 +95,4 @@ mod tests {
             "a.yaml: `\\u{1b}[2J\\t\\u{202e}`\nb.yaml: \u{e9}"
         );
     }
-}
-
-/// Whether colours are wanted on standard output.
-pub fn is_coloured() -> bool {
-    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty())
 }
