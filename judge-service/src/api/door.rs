@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -48,7 +48,13 @@ pub struct Door {
     tcp: TcpListener,
     tls: Option<Arc<ServerTls>>,
     shaking: Shaking,
+    /// Of certificates of clients.
+    refused: Arc<Seldom>,
 }
+
+/// Whoever floods this judge is not to flood its log as well.
+#[derive(Default)]
+struct Seldom(Mutex<Option<Instant>>);
 
 /// Handshakes under way.
 struct Shaking {
@@ -56,7 +62,7 @@ struct Shaking {
     under_way: JoinSet<Option<Guest>>,
     /// The oldest first; some are over.
     in_order: VecDeque<AbortHandle>,
-    warned: Option<Instant>,
+    warned: Seldom,
 }
 
 /// A connection that may speak.
@@ -85,6 +91,7 @@ impl Door {
             tcp,
             tls,
             shaking: Shaking::new(HANDSHAKES),
+            refused: Arc::default(),
         }
     }
 
@@ -103,9 +110,14 @@ impl Door {
             return Some(Guest::plain(stream, address));
         };
         let handshake = TlsStream::accept(stream, tls.config());
+        let refused = Arc::clone(&self.refused);
         self.shaking.begin(async move {
             match tokio::time::timeout(HANDSHAKE, handshake).await {
                 Ok(Ok(stream)) => Some(Guest::tls(stream, address)),
+                Ok(Err(error)) if is_of_a_certificate(&error) && refused.is_due() => {
+                    tracing::warn!(%address, %error, "a client's certificate was refused");
+                    None
+                }
                 Ok(Err(error)) => {
                     tracing::debug!(%address, %error, "a TLS handshake failed");
                     None
@@ -141,6 +153,26 @@ impl Door {
     }
 }
 
+// === impl Seldom ===
+
+impl Seldom {
+    fn is_due(&self) -> bool {
+        let mut before = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = before.is_none_or(|before| before.elapsed() >= WARN_AGAIN);
+        if is_due {
+            *before = Some(Instant::now());
+        }
+        is_due
+    }
+}
+
+/// An expired one, say: its owner may only see that it is not let in.
+fn is_of_a_certificate(error: &io::Error) -> bool {
+    let cause = error.get_ref();
+    let cause = cause.and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    matches!(cause, Some(rustls::Error::InvalidCertificate(_)))
+}
+
 // === impl Shaking ===
 
 impl Shaking {
@@ -149,7 +181,7 @@ impl Shaking {
             most,
             under_way: JoinSet::new(),
             in_order: VecDeque::new(),
-            warned: None,
+            warned: Seldom::default(),
         }
     }
 
@@ -158,12 +190,7 @@ impl Shaking {
         if self.in_order.len() >= self.most
             && let Some(oldest) = self.in_order.pop_front()
         {
-            // Whoever floods this judge is not to flood its log as well.
-            if self
-                .warned
-                .is_none_or(|before| before.elapsed() >= WARN_AGAIN)
-            {
-                self.warned = Some(Instant::now());
+            if self.warned.is_due() {
                 tracing::warn!("too many handshakes are under way: the oldest are given up");
             }
             oldest.abort();
@@ -402,6 +429,16 @@ mod tests {
         let socket = SockRef::from(stream);
         assert!(socket.keepalive().unwrap());
         assert_eq!(socket.tcp_keepalive_time().unwrap(), SILENT);
+    }
+
+    #[test]
+    fn what_is_seldom_said_is_said_once_at_first() {
+        let seldom = Seldom::default();
+        assert!(seldom.is_due() && !seldom.is_due());
+        let other = io::Error::from(io::ErrorKind::UnexpectedEof);
+        assert!(!is_of_a_certificate(&other));
+        let expired = rustls::Error::InvalidCertificate(rustls::CertificateError::Expired);
+        assert!(is_of_a_certificate(&io::Error::other(expired)));
     }
 
     #[tokio::test]
