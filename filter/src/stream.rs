@@ -171,7 +171,10 @@ impl HttpContext for Stream {
         }
         if let Some(id) = self.flight {
             self.answer.headers(end_of_stream);
-            if self.until_first_byte || self.answer.upgraded {
+            if self.answer.upgraded {
+                // What follows may last for hours, and would be under way for so long.
+                self.ended();
+            } else if self.until_first_byte {
                 let now_us = host::now_us();
                 worker::with(|worker| {
                     if let Some(flight) = worker.ledger.flight_mut(id) {
@@ -199,10 +202,9 @@ impl HttpContext for Stream {
     }
 }
 
-/// Envoy deletes a stream's context at its end, whatever became of it. `on_log` comes
-/// at the same moment, and would cost every request one more entry into the VM.
-impl Drop for Stream {
-    fn drop(&mut self) {
+impl Stream {
+    /// Counts how the request ended, once.
+    fn ended(&mut self) {
         let Some(id) = self.flight.take() else {
             return;
         };
@@ -227,5 +229,13 @@ impl Drop for Stream {
                 sampler.finish(worker, rollout, exposure, answer);
             }
         });
+    }
+}
+
+/// Envoy deletes a stream's context at its end, whatever became of it. `on_log` comes
+/// at the same moment, and would cost every request one more entry into the VM.
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.ended();
     }
 }

@@ -4,7 +4,7 @@ pub mod segments;
 
 use crate::domain::check::weights;
 use crate::domain::spec::{Expected, RolloutSpec, Step};
-use crate::policy::words;
+use crate::policy::{alpha, words};
 use serinus_core::json::FieldError;
 use serinus_sim::forecast::{self, Answer, Least, Question, Users, Way};
 
@@ -19,8 +19,10 @@ pub fn question(spec: &RolloutSpec, step: &Step, expected: &Expected) -> Option<
             .map_or(0.0, |(_, &weight)| f64::from(weight) / 10_000.0)
     };
     let control = weight(spec.control());
-    let arms = spec.treatments().map(|arm| weight(&arm.name));
-    let arm = arms.filter(|&weight| weight > 0.0).reduce(f64::min)?;
+    let arms = spec.treatments().map(|arm| (weight(&arm.name), &arm.name));
+    let (arm, name) = arms
+        .filter(|&(weight, _)| weight > 0.0)
+        .min_by(|(one, _), (other, _)| one.total_cmp(other))?;
     // The two that are compared have a part of all requests.
     let both = arm + control;
     let guardrail = &spec.guardrails.errors;
@@ -40,13 +42,12 @@ pub fn question(spec: &RolloutSpec, step: &Step, expected: &Expected) -> Option<
         margin_absolute: guardrail.margin_absolute,
         tolerated_ratio: guardrail.tolerated_ratio,
         floor: guardrail.floor,
-        rollback_alpha: spec.alpha.rollback / spec.treatments().count().max(1) as f64,
+        // One step is asked about, and each has an equal part.
+        rollback_alpha: spec.alpha.rollback * alpha::of_whole(spec) / spec.steps.len() as f64,
         promotion_alpha: spec.alpha.promotion,
-        guardrails: if spec.arms.iter().all(|arm| arm.model.is_some()) {
-            3
-        } else {
-            2
-        },
+        guardrails: alpha::guardrails(spec, name),
+        warm_up_seconds: spec.warm_up.seconds,
+        warm_up_requests: spec.warm_up.requests as f64,
         longest_seconds: spec.deadline.seconds,
         ..Question::default()
     })
@@ -219,7 +220,7 @@ mod tests {
     #[test]
     fn a_warm_up_that_nobody_can_reach_is_refused_with_the_number() {
         let expected = json!({"requests_per_minute": 600});
-        let changes = json!({"warm_up": {"requests": 1_000_000}});
+        let changes = json!({"warm_up": {"requests": 1_000_000}, "deadline": {"seconds": 86_400}});
         let error = check(&with(expected, changes)).unwrap_err();
         // 540 a minute: 1,852 minutes.
         assert!(

@@ -8,6 +8,7 @@ use crate::reading;
 use serde::Serialize;
 use serinus_core::json::FieldError;
 use serinus_sim::forecast::{Answer, Spread, StepAnswer};
+use std::collections::BTreeMap;
 
 /// What is asked beside the spec.
 #[derive(Debug, Clone)]
@@ -38,7 +39,7 @@ pub struct Simulated {
 /// One step; shares lie between 0 and 1, and what never happened is `null`.
 #[derive(Debug, Serialize)]
 pub struct Step {
-    pub weights: std::collections::BTreeMap<String, f64>,
+    pub weights: BTreeMap<String, f64>,
     /// `None` where nothing is compared: copies only, or nobody is held back.
     pub forecast: Option<Forecast>,
 }
@@ -167,15 +168,7 @@ impl core::fmt::Display for Simulated {
             "step  users          goes on after  (9 in 10)  is caught  after     in requests  goes on"
         )?;
         for (index, step) in self.steps.iter().enumerate() {
-            let weights: Vec<String> = step
-                .weights
-                .iter()
-                .map(|(arm, percent)| format!("{arm} {percent}%"))
-                .collect();
-            let weights = match weights.as_slice() {
-                [] => "copies only".to_owned(),
-                weights => weights.join(", "),
-            };
+            let weights = in_words(&step.weights);
             write!(out, "{:<6}{weights:<15}", index + 1)?;
             let Some(forecast) = &step.forecast else {
                 writeln!(out, "nothing is compared")?;
@@ -218,10 +211,37 @@ impl core::fmt::Display for Simulated {
     }
 }
 
+/// Where there are many arms, what they have together.
+fn in_words(weights: &BTreeMap<String, f64>) -> String {
+    let each: Vec<String> = weights
+        .iter()
+        .map(|(arm, percent)| format!("{arm} {percent}%"))
+        .collect();
+    match each.join(", ") {
+        none if none.is_empty() => "copies only".to_owned(),
+        long if long.len() > 30 && each.len() > 1 => {
+            let all: f64 = weights.values().sum();
+            format!("{} arms, {}%", each.len(), (all * 100.0).round() / 100.0)
+        }
+        short => short,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::domain::check::tests::spec_json;
+
+    #[test]
+    fn many_arms_are_said_together() {
+        let weights = |arms: usize| {
+            let arms = (0..arms).map(|arm| (format!("version-{arm}"), 1.5));
+            in_words(&arms.collect())
+        };
+        assert_eq!(weights(0), "copies only");
+        assert_eq!(weights(2), "version-0 1.5%, version-1 1.5%");
+        assert_eq!(weights(11), "11 arms, 16.5%");
+    }
 
     fn asked() -> Asked {
         Asked {

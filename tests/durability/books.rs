@@ -57,12 +57,18 @@ fn add(counts: &mut Counts, rollout: &str, arms: &[&str], sums: &EpochSums) {
             counts.add(&whose, format!("outcomes/{before}"), outcomes.users);
             counts.add(&whose, format!("outcomes_bad/{before}"), outcomes.bad);
         }
-        for (before, &users) in &firsts.errors {
-            counts.add(&whose, format!("first_errors/{before}"), users);
-        }
-        for (edge, slow) in firsts.slow.iter().enumerate() {
-            for (before, &users) in slow {
-                counts.add(&whose, format!("first_slow-{edge}/{before}"), users);
+        let there = &arm.in_segment;
+        for (what, errors, slow) in [
+            ("", &firsts.errors, &firsts.slow),
+            ("_there", &there.errors, &there.slow),
+        ] {
+            for (before, &users) in errors {
+                counts.add(&whose, format!("first_errors{what}/{before}"), users);
+            }
+            for (edge, slow) in slow.iter().enumerate() {
+                for (before, &users) in slow {
+                    counts.add(&whose, format!("first_slow{what}-{edge}/{before}"), users);
+                }
             }
         }
     }

@@ -25,6 +25,9 @@ enum Event {
     Failed,
     /// Slower than the edge with this index.
     Slow(usize),
+    /// The same in the segment, of which there is one.
+    FailedThere,
+    SlowThere(usize),
 }
 
 impl Model {
@@ -95,11 +98,19 @@ impl Model {
         for unit in &part.first_errors {
             let before = self.mark(part, unit.0, Event::Failed);
             self.first(part, unit.1, "first_errors", before);
+            if part.segment.is_some() {
+                let before = self.mark(part, unit.0, Event::FailedThere);
+                self.first(part, unit.1, "first_errors_there", before);
+            }
         }
         for unit in &part.first_slow {
             for edge in 0..usize::from(unit.2) {
                 let before = self.mark(part, unit.0, Event::Slow(edge));
                 self.first(part, unit.1, &format!("first_slow-{edge}"), before);
+                if part.segment.is_some() {
+                    let before = self.mark(part, unit.0, Event::SlowThere(edge));
+                    self.first(part, unit.1, &format!("first_slow_there-{edge}"), before);
+                }
             }
         }
     }

@@ -170,8 +170,8 @@ async fn specs(lab: &Lab) {
             "deadline.seconds: is too short: at 4 requests a minute and 1% errors, step 1 needs about",
         ),
         (
-            with("/warm_up", json!({"seconds": 86_400})),
-            "deadline.seconds: is 86400, but nothing is promoted before latency is learned",
+            with("/minimum", json!({"seconds": 300_000})),
+            "deadline.seconds: is 259200, but a step lasts at least minimum.seconds = 300000",
         ),
         (
             with("/unit", json!(["each_request", {"header": "x-user-id"}])),

@@ -67,6 +67,8 @@ async fn it_waits_runs_is_watched_and_finishes_and_another_takes_its_place() {
     spec["arms"][1]["ready"] = json!(readiness.url);
     spec["holdback_percent"] = json!(20);
     spec["watch"] = json!({"seconds": 1});
+    spec["warm_up"] = json!({"seconds": 0, "requests": 20});
+    spec["minimum"] = json!({"seconds": 86_000, "exposures": 20});
     spec["steps"] = json!([{"weights": {CANARY: 50}}, {"weights": {CANARY: 100}}]);
     lab.judge.create(&spec).await.unwrap();
     settled(&lab).await.unwrap();
@@ -93,7 +95,15 @@ async fn it_waits_runs_is_watched_and_finishes_and_another_takes_its_place() {
         .act("first", "promote", "it looks good")
         .await
         .unwrap();
-    let finished = reached(&lab, "first", Phase::Finished).await;
+    // A second is over before anybody came: only with those who are held back it ends.
+    let finished = wait::until("it to be watched and finished", LIMIT, async || {
+        for user in &users {
+            ask(&lab, &[(USER_HEADER, user)]).await?;
+        }
+        let status = lab.judge.status("first").await?;
+        Ok((status.phase == Phase::Finished).then_some(status))
+    });
+    let finished = finished.await.unwrap();
     assert!(
         (finished.arms[1].weight - 100.0).abs() < 1e-9,
         "{finished:?}"

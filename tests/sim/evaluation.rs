@@ -160,6 +160,9 @@ fn fill(arm: &mut serinus_judge::domain::sums::ArmSums, users: u64, epoch: u64) 
     arm.firsts.new_users = users;
     arm.firsts.errors = by_epoch(people * 0.02);
     arm.firsts.mismatches = by_epoch(people * 0.001);
+    arm.in_segment.errors = arm.firsts.errors.clone();
+    arm.in_segment.slow = arm.firsts.slow.clone();
+    arm.in_segment.mismatches = arm.firsts.mismatches.clone();
     arm.firsts.outcomes = outcomes(users, 0.01);
     arm.firsts.samples = outcomes(users / 2, 0.001);
 }

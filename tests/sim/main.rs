@@ -13,6 +13,7 @@ mod promotion;
 mod report;
 mod rollback;
 mod table;
+mod whole;
 
 use clap::{Parser, ValueEnum};
 use progress::Progress;
@@ -47,6 +48,8 @@ pub enum Part {
     Other,
     /// A canary at the margin, and a good one
     Promotion,
+    /// Filter and judge, in virtual time
+    Whole,
     /// The time that one evaluation takes
     Evaluation,
 }
@@ -82,6 +85,9 @@ fn run(options: &Options) -> Result<()> {
     }
     if wanted(Part::Promotion) {
         report.promotion = promotion::run(options, &progress);
+    }
+    if wanted(Part::Whole) {
+        report.whole = whole::run(options, &progress)?;
     }
     report.seconds = progress.seconds();
     let root = artefacts::root();

@@ -75,19 +75,19 @@ pub fn run(options: &Options, progress: &Progress) -> Vec<Row> {
         }
     }
     for world in drift::all() {
-        let is_worse = world.times != 1.0;
+        let is_worse = (0..drift::RULES.len()).all(|rule| world.is_to_be_caught_by(rule));
         let runs = progress.runs(world.name, runs_of(is_worse), |runs| {
             runs.into_par_iter()
                 .map(|run| world.run(options.seed, run))
                 .collect()
         });
-        rows.push(Row {
+        rows.extend((0..).zip(drift::RULES).map(|(index, rule)| Row {
             name: world.name,
             words: world.words,
-            rule: "ours, alarm at alpha 0.01".to_owned(),
-            is_worse,
-            times: Times::of(runs.into_iter().map(|run| run.map(|at| at as f64))),
-        });
+            rule: rule.to_owned(),
+            is_worse: world.is_to_be_caught_by(index),
+            times: Times::of(runs.iter().map(|run| run.get(index)?.map(|at| at as f64))),
+        }));
     }
     rows
 }

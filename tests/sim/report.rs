@@ -1,6 +1,6 @@
 //! What was found, as figures for a machine; `table.rs` has them for people.
 
-use crate::{Options, detection, other, promotion, rollback};
+use crate::{Options, detection, other, promotion, rollback, whole};
 use serde_json::{Map, Value, json};
 use serinus_sim::summary::Times;
 
@@ -13,6 +13,7 @@ pub struct Report {
     pub detection: Vec<detection::Row>,
     pub other: Vec<other::Row>,
     pub promotion: Vec<promotion::Row>,
+    pub whole: Vec<whole::Row>,
 }
 
 pub const OURS: &str = "ours, alpha 0.05";
@@ -29,6 +30,7 @@ impl Report {
             detection: Vec::new(),
             other: Vec::new(),
             promotion: Vec::new(),
+            whole: Vec::new(),
         }
     }
 
@@ -86,6 +88,9 @@ impl Report {
                 "false_promotion_upper95_sequence_alone".to_owned(),
                 json!(upper),
             );
+        }
+        if let Some(upper) = whole::false_rollback_upper95(&self.whole) {
+            figures.insert("whole_false_rollback_upper95".to_owned(), json!(upper));
         }
         if let Some(milliseconds) = self.evaluation {
             figures.insert("evaluation_ms".to_owned(), json!(milliseconds));
@@ -156,6 +161,7 @@ impl Report {
             "detection": detection,
             "other": other,
             "promotion": promotion,
+            "whole": self.whole.iter().map(whole::Row::json).collect::<Vec<_>>(),
         })
     }
 }

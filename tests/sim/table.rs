@@ -1,6 +1,7 @@
 //! What was found, as tables for people.
 
 use crate::report::{OURS, Report};
+use crate::whole;
 use serde_json::Value;
 use serinus_sim::rules::needed;
 use serinus_sim::worlds::BASE;
@@ -27,6 +28,7 @@ impl Report {
         self.markdown_detection(text);
         self.markdown_other(text);
         self.markdown_promotion(text);
+        whole::markdown(&self.whole, text);
         out
     }
 
@@ -82,6 +84,16 @@ impl Report {
                     &format!("| {words} | at most 5% | {} |", percent(upper)),
                 );
             }
+        }
+        if let Some(upper) = number("whole_false_rollback_upper95") {
+            line(
+                text,
+                &format!(
+                    "| a good version taken back by the whole judge at its defaults (alpha \
+                     1%), upper bound of all cases together | | {} |",
+                    percent(upper)
+                ),
+            );
         }
         if let Some(milliseconds) = self.evaluation {
             line(
@@ -345,17 +357,17 @@ impl Report {
     }
 }
 
-fn line(text: &mut String, line: &str) {
+pub fn line(text: &mut String, line: &str) {
     // Writing to a string does not fail.
     let _ = writeln!(text, "{line}");
 }
 
-fn percent(share: f64) -> String {
+pub fn percent(share: f64) -> String {
     format!("{:.2}%", share * 100.0)
 }
 
 /// With separators, as a person writes it.
-fn requests(number: Option<f64>) -> String {
+pub fn requests(number: Option<f64>) -> String {
     let Some(number) = number else {
         return "-".to_owned();
     };

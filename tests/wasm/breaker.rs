@@ -6,7 +6,7 @@ use serde_json::json;
 use serinus_core::decision::Fallback;
 
 use crate::host::{Host, Request, Response};
-use crate::judge::{Judge, control_and_canary, next, plan, worker};
+use crate::judge::{Judge, control_and_canary, next, plan, units_in, worker};
 
 fn guarded() -> (Host, Judge) {
     let breaker = json!({"minimum_requests": 20, "error_share": 0.5, "window_ms": 10_000});
@@ -18,6 +18,11 @@ fn send(host: &mut Host, unit: &str, response: Response) -> Option<String> {
     host.request(&request).unwrap().arm()
 }
 
+/// Twenty users who have the canary.
+fn canaries() -> impl Iterator<Item = String> {
+    units_in(5_000..10_000).take(20)
+}
+
 fn fail(host: &mut Host, unit: &str) -> Option<String> {
     send(host, unit, Response::status(500))
 }
@@ -26,13 +31,9 @@ fn fail(host: &mut Host, unit: &str) -> Option<String> {
 fn it_takes_a_broken_arm_back_and_says_so() {
     let (mut host, mut judge) = guarded();
     let (control, canary) = control_and_canary();
-    for number in 0..20 {
+    for user in canaries() {
         send(&mut host, &control, Response::ok());
-        assert_eq!(
-            fail(&mut host, &canary).as_deref(),
-            Some("canary"),
-            "request {number}"
-        );
+        assert_eq!(fail(&mut host, &user).as_deref(), Some("canary"), "{user}");
     }
     assert_eq!(
         send(&mut host, &canary, Response::ok()).as_deref(),
@@ -82,9 +83,9 @@ fn it_takes_a_broken_arm_back_and_says_so() {
 fn it_survives_a_new_root_context() {
     let (mut host, _) = guarded();
     let (control, canary) = control_and_canary();
-    for _ in 0..20 {
+    for user in canaries() {
         send(&mut host, &control, Response::ok());
-        fail(&mut host, &canary);
+        fail(&mut host, &user);
     }
     assert!(host.reconfigure(crate::judge::CONFIGURATION).unwrap());
     assert_eq!(
@@ -96,10 +97,23 @@ fn it_survives_a_new_root_context() {
 #[test]
 fn it_does_not_trip_when_the_baseline_fails_too() {
     let (mut host, _) = guarded();
-    let (control, canary) = control_and_canary();
-    for _ in 0..100 {
+    let (control, _) = control_and_canary();
+    for user in canaries().chain(canaries()) {
         fail(&mut host, &control);
-        assert_eq!(fail(&mut host, &canary).as_deref(), Some("canary"));
+        assert_eq!(fail(&mut host, &user).as_deref(), Some("canary"));
+    }
+}
+
+#[test]
+fn it_does_not_trip_for_one_client_that_fails() {
+    let (mut host, _) = guarded();
+    let (control, canary) = control_and_canary();
+    for user in canaries() {
+        send(&mut host, &control, Response::ok());
+        assert!(send(&mut host, &user, Response::ok()).is_some());
+        for _ in 0..5 {
+            assert_eq!(fail(&mut host, &canary).as_deref(), Some("canary"));
+        }
     }
 }
 

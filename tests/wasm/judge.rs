@@ -222,12 +222,14 @@ pub fn worker(plan: Value) -> (Host, Judge) {
 
 /// Some unit of [`plan`]'s salt with its bucket in this range.
 pub fn unit_in(buckets: std::ops::Range<u16>) -> String {
+    units_in(buckets).next().unwrap()
+}
+
+/// All of them, one after the other.
+pub fn units_in(buckets: std::ops::Range<u16>) -> impl Iterator<Item = String> {
     let bucket = |unit: &str| serinus_core::bucket::place(unit.as_bytes(), "salt").bucket;
     let units = (0..).map(|number| format!("user-{number}"));
-    units
-        .into_iter()
-        .find(|unit| buckets.contains(&bucket(unit)))
-        .unwrap()
+    units.filter(move |unit| buckets.contains(&bucket(unit)))
 }
 
 /// Units that [`plan`] puts in control and in canary.

@@ -15,13 +15,44 @@ pub struct Settings {
 struct Counts {
     finished: u32,
     errors: u32,
+    /// In which of the slots that users fall into there was a request, and an error.
+    seen: Slots,
+    erred: Slots,
+}
+
+/// A bit for each of 256 slots.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Slots([u64; 4]);
+
+impl Slots {
+    fn insert(&mut self, slot: u8) {
+        if let Some(bits) = self.0.get_mut(usize::from(slot / 64)) {
+            *bits |= 1 << (slot % 64);
+        }
+    }
+
+    fn len(self) -> u32 {
+        self.0.iter().map(|bits| bits.count_ones()).sum()
+    }
 }
 
 impl Counts {
     fn share(self) -> f64 {
         f64::from(self.errors) / f64::from(self.finished.max(1))
     }
+
+    /// Whether the errors are those of several users, and of as many of them as of requests:
+    /// a client that fails wherever it goes is in one arm, and no reason to blame that.
+    fn are_of_many(self, error_share: f64) -> bool {
+        let (erred, seen) = (self.erred.len(), self.seen.len());
+        let share = f64::from(erred) / f64::from(seen.max(1));
+        erred >= USERS && share >= error_share || erred >= FEW_USERS && erred == seen
+    }
 }
+
+/// Users with an error that it takes, seen as slots; fewer where all have one.
+const USERS: u32 = 5;
+const FEW_USERS: u32 = 3;
 
 /// The breaker of one rollout and epoch on one worker. Once open it stays open:
 /// only a new epoch, which the judge starts, closes it.
@@ -46,12 +77,13 @@ impl Breaker {
         self.tripped
     }
 
-    /// Counts a finished request; returns the trip when this one opens the breaker.
+    /// Counts a finished request of a user in `slot`; returns the trip when this one opens
+    /// the breaker.
     pub fn finished(
         &mut self,
         settings: &Settings,
         baseline: usize,
-        arm: usize,
+        (arm, slot): (usize, u8),
         error: bool,
         now_us: u64,
     ) -> Option<Trip> {
@@ -68,11 +100,16 @@ impl Breaker {
         }
         let counts = self.arms.get_mut(arm)?;
         counts.finished = counts.finished.saturating_add(1);
-        counts.errors = counts.errors.saturating_add(u32::from(error));
+        counts.seen.insert(slot);
+        if error {
+            counts.errors = counts.errors.saturating_add(1);
+            counts.erred.insert(slot);
+        }
         let counts = *counts;
         if arm == baseline
             || counts.finished < settings.minimum_requests
             || counts.share() < settings.error_share
+            || !counts.are_of_many(settings.error_share)
         {
             return None;
         }
@@ -122,7 +159,7 @@ mod tests {
     fn with_baseline(requests: u32, now_us: u64) -> Breaker {
         let mut breaker = Breaker::default();
         for _ in 0..requests {
-            breaker.finished(&SETTINGS, 0, 0, false, now_us);
+            breaker.finished(&SETTINGS, 0, (0, 0), false, now_us);
         }
         breaker
     }
@@ -132,23 +169,27 @@ mod tests {
         let mut breaker = Breaker::default();
         for i in 0..100 {
             assert_eq!(
-                breaker.finished(&SETTINGS, 0, 0, true, i),
+                breaker.finished(&SETTINGS, 0, (0, i as u8), true, i),
                 None,
                 "never the baseline"
             );
         }
         let mut breaker = with_baseline(90, 0);
         for i in 0..9 {
-            assert_eq!(breaker.finished(&SETTINGS, 0, 1, true, i), None, "too few");
+            assert_eq!(
+                breaker.finished(&SETTINGS, 0, (1, i as u8), true, i),
+                None,
+                "too few"
+            );
         }
         let trip = Trip {
             arm: 1,
             finished: 10,
             errors: 10,
         };
-        assert_eq!(breaker.finished(&SETTINGS, 0, 1, true, 9), Some(trip));
+        assert_eq!(breaker.finished(&SETTINGS, 0, (1, 9), true, 9), Some(trip));
         assert_eq!(
-            breaker.finished(&SETTINGS, 0, 1, true, 10),
+            breaker.finished(&SETTINGS, 0, (1, 10), true, 10),
             None,
             "only once"
         );
@@ -159,7 +200,7 @@ mod tests {
     fn does_not_trip_without_a_baseline_to_compare_with() {
         let mut breaker = Breaker::default();
         for i in 0..100 {
-            assert_eq!(breaker.finished(&SETTINGS, 0, 1, true, i), None);
+            assert_eq!(breaker.finished(&SETTINGS, 0, (1, i as u8), true, i), None);
         }
     }
 
@@ -167,8 +208,14 @@ mod tests {
     fn does_not_trip_when_all_arms_fail() {
         let mut breaker = Breaker::default();
         for i in 0..100 {
-            assert_eq!(breaker.finished(&SETTINGS, 0, 0, i % 2 == 0, i), None);
-            assert_eq!(breaker.finished(&SETTINGS, 0, 1, i % 2 == 0, i), None);
+            assert_eq!(
+                breaker.finished(&SETTINGS, 0, (0, i as u8), i % 2 == 0, i),
+                None
+            );
+            assert_eq!(
+                breaker.finished(&SETTINGS, 0, (1, i as u8), i % 2 == 0, i),
+                None
+            );
         }
     }
 
@@ -197,10 +244,32 @@ mod tests {
                 let now_us = request * 2_000;
                 let rate = if now_us < begins_us { 0.005 } else { 0.3 };
                 let arm = usize::from(uniform() < arm_share);
-                let trip = breaker.finished(&settings, 0, arm, uniform() < rate, now_us);
+                let slot = (uniform() * 256.0) as u8;
+                let trip = breaker.finished(&settings, 0, (arm, slot), uniform() < rate, now_us);
                 assert_eq!(trip, None, "seed {seed}");
             }
         }
+    }
+
+    /// Wherever it is, it fails: a version is not to blame.
+    #[test]
+    fn does_not_trip_for_a_few_broken_clients() {
+        let mut breaker = with_baseline(900, 0);
+        for i in 0..200u64 {
+            let well = breaker.finished(&SETTINGS, 0, (1, i as u8), false, i);
+            let broken = breaker.finished(&SETTINGS, 0, (1, (i % 4) as u8), true, i);
+            assert_eq!((well, broken), (None, None));
+        }
+        // All that an arm of three tenants has.
+        let mut breaker = with_baseline(900, 0);
+        let trips =
+            (0..200u64).filter_map(|i| breaker.finished(&SETTINGS, 0, (1, (i % 3) as u8), true, i));
+        assert_eq!(trips.count(), 1);
+        // As many errors, of all.
+        let mut breaker = with_baseline(900, 0);
+        let trips =
+            (0..200u64).filter_map(|i| breaker.finished(&SETTINGS, 0, (1, i as u8), i % 2 == 0, i));
+        assert_eq!(trips.count(), 1);
     }
 
     #[test]
@@ -209,7 +278,7 @@ mod tests {
         for i in 0..100 {
             // Nine errors a window, never ten.
             assert_eq!(
-                breaker.finished(&SETTINGS, 0, 1, true, i / 9 * 1_001 + 1),
+                breaker.finished(&SETTINGS, 0, (1, i as u8), true, i / 9 * 1_001 + 1),
                 None
             );
         }
@@ -219,8 +288,8 @@ mod tests {
     fn a_clock_that_is_set_back_begins_a_new_window() {
         let mut breaker = with_baseline(90, 1_000_000);
         for now_us in [1_000_000, 0] {
-            for _ in 0..9 {
-                let trip = breaker.finished(&SETTINGS, 0, 1, true, now_us);
+            for slot in 0..9 {
+                let trip = breaker.finished(&SETTINGS, 0, (1, slot), true, now_us);
                 assert_eq!(trip, None, "nine errors a window, never ten");
             }
         }

@@ -46,6 +46,14 @@ impl core::fmt::Debug for IdentityKey {
     }
 }
 
+/// A unit as it is remembered in a segment, by the segment's index: what is its first there
+/// is its first there, whatever it met elsewhere. Only the lowest bits are others, so lists
+/// are thinned alike.
+#[must_use]
+pub fn unit_in_segment(unit: UnitHash, segment: Option<usize>) -> UnitHash {
+    unit ^ segment.map_or(0, |index| index as u64 + 1)
+}
+
 /// A share of all units, as a threshold on their pseudonyms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Share(u64);

@@ -16,7 +16,7 @@ pub use tally::Tally;
 
 use crate::breaker::Breaker;
 use crate::decision::{Breakers, Decision, Placement};
-use crate::identity::UnitHash;
+use crate::identity::{UnitHash, unit_in_segment};
 use crate::memory::FirstEvents;
 use crate::plan::Revision;
 use crate::plan::compiled::{CompiledPlan, CompiledRollout};
@@ -155,7 +155,7 @@ impl Ledger {
         let tripped = match ending {
             Ending::Finished { error } => {
                 ledger.finished(rollout, &flight, error, now_us);
-                ledger.broke(rollout, flight.exposure.arm, error, now_us)
+                ledger.broke(rollout, flight.exposure, error, now_us)
             }
             Ending::Disconnected => {
                 ledger.slow(rollout, flight.exposure, flight.level(now_us));
@@ -365,10 +365,11 @@ impl RolloutLedger {
         } = flight.exposure;
         let level = flight.level(now_us);
         let share = rollout.event_share;
+        let there = unit_in_segment(unit, segment);
         let firsts = Firsts {
             outcome: first.then_some(error),
-            error: error && self.memory.failed(unit, share),
-            slow: self.memory.slowed(unit, share, level).then_some(level),
+            error: error && self.memory.failed(there, share),
+            slow: self.memory.slowed(there, share, level).then_some(level),
         };
         let sums = self.segment(rollout, segment);
         sums.finished(arm, slot, error, flight.duration_us(now_us), level);
@@ -377,8 +378,11 @@ impl RolloutLedger {
 
     /// A request was slower than `level` latency edges, however it ends or ended.
     fn slow(&mut self, rollout: &CompiledRollout, exposure: Exposure, level: u8) {
-        let Exposure { unit, arm, .. } = exposure;
-        if self.memory.slowed(unit, rollout.event_share, level) {
+        let Exposure {
+            unit, arm, segment, ..
+        } = exposure;
+        let there = unit_in_segment(unit, segment);
+        if self.memory.slowed(there, rollout.event_share, level) {
             let firsts = Firsts {
                 slow: Some(level),
                 ..Firsts::default()
@@ -389,13 +393,19 @@ impl RolloutLedger {
     }
 
     /// Whether this ending opened the breaker.
-    fn broke(&mut self, rollout: &CompiledRollout, arm: usize, error: bool, now_us: u64) -> bool {
+    fn broke(
+        &mut self,
+        rollout: &CompiledRollout,
+        Exposure { arm, slot, .. }: Exposure,
+        error: bool,
+        now_us: u64,
+    ) -> bool {
         let Some(settings) = &rollout.breaker else {
             return false;
         };
         let trip = self
             .breaker
-            .finished(settings, rollout.baseline, arm, error, now_us);
+            .finished(settings, rollout.baseline, (arm, slot), error, now_us);
         if let Some(trip) = trip {
             self.trip_to_report = Some(BreakerReport {
                 arm: rollout.arm_name(trip.arm).to_owned(),

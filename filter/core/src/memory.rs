@@ -4,8 +4,8 @@ use crate::identity::{Share, UnitHash};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// Units remembered for one rollout: 16 bytes each with the table's slack, so
-/// about 2 MB at most. When it is full, half of the units (by pseudonym, so
+/// Units remembered for one rollout, once more for each segment in which they failed or
+/// waited: 16 bytes each with the table's slack, so about 2 MB at most. When it is full, half of the units (by pseudonym, so
 /// alike in all arms) are no longer listed.
 pub const MAX_UNITS: usize = 65_536;
 

@@ -35,8 +35,12 @@ pub struct Question {
     /// Of the whole rollout, which its guardrails share.
     pub rollback_alpha: f64,
     pub promotion_alpha: f64,
-    /// Guardrails that can roll back: errors and latency, and agreement with models.
+    /// Guardrails that can roll back: errors and latency at least.
     pub guardrails: u32,
+    /// Until then nothing is promoted, and then the processes start anew: after so long,
+    pub warm_up_seconds: f64,
+    /// and so many answers of control.
+    pub warm_up_requests: f64,
     /// How many times as often a bad canary errs.
     pub ratio: f64,
     /// The deadline of a step.
@@ -125,8 +129,10 @@ impl Default for Question {
             rollback_alpha: 0.01,
             promotion_alpha: 0.05,
             guardrails: 2,
+            warm_up_seconds: 5.0,
+            warm_up_requests: 1_000.0,
             ratio: 2.0,
-            longest_seconds: 86_400.0,
+            longest_seconds: 3.0 * 86_400.0,
             runs: 300,
             seed: 1,
         }

@@ -15,8 +15,31 @@ pub const ALPHA: f64 = 0.05;
 const LOOK: u64 = 1_000;
 /// 2^32.
 const POINTS: f64 = 4_294_967_296.0;
-/// Every twentieth user errs this often where users differ, as in [`crate::worlds`].
-const FRAIL: f64 = 0.15;
+/// Who errs, and how often in control.
+#[derive(Clone, Copy, Debug)]
+pub struct Frail {
+    /// Every so manieth user is frail.
+    pub every: u32,
+    /// How often those err, and all others.
+    pub rates: [f64; 2],
+}
+
+impl Frail {
+    /// As in [`crate::worlds`]: 1% on average.
+    const SOME: Frail = Frail {
+        every: 20,
+        rates: [0.15, (BASE - 0.15 / 20.0) / 0.95],
+    };
+    const NOBODY: Frail = Frail {
+        every: 1,
+        rates: [BASE; 2],
+    };
+    /// All errors are those of so few that a small canary may have none of them.
+    const FEW: Frail = Frail {
+        every: 50,
+        rates: [0.6, 0.0],
+    };
+}
 
 /// A time in which nothing changed.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +56,7 @@ pub struct Promotion {
     pub words: &'static str,
     pub users: u32,
     pub requests_each: u64,
-    pub users_differ: bool,
+    pub frail: Frail,
     pub ratio: f64,
     /// Equally long, and judged as strata of one comparison.
     pub epochs: Vec<Epoch>,
@@ -62,7 +85,7 @@ pub fn at_the_margin() -> Vec<Promotion> {
         words,
         users,
         requests_each,
-        users_differ: true,
+        frail: Frail::SOME,
         ratio: MARGIN,
         epochs,
     };
@@ -99,6 +122,19 @@ pub fn at_the_margin() -> Vec<Promotion> {
             20,
             falling,
         ),
+        Promotion {
+            frail: Frail::FEW,
+            ..margin(
+                "promotion_tenants",
+                "5,000 users of whom one in 50 has all the errors, and 1% of them on the canary",
+                5_000,
+                100,
+                vec![Epoch {
+                    share: 0.01,
+                    times: 1.0,
+                }],
+            )
+        },
     ]
 }
 
@@ -110,7 +146,7 @@ pub fn good() -> Vec<Promotion> {
         words,
         users: 100_000,
         requests_each: 4,
-        users_differ: false,
+        frail: Frail::NOBODY,
         ratio: 1.0,
         epochs: vec![Epoch { share, times: 1.0 }],
     };
@@ -149,11 +185,7 @@ impl Promotion {
                 is_seen: false,
             })
             .collect();
-        let (frail, sturdy) = if self.users_differ {
-            (FRAIL, (BASE - FRAIL / 20.0) / 0.95)
-        } else {
-            (BASE, BASE)
-        };
+        let [frail, sturdy] = self.frail.rates;
         let mut promoted = Promoted::default();
         let mut strata: Vec<[Arm; 2]> = Vec::new();
         // First requests of canary's users, and of those, failed.
@@ -175,7 +207,7 @@ impl Promotion {
                     };
                     let canary = user.bucket < share;
                     let [usual, frail] = if canary { canary_below } else { control_below };
-                    let is_frail = number.is_multiple_of(20);
+                    let is_frail = number.is_multiple_of(self.frail.every);
                     let failed = point < if is_frail { frail } else { usual };
                     if canary && !user.is_seen {
                         user.is_seen = true;
@@ -290,8 +322,8 @@ mod tests {
 
     #[test]
     fn canaries_at_the_margin_seldom_pass_and_runs_repeat() {
-        let [small, _, hard, simpson] = at_the_margin().try_into().unwrap();
-        for promotion in [small, hard, simpson] {
+        let [small, _, hard, simpson, tenants] = at_the_margin().try_into().unwrap();
+        for promotion in [small, hard, simpson, tenants] {
             let runs: Vec<Promoted> = (0..20).map(|run| promotion.run(5, run)).collect();
             assert!(runs.iter().filter(|run| run.policy.is_some()).count() <= 5);
             assert_eq!(promotion.run(5, 0), runs[0]);

@@ -1,6 +1,7 @@
 //! One rollout in the books: its state, its sums, and what is remembered of its users.
 
 mod answers;
+mod measuring;
 mod remembered;
 mod users;
 
@@ -115,7 +116,11 @@ impl Entry {
     /// Control's `answers` in an epoch without those from before it was warm, which are
     /// what was counted when this was first asked. A judge that was started anew asks
     /// later, and leaves some more out.
-    pub fn since_warm(&mut self, epoch: u64, answers: &BTreeMap<u16, u64>) -> BTreeMap<u16, u64> {
+    pub(super) fn since_warm(
+        &mut self,
+        epoch: u64,
+        answers: &BTreeMap<u16, u64>,
+    ) -> BTreeMap<u16, u64> {
         if self.cold.as_ref().is_none_or(|(known, _)| *known != epoch) {
             self.cold = Some((epoch, answers.clone()));
         }
@@ -129,6 +134,13 @@ impl Entry {
             })
             .filter(|(_, count)| *count > 0)
             .collect()
+    }
+
+    /// A judge looks at the rollout. Where nothing is compared no time is waited for.
+    pub fn looked_at(&mut self, now: Millis) {
+        if self.rollout.is_tested() {
+            self.dirty |= self.rollout.is_judged(now);
+        }
     }
 
     /// To be called after the rollout was changed.
@@ -217,6 +229,7 @@ impl Entry {
         let segment = part.segment.as_deref();
         let each_request = self.rollout.spec.each_request();
         let all_arms = self.rollout.spec.arms.len();
+        let judged_alone = self.judged_alone(segment);
         let (index, sums) = sums_mut(&mut self.sums, part.epoch, segment, all_arms);
         self.dirty_sums.insert(index);
         add_sums(sums, part, arms, each_request);
@@ -226,11 +239,19 @@ impl Entry {
             sums,
             arms,
             epoch: part.epoch,
+            segment: judged_alone,
         };
         users.seen(&part.new_units);
         users.ended(&part.first_outcomes);
         users.failed(&part.first_errors);
         users.waited(&part.first_slow);
+    }
+
+    /// The index of a segment, if it is split and so judged alone.
+    fn judged_alone(&self, segment: Option<&str>) -> Option<usize> {
+        let segment = segment?;
+        let mut segments = self.rollout.spec.segments.iter();
+        segments.position(|own| own.name == segment && own.arm.is_none())
     }
 
     /// Every epoch has its sums from its start on; its segments', when they have any.

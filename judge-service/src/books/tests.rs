@@ -93,6 +93,51 @@ fn a_user_counts_once_an_epoch_whatever_the_workers_say() {
     );
 }
 
+/// A request is in a segment, and a user in as many as their requests are.
+#[test]
+fn a_users_first_event_of_a_segment_counts_there_whatever_came_before() {
+    let when = json!([{"header": "x"}]);
+    let mut document = spec_json();
+    document["segments"] = json!([
+        {"name": "gold", "when": when}, {"name": "silver", "when": when},
+        {"name": "pinned", "when": when, "arm": "canary"},
+    ]);
+    let rollout = Rollout::start(spec(&document).unwrap(), BTreeMap::new(), 1, 1_000).unwrap();
+    let mut books = Books::default();
+    books.create(rollout, "00".repeat(16));
+    let lists = |segment: &str| json!({"segment": segment, "first_errors": [[7, 1]], "first_slow": [[7, 1, 2]]});
+    let segments = ["gold", "silver", "gold", "pinned"];
+    for (sequence, segment) in (1..).zip(segments) {
+        books.count(&report(sequence, &lists(segment))).unwrap();
+    }
+    let found = Sampled {
+        agrees: false,
+        ..Sampled::default()
+    };
+    let entry = books.entry_mut("digits").unwrap();
+    for segment in ["gold", "silver", "gold"] {
+        let whose = Whose {
+            segment: Some(segment),
+            ..whose(1, 1, 9)
+        };
+        entry.sampled(whose, &found);
+    }
+    let users = |segment: &str| {
+        let mut sums = entry.sums().iter();
+        let sums = sums.find(|sums| sums.segment.as_deref() == Some(segment));
+        let arm = &sums.unwrap().arms[1];
+        let all = |map: &BTreeMap<u64, u64>| Firsts::since(map, 1);
+        let there = &arm.in_segment;
+        let slow = there.slow.iter().map(all).sum::<u64>();
+        let anywhere = [&arm.firsts.errors, &arm.firsts.mismatches].map(all);
+        ([all(&there.errors), slow, all(&there.mismatches)], anywhere)
+    };
+    assert_eq!(users("gold"), ([1, 2, 1], [1, 1]));
+    assert_eq!(users("silver"), ([1, 2, 1], [0, 0]));
+    // What goes to one arm as a whole is compared with nothing.
+    assert_eq!(users("pinned"), ([0, 0, 0], [0, 0]));
+}
+
 /// Where each request is a unit, counts say what lists would, and nobody is remembered.
 #[test]
 fn requests_without_users_are_counted_as_users_who_come_once() {

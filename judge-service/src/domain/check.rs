@@ -365,7 +365,7 @@ pub(crate) mod tests {
             ("/shadow", json!({"share": 1}), "shadow.cluster"),
             ("/errors", json!({"status": []}), "errors.status"),
             ("/deadline", json!({"seconds": 10}), "deadline.seconds"),
-            ("/warm_up", json!({"seconds": 86_400}), "deadline.seconds"),
+            ("/minimum", json!({"seconds": 300_000}), "deadline.seconds"),
             ("/deadline", json!({"then": "explode"}), "deadline.then"),
             (
                 "/segments",

@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 
 /// Raised when a bundle of before would be judged otherwise. 3: a harmed arm is dropped
 /// while others are on trial, and slots are summed in another order, which shows in the
-/// last bits.
-pub const VERSION: u32 = 4;
+/// last bits. 4: what models answer is in it. 5: how far that is apart is bounded, a user is
+/// first in each segment, and what is under way may hang.
+pub const VERSION: u32 = 5;
 
 /// Everything that [`crate::policy::judge`] looks at: the same bundle gives the
 /// same verdict, on any machine.

@@ -75,9 +75,7 @@ fn rollout_plan(keyed: Keyed<'_>, terms: &Terms) -> RolloutPlan {
             .unwrap_or_default()
     };
     let epoch = rollout.epoch();
-    // Without a control nothing is judged, so nothing is listed, sampled or broken off.
-    let held_back = rollout.phase == Phase::Promoted && spec.holdback_percent > 0.0;
-    let tested = rollout.phase.is_live() || held_back;
+    let tested = rollout.is_tested();
     // What each request does is counted, and so is never listed.
     let share = if tested && !spec.each_request() {
         1.0

@@ -36,6 +36,13 @@ pub struct Rollout {
     /// Index into the spec's steps.
     pub step: usize,
     pub step_since_ms: Millis,
+    /// When it was last judged, give or take [`JUDGED_EVERY_MS`].
+    #[serde(default)]
+    pub judged_ms: Millis,
+    /// Time of the step in which no judge looked, or in which a clock was set forward: it
+    /// counts for no minimum, no deadline and no watch.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub not_judged_ms: Millis,
     /// The arm that unassigned requests get: the spec's baseline, and after the
     /// promotion the new version.
     pub baseline: String,
@@ -65,6 +72,15 @@ pub struct Rollout {
     pub epochs: Vec<Epoch>,
 }
 
+/// How exactly it is known when a rollout was last judged: each time is a write.
+const JUDGED_EVERY_MS: Millis = 10_000;
+/// Between two looks of a judge that is restarted, or of one and the next.
+const LONGEST_LOOK_MS: Millis = 60_000;
+
+fn is_nothing(millis: &Millis) -> bool {
+    *millis == 0
+}
+
 /// A caller's key of something that was done, so that it is not done twice.
 #[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct UsedKey {
@@ -85,6 +101,38 @@ impl Rollout {
             self.keys.remove(0);
         }
         self.keys.push(key);
+    }
+
+    /// A judge looks at it: time can end a minimum, a deadline or a watch only as far as it
+    /// was looked at meanwhile, by whatever clock. Whether that is to be kept.
+    pub fn is_judged(&mut self, now: Millis) -> bool {
+        let gap = now.abs_diff(self.judged_ms);
+        if gap < JUDGED_EVERY_MS {
+            return false;
+        }
+        if now < self.judged_ms {
+            // A clock that had been set forward is set right.
+            self.not_judged_ms = self.not_judged_ms.saturating_sub(gap);
+        } else if self.judged_ms > 0 && gap > LONGEST_LOOK_MS {
+            let in_step = now.saturating_sub(self.judged_ms.max(self.step_since_ms));
+            self.not_judged_ms = self.not_judged_ms.saturating_add(in_step);
+        }
+        self.judged_ms = now;
+        true
+    }
+
+    /// How long the step has lasted under a judge's eyes.
+    #[must_use]
+    pub fn step_lasted_ms(&self, now: Millis) -> Millis {
+        let lasted = now.saturating_sub(self.step_since_ms);
+        lasted.saturating_sub(self.not_judged_ms)
+    }
+
+    /// How long the phase has; no phase that lasts is older than its step.
+    #[must_use]
+    pub fn phase_lasted_ms(&self, now: Millis) -> Millis {
+        let lasted = now.saturating_sub(self.phase_since_ms);
+        lasted.saturating_sub(self.not_judged_ms)
     }
 
     /// Its epochs count from `first_epoch`: a report names a rollout by id and epoch,
@@ -112,6 +160,8 @@ impl Rollout {
             awaits_approval: false,
             step: 0,
             step_since_ms: now,
+            judged_ms: now,
+            not_judged_ms: 0,
             dropped: BTreeMap::new(),
             sampling_off: false,
             forgot_answers_ms: None,
@@ -194,6 +244,14 @@ impl Rollout {
     #[must_use]
     pub fn is_last_step(&self) -> bool {
         self.step + 1 >= self.spec.steps.len()
+    }
+
+    /// Whether what its arms do is compared: while it runs, and against those held back after
+    /// it. Without a control nothing is judged, and so nothing measured, listed or sampled.
+    #[must_use]
+    pub fn is_tested(&self) -> bool {
+        let is_watched = self.phase == Phase::Promoted && self.spec.holdback_percent > 0.0;
+        self.phase.is_live() || is_watched
     }
 
     /// Whether sampled requests and answers are looked at.

@@ -45,8 +45,43 @@ pub struct ArmSums {
     #[serde(default)]
     pub clusters: BTreeSet<String>,
     pub firsts: Firsts,
+    /// What its segment is judged by, where it is one.
+    #[serde(default, skip_serializing_if = "Events::is_empty")]
+    pub in_segment: Events,
     #[serde(default, skip_serializing_if = "Answers::is_empty")]
     pub answers: Answers,
+}
+
+/// Users by the epoch in which they had the same event before *in this segment*. One may be
+/// in several, since a request is: counted once in all, users whose first error control
+/// spent elsewhere would be missing here, and those of a better version would not.
+#[derive(Debug, Clone, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
+pub struct Events {
+    pub errors: BTreeMap<u64, u64>,
+    /// One map for each latency edge.
+    pub slow: Vec<BTreeMap<u64, u64>>,
+    pub mismatches: BTreeMap<u64, u64>,
+    /// Answers that turned out to be wrong.
+    pub wrong: BTreeMap<u64, u64>,
+}
+
+impl Events {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let maps = [&self.errors, &self.mismatches, &self.wrong];
+        let mut maps = maps.into_iter().chain(&self.slow);
+        maps.all(BTreeMap::is_empty)
+    }
+
+    /// One user more who was above an edge.
+    pub fn slower(&mut self, edge: usize, before: u64) {
+        if self.slow.len() <= edge {
+            self.slow.resize_with(edge + 1, BTreeMap::new);
+        }
+        if let Some(map) = self.slow.get_mut(edge) {
+            *map.entry(before).or_default() += 1;
+        }
+    }
 }
 
 /// Users counted once. Keys of the maps are the epoch in which the user had the
@@ -150,6 +185,7 @@ impl Default for ArmSums {
                 slow: vec![BTreeMap::new(); MAX_EDGES],
                 ..Firsts::default()
             },
+            in_segment: Events::default(),
             answers: Answers::default(),
         }
     }
@@ -241,6 +277,10 @@ pub(crate) mod tests {
         firsts.mismatches = BTreeMap::from([(2, 9)]);
         firsts.outcomes = BTreeMap::from([(0, Outcomes { users: 10, bad: 1 })]);
         firsts.samples = BTreeMap::from([(3, Outcomes { users: 11, bad: 0 })]);
+        arm.in_segment.slower(2, 7);
+        arm.in_segment.errors.insert(4, 5);
+        arm.in_segment.mismatches.insert(0, 6);
+        arm.in_segment.wrong.insert(9, 1);
         arm.answers = Answers {
             labels: BTreeMap::from([(OTHER, 1), (-1, 2), (7, 3)]),
             scores: BTreeMap::from([(i64::MAX, 4), (-9, 5)]),
@@ -250,6 +290,8 @@ pub(crate) mod tests {
                 differing: 4,
                 only_arm_wrong: 3,
                 only_control_wrong: 2,
+                only_arm_wrong_live: 1,
+                only_control_wrong_live: 2,
             },
             told: BTreeMap::from([(1, Outcomes { users: 14, bad: 7 })]),
             wrong: BTreeMap::from([(1, 8)]),

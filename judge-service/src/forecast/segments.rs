@@ -4,6 +4,7 @@
 use super::about_count;
 use crate::domain::check::weights;
 use crate::domain::spec::{Expected, RolloutSpec, Segment, Step};
+use crate::policy::alpha;
 use serinus_stats::restart;
 
 /// Worse by so much is what is asked for.
@@ -90,10 +91,12 @@ fn smallest(spec: &RolloutSpec, step: &Step, segment: &Segment) -> Option<(f64, 
 /// Requests of both arms until twice the errors are expected to show. A first error is
 /// worth the divergence of the labels' two odds: the growth of the rate-ratio process.
 fn requests_needed(spec: &RolloutSpec, share: f64, error_rate: f64) -> f64 {
-    let parts = spec.segments.iter().filter(|own| own.arm.is_none()).count() as f64
-        * spec.treatments().count() as f64;
-    // Half of alpha is for the segments; three guardrails share each part at most.
-    let alpha = spec.alpha.rollback * 0.5 / parts.max(1.0) / 3.0;
+    let most = spec
+        .treatments()
+        .map(|arm| alpha::guardrails(spec, &arm.name))
+        .max();
+    let guardrails = f64::from(most.unwrap_or(1));
+    let alpha = spec.alpha.rollback * alpha::of_segment(spec) / guardrails;
     let steps = u32::try_from(spec.steps.len()).unwrap_or(u32::MAX);
     let wanted =
         restart::threshold(alpha) - libm::log(restart::process_weight(steps, 0)) + libm::log(GRID);
@@ -138,10 +141,10 @@ mod tests {
     #[test]
     fn a_segment_with_little_traffic_is_named_with_its_numbers() {
         let spec = with_segments(20);
-        // 2 a minute are 2,880 a day.
+        // 2 a minute are 8,640 in three days.
         let words = said(&spec, 2.0).unwrap();
         assert!(
-            words.contains("segment s0 has about 2,900 requests") && words.contains("19 other"),
+            words.contains("segment s0 has about 8,600 requests") && words.contains("19 other"),
             "{words}"
         );
         assert_eq!(said(&spec, 6_000.0), None);

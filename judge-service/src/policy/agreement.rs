@@ -3,7 +3,7 @@
 use super::harm::{Harm, Pending};
 use super::labels::Event;
 use super::view::Comparison;
-use super::{SHOWN_ALPHA, words};
+use super::{SHOWN_ALPHA, alpha, words};
 use crate::domain::sums::{ArmSums, Firsts, Outcomes};
 use crate::domain::{Metric, MetricEvidence};
 use serinus_stats::{absolute, restart};
@@ -11,23 +11,17 @@ use serinus_stats::{absolute, restart};
 /// When control itself surely disagrees more often, the reference is unusable.
 const CONTROL_UNUSABLE: f64 = 0.2;
 
-/// Whether both arms have a model to ask.
-pub fn is_judged(comparison: &Comparison<'_>) -> bool {
-    let arms = &comparison.rollout.spec.arms;
-    let has_model = |arm: usize| arms.get(arm).is_some_and(|arm| arm.model.is_some());
-    has_model(comparison.arm) && has_model(comparison.control)
-}
-
 /// `None` when either arm has no model.
 pub fn evidence(
     comparison: &Comparison<'_>,
     rollback_alpha: f64,
     promotion_alpha: f64,
 ) -> Option<MetricEvidence> {
-    if !is_judged(comparison) {
+    let spec = &comparison.rollout.spec;
+    if !alpha::has_models(spec, comparison.arm_name()) {
         return None;
     }
-    let guardrail = &comparison.rollout.spec.guardrails.agreement;
+    let guardrail = &spec.guardrails.agreement;
     let start = comparison.step_start();
     // How the first sample of each user in this step compared.
     let samples = |arm: usize| {

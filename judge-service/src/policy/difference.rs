@@ -73,7 +73,8 @@ pub fn evidence(
 }
 
 fn compared(bundle: &Bundle, comparison: &Comparison<'_>) -> Outcomes {
-    informing::answers(bundle, comparison)
-        .map(|answers| answers.differences)
+    informing::sums_of_step(bundle, comparison)
+        .filter_map(|sums| sums.arms.get(comparison.arm))
+        .map(|arm| arm.answers.differences)
         .fold(Outcomes::default(), Add::add)
 }

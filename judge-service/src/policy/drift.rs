@@ -2,9 +2,10 @@
 //! user's first sampled answer of the step had, or by its score where there are no labels.
 
 use super::view::{Comparison, EpochView};
-use super::{informing, words};
+use super::{SHOWN_ALPHA, informing, words};
 use crate::domain::sums::Answers;
 use crate::domain::{Metric, MetricEvidence};
+use serinus_stats::distance::{self, Distance};
 use serinus_stats::ratio::LabelCounts;
 use serinus_stats::{psi, restart, srm};
 use std::collections::BTreeMap;
@@ -67,7 +68,7 @@ pub fn evidence(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<Metr
         let classes = answers.into_iter().flat_map(classes_of);
         classes.map(|(_, users)| users).sum()
     });
-    let distance = distance(&whole, totals);
+    let distance = distance_of(&by_share, &whole);
     let of = |side: fn(&Users) -> u64| whole.values().map(side).collect::<Vec<u64>>();
     let psi = psi::psi(&of(|users| users.control), &of(|users| users.arm));
     let psi = psi.unwrap_or_default();
@@ -82,7 +83,7 @@ pub fn evidence(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<Metr
     };
     let words = format!(
         "{} of {}'s answers would have to change to be distributed as {}'s (PSI {psi:.3}, of {} and {} sampled {}); odds against chance {}{unequal}",
-        words::percent(distance),
+        words::percent(distance.estimate),
         comparison.arm_name(),
         comparison.control_name(),
         totals.arm,
@@ -90,8 +91,14 @@ pub fn evidence(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<Metr
         comparison.units(),
         words::odds(log_e),
     );
+    // A segment has no interval: only its harm decides.
+    let is_whole = comparison.segment.is_none();
+    let bound =
+        |bound: fn(&Distance, f64) -> f64| is_whole.then(|| bound(&distance, SHOWN_ALPHA / 2.0));
     let shown = MetricEvidence {
-        difference: Some(distance),
+        difference: Some(distance.estimate),
+        lower: bound(Distance::lower_bound),
+        upper: bound(Distance::upper_bound),
         harm_log_e: Some(log_e),
         harm_threshold: Some(threshold),
         ..comparison.evidence(Metric::Drift, words)
@@ -100,7 +107,9 @@ pub fn evidence(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<Metr
         return Some(shown);
     };
     let tolerated = guardrail.tolerated;
-    let harmed = log_e >= threshold && distance > tolerated && !coverage.is_unequal();
+    // By chance alone few answers are apart: what is seen is no bound of what is true.
+    let surely = distance.lower_bound(rollback_alpha * informing::part_of_step(comparison));
+    let harmed = log_e >= threshold && surely > tolerated && !coverage.is_unequal();
     let enough = totals.arm.min(totals.control) >= informing::ENOUGH;
     Some(MetricEvidence {
         margin: Some(tolerated),
@@ -110,8 +119,9 @@ pub fn evidence(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<Metr
         within_margin: Some(enough && !coverage.is_unequal() && !harmed),
         words: if harmed {
             format!(
-                "{}; {} are tolerated",
+                "{}; surely {} of them, and {} are tolerated",
                 shown.words,
+                words::percent(surely),
                 words::percent(tolerated)
             )
         } else if enough {
@@ -165,13 +175,23 @@ fn add(sums: &mut Classes, more: &Classes) {
     }
 }
 
-/// Total variation: the share of answers that would have to change to make the two alike.
-fn distance(classes: &Classes, totals: Users) -> f64 {
-    let apart = classes.values().map(|users| {
-        let (arm, control) = (users.arm as f64, users.control as f64);
-        (arm / totals.arm as f64 - control / totals.control as f64).abs()
-    });
-    0.5 * apart.sum::<f64>()
+/// The share of answers that would have to change to make the two alike; `whole` has all
+/// classes that there are.
+fn distance_of(by_share: &[(f64, Classes)], whole: &Classes) -> Distance {
+    let strata: Vec<[Vec<u64>; 2]> = by_share
+        .iter()
+        .map(|(_, classes)| {
+            let users = |class| classes.get(class).copied().unwrap_or_default();
+            let of =
+                |side: fn(Users) -> u64| whole.keys().map(|class| side(users(class))).collect();
+            [of(|users| users.arm), of(|users| users.control)]
+        })
+        .collect();
+    let strata: Vec<distance::Classes<'_>> = strata
+        .iter()
+        .map(|[arm, control]| distance::Classes::new(arm, control))
+        .collect();
+    distance::distance(&strata).unwrap_or_default()
 }
 
 /// Labels; or scores, coarsely.

@@ -2,7 +2,7 @@
 
 use super::harm::{Harm, Pending};
 use super::labels::Event;
-use super::view::Comparison;
+use super::view::{Comparison, Side};
 use super::{SHOWN_ALPHA, SHOWN_EVENTS, words};
 use crate::domain::sums::{Firsts, Outcomes};
 use crate::domain::{Metric, MetricEvidence};
@@ -34,14 +34,20 @@ pub fn evidence(
     let harmed = harm.is_proven(gap, guardrail.floor);
     // Two ways to pass, so each has half of alpha.
     let alpha = promotion_alpha / 2.0;
-    let by_ratio = at(Margin::Ratio(guardrail.margin_ratio))
-        .is_some_and(|difference| difference.promotes(alpha));
+    // One that hangs is no error yet.
+    let hanging = comparison.may_hang();
+    let at_margin = at(Margin::Ratio(guardrail.margin_ratio));
+    let at_margin = at_margin.map(|difference| difference.and_events(hanging));
+    let by_ratio = at_margin.is_some_and(|difference| difference.promotes(alpha));
     let start = comparison.step_start();
     // How the first request of each listed user in this step ended.
     let Outcomes { users, bad } = comparison.total(comparison.arm, |sums| {
         Firsts::outcomes_since(&sums.firsts.outcomes, start)
     });
-    let clean = absolute::log_e(guardrail.margin_absolute, users, bad);
+    // Of the users that are listed, as many as of all requests.
+    let decided = comparison.decided(Side::Arm).max(1) as f64;
+    let may_fail = (hanging as f64 * users as f64 / decided).ceil() as u64;
+    let clean = absolute::log_e(guardrail.margin_absolute, users + may_fail, bad + may_fail);
     let by_bound = clean >= restart::threshold(alpha);
     let within = by_ratio || by_bound;
     let (lower, upper) = at(Margin::Absolute(0.0))
@@ -63,9 +69,11 @@ pub fn evidence(
         format!("{}'s error rate is {how}", comparison.arm_name())
     } else {
         format!(
-            "{}'s error rate is not yet surely within its margin ({bad} of {users} {} had an error first)",
+            "{}'s error rate is not yet surely within its margin ({bad} of {users} {} had an error first{}{})",
             comparison.arm_name(),
             comparison.units(),
+            words::hanging(hanging),
+            words::awaited(at_margin, alpha),
         )
     };
     MetricEvidence {

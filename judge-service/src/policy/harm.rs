@@ -26,10 +26,10 @@ pub struct Harm {
 /// What requests under way may still become.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Pending {
-    /// Control's requests under way, as far as they are more than the arm's for its
-    /// share, count as events of control. Each event that the arm is ahead by belongs
-    /// to one of them, and an event of control only ever weakens the evidence, so it
-    /// stays below that of the exact process.
+    /// Control's requests under way that may hang count as events of control
+    /// ([`super::under_way`]). Each event that the arm is ahead by belongs to one of them,
+    /// and an event of control only ever weakens the evidence, so it stays below that of
+    /// the exact process.
     MayFail,
     /// The event is listed while the request is under way, or after all of them ended
     /// alike.

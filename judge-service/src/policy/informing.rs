@@ -2,35 +2,35 @@
 
 use super::view::{Comparison, EpochView};
 use super::{SRM_ALPHA, words};
-use crate::domain::Bundle;
-use crate::domain::sums::Answers;
+use crate::domain::{Bundle, EpochSums};
 use serinus_stats::ratio::LabelCounts;
 use serinus_stats::restart::{self, Process};
 use serinus_stats::srm;
 
-/// What was found about the arm's answers at this step, on requests of whichever arm: for
-/// what is found without users on it, which a step may give none.
-pub fn answers<'a>(
+/// What was counted at this step of what is compared, with users on the arm or without: for
+/// what is found about an arm's answers on requests of whichever arm.
+pub fn sums_of_step<'a>(
     bundle: &'a Bundle,
     comparison: &Comparison<'a>,
-) -> impl Iterator<Item = &'a Answers> + use<'a> {
-    let (arm, segment) = (comparison.arm, comparison.segment);
-    let sums = bundle.sums.iter().filter(move |sums| {
+) -> impl Iterator<Item = &'a EpochSums> + use<'a> {
+    let segment = comparison.segment;
+    bundle.sums.iter().filter(move |sums| {
         let mut epochs = bundle.rollout.step_epochs();
         epochs.any(|epoch| epoch.epoch == sums.epoch)
             && (segment.is_none() || sums.segment.as_deref() == segment)
-    });
-    sums.filter_map(move |sums| sums.arms.get(arm))
-        .map(|arm| &arm.answers)
+    })
+}
+
+/// The part of alpha that each step has of what is counted anew at each: equal parts.
+pub fn part_of_step(comparison: &Comparison<'_>) -> f64 {
+    1.0 / comparison.rollout.spec.steps.len().max(1) as f64
 }
 
 /// ln of the evidence of something that is counted anew at each step, as a threshold for
-/// the whole rollout is compared with it: each step has an equal part of alpha. 0 where
-/// nothing speaks against the arm.
+/// the whole rollout is compared with it. 0 where nothing speaks against the arm.
 pub fn of_step(comparison: &Comparison<'_>, log_e: f64) -> f64 {
-    let steps = comparison.rollout.spec.steps.len().max(1);
     let process = Process {
-        weight: 1.0 / steps as f64,
+        weight: part_of_step(comparison),
         log_e,
     };
     restart::strongest([process]).max(0.0)

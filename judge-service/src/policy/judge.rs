@@ -3,8 +3,8 @@
 use super::removal::{self, Removal};
 use super::view::{Comparison, View};
 use super::{
-    SRM_ALPHA, agreement, difference, drift, errors, lacking, latency, outcomes, pairs, value,
-    watch,
+    SRM_ALPHA, agreement, alpha, difference, drift, errors, lacking, latency, outcomes, pairs,
+    value, watch,
 };
 use crate::domain::spec::AtDeadline;
 use crate::domain::{Action, Bundle, Metric, MetricEvidence, Phase, Rollout, SrmEvidence, Verdict};
@@ -45,17 +45,12 @@ pub fn judge(bundle: &Bundle) -> Verdict {
         .flat_map(|epoch| &epoch.segments)
         .map(|split| split.name.as_str())
         .collect();
-    // Half of a rollout's alpha is for the whole and half for its segments; without
-    // segments the whole has all of it. An arm's part stays what it was when another
-    // one is dropped.
-    let whole = if segments.is_empty() { 1.0 } else { 0.5 };
-    let arms = rollout.spec.treatments().count() as f64;
     let mut metrics: Vec<MetricEvidence> = comparisons
         .iter()
-        .flat_map(|comparison| guardrails(bundle, comparison, whole / arms))
+        .flat_map(|comparison| guardrails(bundle, comparison, alpha::of_whole(&rollout.spec)))
         .collect();
     for segment in &segments {
-        let part = (1.0 - whole) / segments.len() as f64 / arms;
+        let part = alpha::of_segment(&rollout.spec);
         let alone = comparisons.iter().map(|whole| whole.in_segment(segment));
         metrics.extend(alone.flat_map(|comparison| harm_in_segment(bundle, &comparison, part)));
     }
@@ -84,28 +79,14 @@ fn guardrails(bundle: &Bundle, comparison: &Comparison<'_>, part: f64) -> Vec<Me
 /// The guardrails that can roll back; an equal share of alpha for each.
 fn rolling_back(bundle: &Bundle, comparison: &Comparison<'_>, part: f64) -> Vec<MetricEvidence> {
     let spec = &comparison.rollout.spec;
-    let alpha = &spec.alpha;
-    // By what the spec says and not by what was seen, or looking would cost.
-    let judged = [
-        true,
-        true,
-        agreement::is_judged(comparison),
-        spec.guardrails.difference.is_some(),
-        spec.guardrails.drift.is_some(),
-        spec.guardrails.outcomes.is_some(),
-        spec.guardrails.value.is_some(),
-        spec.guardrails.pairs.is_some(),
-    ];
-    let judged = judged.into_iter().filter(|&judged| judged).count() as f64;
-    let rollback = alpha.rollback * part / judged;
-    let mut metrics = vec![errors::evidence(comparison, rollback, alpha.promotion)];
+    let promotion = spec.alpha.promotion;
+    let each = f64::from(alpha::guardrails(spec, comparison.arm_name()));
+    let rollback = spec.alpha.rollback * part / each;
+    let mut metrics = vec![errors::evidence(comparison, rollback, promotion)];
     metrics.extend(latency::tail(comparison, rollback));
-    metrics.extend(agreement::evidence(comparison, rollback, alpha.promotion));
+    metrics.extend(agreement::evidence(comparison, rollback, promotion));
     metrics.extend(difference::evidence(
-        bundle,
-        comparison,
-        rollback,
-        alpha.promotion,
+        bundle, comparison, rollback, promotion,
     ));
     metrics.extend(drift::evidence(comparison, rollback));
     metrics.extend(outcomes::evidence(comparison, rollback));
@@ -178,7 +159,7 @@ fn decide(
             return Decided::because(Action::Hold, "paused: only a rollback is automatic");
         }
         Phase::Promoted => {
-            let (action, reasons) = watch::watch(bundle, srm);
+            let (action, reasons) = watch::watch(bundle, comparisons, srm);
             return Decided::new(action, reasons);
         }
         _ => {}
@@ -296,7 +277,7 @@ fn harm(bundle: &Bundle, metrics: &[MetricEvidence]) -> Option<Decided> {
 fn at_deadline(bundle: &Bundle, lacking: Vec<String>) -> Decided {
     let rollout = &bundle.rollout;
     let deadline = &rollout.spec.deadline;
-    let elapsed = bundle.now_ms.saturating_sub(rollout.step_since_ms);
+    let elapsed = rollout.step_lasted_ms(bundle.now_ms);
     if (elapsed as f64) < deadline.seconds * 1_000.0 {
         return Decided::new(Action::Hold, lacking);
     }

@@ -25,8 +25,11 @@ pub struct Since {
     arms: usize,
     events: usize,
     epochs: usize,
-    /// By what was counted, arm, event and epoch.
+    /// By what was counted, arm, event and epoch: users with their first one anywhere,
     users: Vec<u64>,
+    /// and in the segment that it was counted in. Empty where each request is a unit of its
+    /// own: then there is no difference.
+    in_segment: Vec<u64>,
 }
 
 /// Users with a first event in the epochs and segments in which they were split alike,
@@ -80,7 +83,8 @@ pub fn by_process(comparison: &Comparison<'_>, event: impl Fn(Side) -> Event) ->
             process.go_on_with(share, view.late);
         }
         for (side, arm, event) in sides {
-            let since = comparison.since.of(view.counted, arm, event);
+            let of_segment = comparison.segment.is_some();
+            let since = comparison.since.of(view.counted, arm, event, of_segment);
             for process in processes.iter_mut().filter(run) {
                 if let Some(&users) = since.get(process.start) {
                     process.count(users, side);
@@ -114,6 +118,16 @@ impl Event {
             Self::Slow(edge) => sums.firsts.slow.get(edge),
         }
     }
+
+    /// The same in the segment.
+    fn firsts_in_segment(self, sums: &ArmSums) -> Option<&BTreeMap<u64, u64>> {
+        match self {
+            Self::Error => Some(&sums.in_segment.errors),
+            Self::Mismatch => Some(&sums.in_segment.mismatches),
+            Self::Wrong => Some(&sums.in_segment.wrong),
+            Self::Slow(edge) => sums.in_segment.slow.get(edge),
+        }
+    }
 }
 
 /// What is bet on, of control or of the other arms: some edges are for promotion alone.
@@ -133,7 +147,13 @@ fn events_of<'a>(counted: &Counted<'a>, of_control: bool) -> impl Iterator<Item 
 
 impl Since {
     /// `epochs` are those of the step.
-    pub fn new(counted: &[Counted<'_>], compared: &[bool], control: usize, epochs: &[u64]) -> Self {
+    pub fn new(
+        counted: &[Counted<'_>],
+        compared: &[bool],
+        control: usize,
+        epochs: &[u64],
+        each_request: bool,
+    ) -> Self {
         let thresholds = counted.iter().flat_map(|own| &own.epoch.thresholds);
         let edges = thresholds.map(|known| known.edges_us.len()).max();
         let events = BEFORE_SLOW + edges.unwrap_or_default();
@@ -142,21 +162,27 @@ impl Since {
             events,
             epochs: epochs.len(),
             users: vec![0; counted.len() * compared.len() * events * epochs.len()],
+            in_segment: Vec::new(),
         };
+        let alone = counted.iter().any(|own| own.sums.segment.is_some()) && !each_request;
+        if alone {
+            since.in_segment = since.users.clone();
+        }
         for (index, own) in counted.iter().enumerate() {
+            let alone = alone && own.sums.segment.is_some();
             let arms = own.sums.arms.iter().zip(compared).enumerate();
             for (arm, (sums, _)) in arms.filter(|(_, (_, compared))| **compared) {
                 for event in events_of(own, arm == control) {
                     let place = since.place(index, arm, event);
-                    let users = since.users.get_mut(place..place + epochs.len());
-                    let (Some(users), Some(firsts)) = (users, event.firsts(sums)) else {
-                        continue;
-                    };
-                    users.fill(0);
-                    for (&before, &more) in firsts {
-                        for (sum, &start) in users.iter_mut().zip(epochs) {
-                            *sum += if start > before { more } else { 0 };
-                        }
+                    let place = place..place + epochs.len();
+                    count(
+                        since.users.get_mut(place.clone()),
+                        event.firsts(sums),
+                        epochs,
+                    );
+                    if alone {
+                        let users = since.in_segment.get_mut(place);
+                        count(users, event.firsts_in_segment(sums), epochs);
                     }
                 }
             }
@@ -168,15 +194,34 @@ impl Since {
         ((counted * self.arms + arm) * self.events + event.place()) * self.epochs
     }
 
-    /// Users by the epoch of the step since which it is their first; nothing of an event
-    /// that was not counted.
-    fn of(&self, counted: usize, arm: usize, event: Event) -> &[u64] {
+    /// Users by the epoch of the step since which it is their first, anywhere or in the
+    /// segment; nothing of an event that was not counted.
+    fn of(&self, counted: usize, arm: usize, event: Event, of_segment: bool) -> &[u64] {
         if event.place() >= self.events {
             return &[];
         }
+        let users = if of_segment && !self.in_segment.is_empty() {
+            &self.in_segment
+        } else {
+            &self.users
+        };
         let place = self.place(counted, arm, event);
-        let users = self.users.get(place..place + self.epochs);
+        let users = users.get(place..place + self.epochs);
         users.unwrap_or_default()
+    }
+}
+
+/// Users by the epoch since which it is their first, from those by the epoch of the one
+/// before.
+fn count(users: Option<&mut [u64]>, firsts: Option<&BTreeMap<u64, u64>>, epochs: &[u64]) {
+    let (Some(users), Some(firsts)) = (users, firsts) else {
+        return;
+    };
+    users.fill(0);
+    for (&before, &more) in firsts {
+        for (sum, &start) in users.iter_mut().zip(epochs) {
+            *sum += if start > before { more } else { 0 };
+        }
     }
 }
 

@@ -36,18 +36,10 @@ pub fn lacking(
             words::odds(srm.log_e)
         ));
     }
-    let epoch = bundle.rollout.epoch();
-    let warming_up = epoch.is_some_and(|epoch| epoch.thresholds.is_none());
-    if warming_up {
-        lacking.push("warming up: latency thresholds are being learned from control".to_owned());
-    }
+    lacking.extend(unseen(bundle, comparisons));
+    let warming_up = is_warming_up(bundle);
     for comparison in comparisons.iter().filter(|arm| arm.has_users()) {
         lacking.extend(unrouted(comparison));
-        for words in too_few_requests(comparison) {
-            if !lacking.contains(&words) {
-                lacking.push(words);
-            }
-        }
         let learned = |wanted: Metric| {
             let mut metrics = metrics.iter();
             metrics.any(|metric| metric.metric == wanted && metric.arm == comparison.arm_name())
@@ -68,6 +60,26 @@ pub fn lacking(
     lacking
 }
 
+/// What was not seen of the arms yet, whatever it would show.
+pub fn unseen(bundle: &Bundle, comparisons: &[Comparison<'_>]) -> Vec<String> {
+    let mut unseen = Vec::new();
+    if is_warming_up(bundle) {
+        unseen.push("warming up: latency thresholds are being learned from control".to_owned());
+    }
+    let compared = comparisons.iter().filter(|arm| arm.has_users());
+    for words in compared.flat_map(too_few_requests) {
+        if !unseen.contains(&words) {
+            unseen.push(words);
+        }
+    }
+    unseen
+}
+
+fn is_warming_up(bundle: &Bundle) -> bool {
+    let epoch = bundle.rollout.epoch();
+    epoch.is_some_and(|epoch| epoch.thresholds.is_none())
+}
+
 /// Gates that say no, or nothing yet.
 pub fn closed(bundle: &Bundle) -> impl Iterator<Item = String> {
     let closed = bundle.closed.iter();
@@ -83,7 +95,7 @@ pub fn not_ready(bundle: &Bundle) -> Vec<String> {
 
 fn too_soon(bundle: &Bundle) -> Option<String> {
     let rollout = &bundle.rollout;
-    let elapsed = bundle.now_ms.saturating_sub(rollout.step_since_ms);
+    let elapsed = rollout.step_lasted_ms(bundle.now_ms);
     let wanted = rollout.spec.minimum.seconds;
     ((elapsed as f64) < wanted * 1_000.0).then(|| {
         format!(

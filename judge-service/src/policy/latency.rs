@@ -121,7 +121,10 @@ fn quantile(
 ) -> MetricEvidence {
     let percentile = edge.percentile;
     let judged = difference(comparison, edge.edges, Margin::Ratio(1.0));
-    let within = judged.as_ref().is_some_and(|judged| judged.promotes(alpha));
+    // One that hangs is slower than all.
+    let hanging = comparison.may_hang();
+    let judged = judged.map(|judged| judged.and_events(hanging));
+    let within = judged.is_some_and(|judged| judged.promotes(alpha));
     let at_control = EdgePair {
         arm: edge.edges.control,
         ..edge.edges
@@ -136,9 +139,11 @@ fn quantile(
         )
     } else {
         format!(
-            "not yet sure that {arm}'s p{percentile} is less than {} slower than control's{}",
+            "not yet sure that {arm}'s p{percentile} is less than {} slower than control's{}{}{}",
             words::percent(slowdown),
-            seen(comparison, edge)
+            seen(comparison, edge),
+            words::hanging(hanging),
+            words::awaited(judged, alpha),
         )
     };
     let metric = if percentile == 50 {

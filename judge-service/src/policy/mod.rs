@@ -7,6 +7,7 @@
 //! when each guardrail surely lies within its margin.
 
 mod agreement;
+pub mod alpha;
 mod difference;
 mod drift;
 mod errors;
@@ -23,6 +24,7 @@ mod strata;
 #[cfg(test)]
 mod tests;
 pub mod thresholds;
+mod under_way;
 mod value;
 mod view;
 mod watch;

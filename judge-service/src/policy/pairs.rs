@@ -4,8 +4,9 @@ use super::view::Comparison;
 use super::{informing, words};
 use crate::domain::sums::Pairs;
 use crate::domain::{Bundle, Metric, MetricEvidence};
+use serinus_stats::paired::{self, Discordant};
 use serinus_stats::ratio::RatioGrid;
-use serinus_stats::{paired, restart};
+use serinus_stats::restart;
 use std::ops::Add;
 
 /// `None` when no request was answered by both, and none has to be.
@@ -47,7 +48,7 @@ pub fn evidence(
         return Some(shown);
     };
     let grid = RatioGrid::rollback(guardrail.tolerated_ratio);
-    let against = paired::log_e(&grid, found.only_arm_wrong, found.only_control_wrong);
+    let against = paired::log_e(&grid, &discordant(bundle, comparison));
     let log_e = informing::of_step(comparison, against);
     let threshold = restart::threshold(rollback_alpha);
     let harmed = log_e >= threshold;
@@ -78,7 +79,49 @@ pub fn evidence(
 }
 
 fn pairs(bundle: &Bundle, comparison: &Comparison<'_>) -> Pairs {
-    informing::answers(bundle, comparison)
-        .map(|answers| answers.pairs)
+    informing::sums_of_step(bundle, comparison)
+        .filter_map(|sums| sums.arms.get(comparison.arm))
+        .map(|arm| arm.answers.pairs)
         .fold(Pairs::default(), Add::add)
+}
+
+/// For each epoch and segment, with the share of users that the arm had.
+fn discordant(bundle: &Bundle, comparison: &Comparison<'_>) -> Vec<Discordant> {
+    let epoch = |number: u64| {
+        let mut epochs = bundle.rollout.step_epochs();
+        epochs.find(|epoch| epoch.epoch == number)
+    };
+    informing::sums_of_step(bundle, comparison)
+        .filter_map(|sums| {
+            let weights = epoch(sums.epoch)?.weights_of(sums.segment.as_deref())?;
+            let found = sums.arms.get(comparison.arm)?.answers.pairs;
+            let first = [found.only_arm_wrong_live, found.only_control_wrong_live];
+            let all = [found.only_arm_wrong, found.only_control_wrong];
+            let [arm, control] = [0, 1].map(|side| {
+                let of = |counts: [u64; 2]| counts.get(side).copied().unwrap_or_default();
+                of(all).saturating_sub(of(first))
+            });
+            Some(Discordant {
+                share: share_of_pairs(comparison, weights),
+                first,
+                second: [arm, control],
+            })
+        })
+        .collect()
+}
+
+/// The arm's share of pairs in which it is first. One that is another arm's is always paired
+/// with control; one of control's with one of the others that have a model, each as often
+/// (`service/models.rs`).
+fn share_of_pairs(comparison: &Comparison<'_>, weights: &[u16]) -> f64 {
+    let arms = comparison.rollout.spec.arms.iter().enumerate();
+    let others = arms.filter(|(index, arm)| *index != comparison.control && arm.model.is_some());
+    let others = others.count().max(1) as f64;
+    let weight = |arm: usize| f64::from(weights.get(arm).copied().unwrap_or_default());
+    let (arm, control) = (weight(comparison.arm), weight(comparison.control) / others);
+    if arm + control > 0.0 {
+        arm / (arm + control)
+    } else {
+        0.0
+    }
 }

@@ -14,6 +14,10 @@ const TAIL: [f64; 5] = [0.5, 0.9, 0.95, 0.99, 0.999];
 /// The percentiles that promote.
 const PROMOTION: [u32; 2] = [50, 95];
 
+/// One in so many may be under way when thresholds are learned.
+const SETTLED_IN: u64 = 40;
+const SETTLED_AFTER_MS: Millis = 600_000;
+
 /// The first restart of the processes within a step; each next one comes when
 /// the step is twice as old.
 const FIRST_RESTART_MS: Millis = 60_000;
@@ -23,6 +27,15 @@ const FIRST_RESTART_MS: Millis = 60_000;
 pub fn is_warm(spec: &RolloutSpec, epoch: &Epoch, now: Millis) -> bool {
     let lasted = now.saturating_sub(epoch.started_ms) as f64;
     epoch.thresholds.is_none() && lasted >= spec.warm_up.seconds * 1_000.0
+}
+
+/// Whether so many of control's requests ended that those that did not are not its slowest
+/// answers: else what is learned for its p95 is what two thirds take less than. A service
+/// some of whose requests last for hours is not waited for.
+#[must_use]
+pub fn is_settled(epoch: &Epoch, now: Millis, decided: u64, under_way: u64) -> bool {
+    let lasted = now.saturating_sub(epoch.started_ms);
+    under_way.saturating_mul(SETTLED_IN) <= decided || lasted >= SETTLED_AFTER_MS
 }
 
 /// The thresholds, when control has answered often enough since it was warm: its answers
@@ -115,6 +128,16 @@ mod tests {
             "too early"
         );
         assert!(is_warm(&spec, rollout.epoch().unwrap(), 6_000));
+        let epoch = rollout.epoch().unwrap();
+        assert!(is_settled(epoch, 6_000, 1_000, 25));
+        assert!(
+            !is_settled(epoch, 6_000, 1_000, 26),
+            "the slowest are not known yet"
+        );
+        assert!(
+            is_settled(epoch, 601_000, 1_000, 500),
+            "some last for hours"
+        );
         let thresholds = learn(&spec, &answers).unwrap();
         assert!(thresholds.edges_us.is_sorted() && thresholds.edges_us.len() <= MAX_EDGES);
         let edge = |index: usize| thresholds.edges_us[index];

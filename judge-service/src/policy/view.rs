@@ -2,6 +2,7 @@
 
 use super::labels::Since;
 use super::strata::Strata;
+use super::under_way::{self, Open};
 use crate::domain::rollout::{EdgePair, share_of};
 use crate::domain::spec::LeavesOut;
 use crate::domain::sums::{ArmSums, EpochSums};
@@ -52,9 +53,10 @@ pub struct EpochView<'a> {
     pub split: usize,
     /// Requests that were decided, of the arm and of control.
     pub decided: [u64; 2],
-    /// Control's requests under way, as far as they are more than the arm's for its
-    /// share of the users.
+    /// Control's requests under way that may hang.
     pub late: u64,
+    /// The arm's requests under way, beside control's.
+    open: Open,
 }
 
 /// Which of the two arms that are compared.
@@ -120,7 +122,13 @@ impl<'a> View<'a> {
         Self {
             rollout,
             strata: Rc::new(strata),
-            since: Rc::new(Since::new(&counted, &compared, control, &epochs)),
+            since: Rc::new(Since::new(
+                &counted,
+                &compared,
+                control,
+                &epochs,
+                rollout.spec.each_request(),
+            )),
             counted,
         }
     }
@@ -180,8 +188,18 @@ impl<'a> EpochView<'a> {
             return None;
         }
         let requests = |arm: usize| counted.requests.get(arm).copied().unwrap_or_default();
-        let under_way = |arm: usize| requests(arm).under_way;
-        let as_many = under_way(arm).saturating_mul(weight(control)) / weight(arm);
+        let odds = weight(control) as f64 / weight(arm) as f64;
+        let late = Open {
+            own: requests(control).under_way,
+            other: requests(arm).under_way,
+            odds,
+        };
+        let open = Open {
+            own: requests(arm).under_way,
+            other: requests(control).under_way,
+            // Without control's users all of them are beyond what it has.
+            odds: if odds > 0.0 { 1.0 / odds } else { 0.0 },
+        };
         Some(Self {
             epoch: counted.epoch,
             weights: counted.weights,
@@ -190,7 +208,8 @@ impl<'a> EpochView<'a> {
             in_step: counted.in_step,
             split: counted.split,
             decided: [arm, control].map(|arm| requests(arm).decided),
-            late: under_way(control).saturating_sub(as_many),
+            late: under_way::may_hang([late], under_way::EXACT),
+            open,
         })
     }
 }
@@ -296,6 +315,13 @@ impl<'a> Comparison<'a> {
             .step_epochs()
             .next()
             .map_or(0, |epoch| epoch.epoch)
+    }
+
+    /// The arm's requests under way that may hang: what promotes counts them as failed, and
+    /// as slow.
+    pub fn may_hang(&self) -> u64 {
+        let open = self.epochs.iter().map(|view| view.open);
+        under_way::may_hang(open, under_way::LIKELY)
     }
 
     /// Requests that were decided in the epochs compared.

@@ -1,10 +1,15 @@
 //! After the promotion: the new version against those that were held back.
 
-use super::words;
+use super::view::Comparison;
+use super::{lacking, words};
 use crate::domain::{Action, Bundle, SrmEvidence};
 
 /// What a rollout does that is promoted and shows no harm.
-pub fn watch(bundle: &Bundle, srm: &SrmEvidence) -> (Action, Vec<String>) {
+pub fn watch(
+    bundle: &Bundle,
+    comparisons: &[Comparison<'_>],
+    srm: &SrmEvidence,
+) -> (Action, Vec<String>) {
     let spec = &bundle.rollout.spec;
     let held_back = spec.holdback_percent;
     if held_back <= 0.0 {
@@ -12,7 +17,7 @@ pub fn watch(bundle: &Bundle, srm: &SrmEvidence) -> (Action, Vec<String>) {
             "promoted; with nobody held back there is no control, so harm is not testable any more";
         return (Action::Hold, vec![words.to_owned()]);
     }
-    let watched = bundle.now_ms.saturating_sub(bundle.rollout.phase_since_ms);
+    let watched = bundle.rollout.phase_lasted_ms(bundle.now_ms);
     let whole = spec.watch.seconds;
     let is_over = watched as f64 >= whole * 1_000.0;
     if !is_over || bundle.workers.silent > 0 || srm.alarm {
@@ -21,6 +26,21 @@ pub fn watch(bundle: &Bundle, srm: &SrmEvidence) -> (Action, Vec<String>) {
             words::seconds(watched)
         );
         return (Action::Hold, vec![words]);
+    }
+    // No harm among nobody is no good news, and may be all that there will be.
+    let unseen = lacking::unseen(bundle, comparisons);
+    if !unseen.is_empty() {
+        let patience = whole + spec.deadline.seconds;
+        let (action, then) = if watched as f64 >= patience * 1_000.0 {
+            (Action::Finish, "and get the new version too")
+        } else {
+            (Action::Hold, "and are waited for: `finish` ends it")
+        };
+        let words = format!(
+            "promoted, and watched for {} against the {held_back}% held back, who did not show enough to be compared, {then}",
+            words::seconds(watched)
+        );
+        return (action, core::iter::once(words).chain(unseen).collect());
     }
     let words = format!(
         "watched for {whole} s against the {held_back}% held back, and no harm was found: they get the new version too"

@@ -1,5 +1,7 @@
 //! Numbers as people say them.
 
+use serinus_stats::sequence::Difference;
+
 /// 0.1 as "10%", 0.0052 as "0.52%".
 pub fn percent(fraction: f64) -> String {
     let percent = fraction * 100.0;
@@ -37,6 +39,32 @@ pub fn odds(log_e: f64) -> String {
         }
     }
     format!("{odds:.1} to 1")
+}
+
+/// Requests that are not known to end well; nothing where there are none.
+pub fn hanging(requests: u64) -> String {
+    match requests {
+        0 => String::new(),
+        1 => ", and one under way may hang".to_owned(),
+        more => format!(", and {more} under way may hang"),
+    }
+}
+
+/// How much is still to come before a difference is surely within its margin, as it looks
+/// now; nothing where that is not known.
+pub fn awaited(difference: Option<Difference>, alpha: f64) -> String {
+    let Some(difference) = difference.filter(|difference| difference.canary_events > 0) else {
+        return String::new();
+    };
+    match difference.times_as_many(alpha) {
+        // What it waits for is another thing.
+        Some(times) if times <= 1.0 => String::new(),
+        Some(times) if times < 100.0 => {
+            format!("; about {times:.1} times as many requests would show it, if they go on so")
+        }
+        Some(_) => "; more than a hundred times as many requests would show it".to_owned(),
+        None => "; as it is now it is beyond that".to_owned(),
+    }
 }
 
 pub fn seconds(millis: u64) -> String {

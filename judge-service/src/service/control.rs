@@ -3,13 +3,13 @@
 use super::Service;
 use super::live::PointTraffic;
 use crate::books::{Books, Entry, Made};
-use crate::domain::decision::{By, Deed, Evidence};
+use crate::domain::decision::{By, Evidence};
 use crate::domain::evidence::Workers;
 use crate::domain::sums::ArmSums;
-use crate::domain::{Action, Bundle, Phase, Rollout, Verdict};
+use crate::domain::{Action, Bundle};
 use crate::metrics::Measures;
-use crate::policy::{self, thresholds};
-use std::collections::{BTreeMap, HashMap};
+use crate::policy;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -133,8 +133,8 @@ impl Service {
             serinus.reason = tracing::field::Empty,
         );
         let _looks = span.enter();
-        if entry.rollout.phase.is_live() && measure(entry, now) {
-            entry.touch();
+        entry.looked_at(now);
+        if entry.rollout.is_tested() && entry.measure(now) {
             return Found::Measured;
         }
         let word = self.gates.word(&entry.rollout, now);
@@ -160,7 +160,7 @@ impl Service {
         }
         let from_step = entry.rollout.step;
         let before = entry.rollout.clone();
-        let Some(deed) = act(&mut entry.rollout, &verdict, now) else {
+        let Some(deed) = entry.rollout.follow(&verdict, now) else {
             entry.rollout = before;
             return Found::Nothing;
         };
@@ -187,52 +187,6 @@ impl Service {
         }
         Found::Decided
     }
-}
-
-/// Starts a new epoch when latency thresholds are learned or processes restart.
-fn measure(entry: &mut Entry, now: u64) -> bool {
-    let control = entry.rollout.control_index();
-    let Some(epoch) = entry.rollout.epoch() else {
-        return false;
-    };
-    let mut answers = BTreeMap::new();
-    let sums = entry.sums().iter();
-    for sums in sums.filter(|sums| sums.epoch == epoch.epoch) {
-        let histogram = sums.arms.get(control).map(|arm| &arm.histogram);
-        for (&bucket, count) in histogram.into_iter().flatten() {
-            *answers.entry(bucket).or_default() += count;
-        }
-    }
-    if thresholds::is_warm(&entry.rollout.spec, epoch, now) {
-        let number = epoch.epoch;
-        let answers = entry.since_warm(number, &answers);
-        if let Some(learned) = thresholds::learn(&entry.rollout.spec, &answers) {
-            entry.rollout.learned(learned, now);
-            return true;
-        }
-    }
-    let due = thresholds::restart_is_due(entry.rollout.step_epochs(), now);
-    if due {
-        entry.rollout.restart_processes(now);
-    }
-    due
-}
-
-/// Does what the verdict says; `None` when it cannot be done.
-fn act(rollout: &mut Rollout, verdict: &Verdict, now: u64) -> Option<Deed> {
-    match verdict.action {
-        Action::Hold => {}
-        Action::Start => rollout.enter_step(rollout.step, now).ok()?,
-        Action::Promote => rollout.enter_step(rollout.step + 1, now).ok()?,
-        Action::RollBack => rollout.take_back(Phase::RolledBack, now),
-        Action::Drop => rollout.drop_arms(&verdict.drops, now),
-        Action::Pause => {
-            rollout.set_phase(Phase::Paused, now);
-            rollout.awaits_approval = verdict.asks_for_approval;
-        }
-        Action::Finish => rollout.finish(now).ok()?,
-    }
-    Deed::of(verdict.action)
 }
 
 fn traffic(entry: &Entry) -> Vec<PointTraffic> {

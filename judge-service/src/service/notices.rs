@@ -3,7 +3,7 @@
 use super::delivery::Convergence;
 use crate::books::Entry;
 use crate::domain::spec::Expected;
-use crate::domain::sums::ArmSums;
+use crate::domain::sums::{ArmSums, EpochSums};
 use crate::domain::{Millis, Phase};
 use crate::forecast::segments::Seen;
 use crate::forecast::{self, segments};
@@ -15,6 +15,10 @@ const RATE_AFTER_MS: Millis = 60_000;
 /// have 0.4%.
 const SKEWED: f64 = 0.2;
 const SKEWED_FROM: u64 = 1_000;
+
+/// Of all users: when as many had an error at a step, there are few left to learn from.
+const SATURATED: f64 = 0.5;
+const SATURATED_FROM: u64 = 100;
 
 pub(super) fn notices(entry: &Entry, delivery: &Convergence, now: Millis) -> Vec<String> {
     let running = entry.rollout.phase == Phase::Running;
@@ -29,6 +33,7 @@ pub(super) fn notices(entry: &Entry, delivery: &Convergence, now: Millis) -> Vec
         notices.extend(too_slow(entry, now));
         notices.extend(blind_segments(entry, now));
         notices.extend(skewed(entry));
+        notices.extend(saturated(entry));
     }
     if entry.rollout.phase == Phase::Promoted && entry.rollout.spec.holdback_percent <= 0.0 {
         notices.push(
@@ -60,7 +65,7 @@ fn of_arm(entry: &Entry, arm: usize) -> impl Iterator<Item = &ArmSums> {
 /// A step that, at the rate of its traffic so far, ends at its deadline undecided.
 fn too_slow(entry: &Entry, now: Millis) -> Option<String> {
     let rollout = &entry.rollout;
-    let elapsed = now.saturating_sub(rollout.step_since_ms);
+    let elapsed = rollout.step_lasted_ms(now);
     if elapsed < RATE_AFTER_MS {
         return None;
     }
@@ -101,7 +106,7 @@ fn too_slow(entry: &Entry, now: Millis) -> Option<String> {
 fn blind_segments(entry: &Entry, now: Millis) -> Option<String> {
     let rollout = &entry.rollout;
     let spec = &rollout.spec;
-    let elapsed = now.saturating_sub(rollout.step_since_ms);
+    let elapsed = rollout.step_lasted_ms(now);
     let names = spec.segments.iter().map(|segment| segment.name.as_str());
     let (seen, error_rate): (Vec<Seen<'_>>, f64) = if elapsed >= RATE_AFTER_MS {
         let in_step = |name: &str| {
@@ -173,9 +178,56 @@ fn skewed(entry: &Entry) -> Option<String> {
     .next()
 }
 
+/// Each user counts once: where most had an error, evidence of harm hardly grows.
+fn saturated(entry: &Entry) -> Option<String> {
+    if entry.rollout.spec.each_request() {
+        return None;
+    }
+    let first = entry.rollout.step_epochs().next()?.epoch;
+    let (erred, users) = erred_and_users(entry.sums(), first);
+    let share = erred as f64 / users.max(1) as f64;
+    (users >= SATURATED_FROM && share > SATURATED).then(|| {
+        format!(
+            "{:.0}% of all users had an error at this step, and each counts once, so evidence of harm grows little more: the interval of the difference counts every request",
+            share.min(1.0) * 100.0
+        )
+    })
+}
+
+/// Users with a first error since the epoch `first`, and all that were ever seen.
+fn erred_and_users(sums: &[EpochSums], first: u64) -> (u64, u64) {
+    let arms = sums.iter().flat_map(|sums| {
+        let in_step = sums.epoch >= first;
+        sums.arms.iter().map(move |arm| (in_step, &arm.firsts))
+    });
+    arms.fold((0, 0), |(erred, users), (in_step, firsts)| {
+        let own: u64 = firsts.errors.range(..first).map(|(_, users)| users).sum();
+        (
+            erred + if in_step { own } else { 0 },
+            users + firsts.new_users,
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_user_who_erred_twice_at_a_step_is_one() {
+        let mut before = EpochSums::new(1, 2);
+        before.arms[0].firsts.new_users = 100;
+        before.arms[0].firsts.errors.insert(0, 40);
+        let mut step = EpochSums::new(2, 2);
+        step.arms[1].firsts.new_users = 20;
+        // 30 of those who erred before, 10 for the first time.
+        step.arms[1].firsts.errors.extend([(0, 10), (1, 30)]);
+        let mut later = EpochSums::new(3, 2);
+        later.arms[0].firsts.errors.extend([(0, 5), (2, 25)]);
+        let sums = [before, step, later];
+        assert_eq!(erred_and_users(&sums, 2), (45, 120));
+        assert_eq!(erred_and_users(&sums, 1), (55, 120));
+    }
 
     #[test]
     fn two_digits_are_enough() {

@@ -11,7 +11,8 @@
 //! | does a paired shadow differ? | [`paired`] | exact, at every look |
 //! | is a business value higher? | [`value`] | exact, at every look |
 //! | where is a quantile? | [`quantile`] | exact, for independent samples |
-//! | how far did a distribution move? | [`psi`] | none: a familiar number |
+//! | how far apart are two distributions? | [`distance`] | exact, but for one term |
+//! | the same, as other tools say it | [`psi`] | none: a familiar number |
 //!
 //! # E-values
 //!
@@ -34,6 +35,7 @@
 #![deny(clippy::disallowed_methods, missing_docs)]
 
 pub mod absolute;
+pub mod distance;
 pub mod paired;
 pub mod psi;
 pub mod quantile;

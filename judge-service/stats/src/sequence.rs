@@ -39,9 +39,13 @@
 //! Taylor-series survey estimation.
 
 mod influences;
+mod promoting;
 mod strata;
+#[cfg(test)]
+mod tests;
 
 pub use influences::{Influences, Rates, difference, rates};
+pub use promoting::Gate;
 pub use strata::{ArmSlots, Counts, SLOTS, Stratum, Totals, add_slots, total};
 
 use crate::math::{is_share, ln, sqrt};
@@ -69,6 +73,10 @@ pub struct Difference {
     pub estimate: f64,
     /// Its clustered standard error.
     pub standard_error: f64,
+    /// That of R1 alone.
+    pub canary_error: f64,
+    /// That of R0 alone.
+    pub control_error: f64,
     /// R1, weighted over strata; events per request.
     pub canary_rate: f64,
     /// R0, weighted over strata; events per request.
@@ -80,6 +88,8 @@ pub struct Difference {
     /// Slots in which the canary had an event: at most the number of its users with
     /// one, and close to it while they are few.
     pub canary_event_slots: u32,
+    /// The same of control.
+    pub control_event_slots: u32,
     /// Requests of both arms in the strata that count: the index of the sequence. It
     /// enters only relative to the tuning n, so requests serve although users are the
     /// independent units.
@@ -97,53 +107,9 @@ pub enum Sides {
     Two,
 }
 
-/// When the asymptotic bounds may be believed at all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gate {
-    /// Events that the canary must have had.
-    pub canary_events: u64,
-    /// Users that they must have come from, seen as slots: the gate can open a user or
-    /// two late, never early.
-    pub canary_users: u32,
-}
-
-// === impl Gate ===
-
-impl Gate {
-    /// 50 canary events from at least 20 canary users. A tiny canary has a tiny, wrong
-    /// variance. A canary with no events never gets there: see [`crate::absolute`].
-    pub const PROMOTION: Gate = Gate {
-        canary_events: 50,
-        canary_users: 20,
-    };
-
-    /// Whether the difference's bounds may be used.
-    pub fn is_open(&self, difference: &Difference) -> bool {
-        difference.canary_events >= self.canary_events
-            && difference.canary_event_slots >= self.canary_users
-    }
-
-    /// Whether a bound may promote: open, or else as many events as control's rate lets
-    /// expect of the canary. One that is much better than control has few events, and a
-    /// bound that excludes the margin then errs on no side that matters, because at the
-    /// margin there would be even more.
-    fn lets_promote(&self, difference: &Difference) -> bool {
-        let expected = difference.n as f64 * difference.share * difference.control_rate;
-        self.is_open(difference)
-            || expected >= self.canary_events as f64
-                && difference.control_events >= self.canary_events
-    }
-}
-
 // === impl Difference ===
 
 impl Difference {
-    /// Whether this look promotes at level `alpha`: the one rule for every guardrail that
-    /// the sequence judges, in the judge and in its simulations.
-    pub fn promotes(&self, alpha: f64) -> bool {
-        Gate::PROMOTION.lets_promote(self) && self.upper_bound(alpha, TUNING_REQUESTS) < 0.0
-    }
-
     /// The one-sided bound above `Delta`: below 0 promotes, if the gate is open.
     ///
     /// `tuning_n` is the n at which the bound is tightest: the requests of both arms
@@ -221,162 +187,4 @@ pub fn rho2(alpha: f64, n_star: f64, sides: Sides) -> f64 {
 
 fn is_time(x: f64) -> bool {
     x > 0.0 && x.is_finite()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NONE: [u64; SLOTS] = [0; SLOTS];
-
-    fn stratum<'a>(canary: [&'a [u64]; 2], control: [&'a [u64]; 2]) -> Stratum<'a> {
-        Stratum {
-            canary: ArmSlots {
-                requests: canary[0],
-                events: canary[1],
-            },
-            control: ArmSlots {
-                requests: control[0],
-                events: control[1],
-            },
-        }
-    }
-
-    /// Every slot the same, but for every fourth, which has the given events.
-    fn every_fourth(events: u64) -> [u64; SLOTS] {
-        std::array::from_fn(|slot| if slot % 4 == 0 { events } else { 0 })
-    }
-
-    #[test]
-    fn no_concurrent_comparison_is_none() {
-        let some = [10; SLOTS];
-        let margin = Margin::Ratio(1.5);
-        assert_eq!(difference(&[], margin), None);
-        assert_eq!(
-            difference(&[stratum([&some, &NONE], [&NONE, &NONE])], margin),
-            None
-        );
-        assert_eq!(
-            difference(&[stratum([&some, &NONE], [&some[1..], &NONE])], margin),
-            None
-        );
-        let both = [stratum([&some, &NONE], [&some, &NONE])];
-        assert_eq!(difference(&both, Margin::Ratio(f64::NAN)), None);
-        assert_eq!(difference(&both, Margin::Absolute(f64::INFINITY)), None);
-        assert!(difference(&both, margin).is_some());
-    }
-
-    #[test]
-    fn a_stratum_without_control_does_not_count() {
-        let (some, events) = ([10; SLOTS], every_fourth(2));
-        let margin = Margin::Ratio(1.5);
-        let one = stratum([&some, &events], [&some, &events]);
-        let alone = stratum([&some, &some], [&NONE, &NONE]);
-        assert_eq!(
-            difference(&[one], margin),
-            difference(&[one, alone], margin)
-        );
-    }
-
-    #[test]
-    fn margins_move_the_estimate() {
-        let (some, twice, once) = ([100; SLOTS], every_fourth(8), every_fourth(4));
-        let strata = [stratum([&some, &twice], [&some, &once])];
-        let estimate = |margin| difference(&strata, margin).unwrap().estimate;
-        assert!((estimate(Margin::Absolute(0.0)) - 0.01).abs() < 1e-15);
-        assert!((estimate(Margin::Absolute(0.015)) + 0.005).abs() < 1e-15);
-        assert!((estimate(Margin::Ratio(1.5)) - 0.005).abs() < 1e-15);
-        assert!(estimate(Margin::Ratio(2.0)).abs() < 1e-15);
-    }
-
-    #[test]
-    fn the_margin_scales_the_influence_of_control() {
-        // The canary's spread is in other slots than control's, so variances add.
-        let (some, events) = ([100; SLOTS], every_fourth(4));
-        let shifted: [u64; SLOTS] = std::array::from_fn(|slot| u64::from(slot < 64) * 4);
-        let variance = |margin| {
-            let strata = [stratum([&some, &events], [&some, &shifted])];
-            let error = difference(&strata, Margin::Ratio(margin))
-                .unwrap()
-                .standard_error;
-            error * error
-        };
-        let (zero, one, two) = (variance(0.0), variance(1.0), variance(2.0));
-        assert!((one - 2.0 * zero).abs() < 1e-12 * one);
-        assert!((two - 5.0 * zero).abs() < 1e-12 * two);
-    }
-
-    #[test]
-    fn one_cluster_shows_no_spread() {
-        let lone: [u64; SLOTS] = std::array::from_fn(|slot| u64::from(slot == 7) * 100);
-        let event: [u64; SLOTS] = std::array::from_fn(|slot| u64::from(slot == 7));
-        let found = difference(
-            &[stratum([&lone, &event], [&lone, &event])],
-            Margin::Ratio(1.5),
-        );
-        assert_eq!(found, None);
-    }
-
-    #[test]
-    fn what_makes_no_sense_bounds_nothing() {
-        let (some, events) = ([100; SLOTS], every_fourth(4));
-        let strata = [stratum([&some, &events], [&some, &events])];
-        let found = difference(&strata, Margin::Ratio(1.5)).unwrap();
-        assert!(found.upper_bound(0.05, 50_000.0) > found.estimate);
-        for (alpha, tuning_n) in [
-            (0.0, 1e4),
-            (0.6, 1e4),
-            (f64::NAN, 1e4),
-            (0.05, 0.0),
-            (0.05, -1.0),
-        ] {
-            assert_eq!(found.upper_bound(alpha, tuning_n), f64::INFINITY);
-            assert_eq!(found.lower_bound(alpha, tuning_n), f64::NEG_INFINITY);
-        }
-        assert_eq!(found.interval(1.0, 1e4), (f64::NEG_INFINITY, f64::INFINITY));
-    }
-
-    #[test]
-    fn a_canary_without_events_may_be_promoted_where_control_has_many() {
-        let (some, none) = ([100; SLOTS], NONE);
-        let lets = |of_control: u64| {
-            let control = every_fourth(of_control);
-            let strata = [stratum([&some, &none], [&some, &control])];
-            Gate::PROMOTION.lets_promote(&difference(&strata, Margin::Ratio(1.5)).unwrap())
-        };
-        // 64 slots of one event each, and then none.
-        assert!(lets(1));
-        assert!(!lets(0));
-    }
-
-    #[test]
-    fn the_rates_alone_are_those_of_the_difference() {
-        let (some, events) = ([10; SLOTS], every_fourth(2));
-        let strata = [
-            stratum([&some, &events], [&some, &NONE]),
-            stratum([&some, &some], [&NONE, &NONE]),
-        ];
-        let found = difference(&strata, Margin::Absolute(0.0)).unwrap();
-        let alone = rates(strata.iter().map(Stratum::totals)).unwrap();
-        assert_eq!(alone.gap(), found.estimate);
-        assert_eq!(
-            (alone.canary, alone.control),
-            (found.canary_rate, found.control_rate)
-        );
-        assert_eq!(rates([]), None);
-    }
-
-    #[test]
-    fn the_gate_wants_events_from_many_users() {
-        let some = [100; SLOTS];
-        let many = every_fourth(1);
-        let few: [u64; SLOTS] = std::array::from_fn(|slot| u64::from(slot < 10) * 50);
-        let open = |events: &[u64]| {
-            let strata = [stratum([&some, events], [&some, &many])];
-            Gate::PROMOTION.is_open(&difference(&strata, Margin::Ratio(1.5)).unwrap())
-        };
-        assert!(open(&many));
-        assert!(!open(&few));
-        assert!(!open(&NONE));
-    }
 }

@@ -152,7 +152,8 @@ fn a_trip_is_reported_once_and_seen_by_decisions() {
     let mut ledger = Ledger::new("5e".repeat(16));
     let mut trips = 0;
     for unit in 0..40 {
-        let placement = Placement::Randomised { unit, slot: 0 };
+        let slot = unit as u8;
+        let placement = Placement::Randomised { unit, slot };
         let arm = (unit % 2) as usize;
         let exposure = exposed(&mut ledger, rollout, arm, placement).unwrap();
         let (_, tripped) = ledger.end(exposure, finished(arm == 1), 1).unwrap();
@@ -188,7 +189,7 @@ fn which_cluster_serves_an_arm_is_asked_once() {
 }
 
 #[test]
-fn each_segment_has_a_part_of_its_own_and_a_user_is_first_once() {
+fn each_segment_has_a_part_of_its_own_and_first_events_of_its_own() {
     let mut document = plan_json();
     document["rollouts"][0]["segments"] = json!([
         {"name": "gold", "when": [{"header": "x"}], "arm": "canary"}]);
@@ -213,7 +214,7 @@ fn each_segment_has_a_part_of_its_own_and_a_user_is_first_once() {
         .iter()
         .map(|part| {
             let arm = &part.arms[1];
-            let firsts = part.new_units.len() + part.first_errors.len();
+            let firsts = (part.new_units.len(), part.first_errors.len());
             (
                 part.segment.as_deref(),
                 arm.slots[0].3,
@@ -222,7 +223,8 @@ fn each_segment_has_a_part_of_its_own_and_a_user_is_first_once() {
             )
         })
         .collect();
-    assert_eq!(parts, [(None, 1, 1, 2), (Some("gold"), 1, 1, 0)]);
+    // A user is new once.
+    assert_eq!(parts, [(None, 1, 1, (1, 1)), (Some("gold"), 1, 1, (0, 1))]);
 }
 
 #[test]

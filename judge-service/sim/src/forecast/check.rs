@@ -83,6 +83,16 @@ pub(super) fn check(question: &Question) -> Result<(), Problem> {
         (1..=10).contains(&q.guardrails),
         "how many guardrails can roll back, such as 2",
     )?;
+    for (field, value, right) in [
+        ("warm_up_seconds", q.warm_up_seconds, "seconds from 0 on"),
+        (
+            "warm_up_requests",
+            q.warm_up_requests,
+            "answers of control from 0 on",
+        ),
+    ] {
+        check_number(field, value, value >= 0.0 && value.is_finite(), right)?;
+    }
     let worse = q.ratio > 1.0 && q.ratio * q.base_error_rate <= 1.0;
     check_number(
         "ratio",
@@ -159,6 +169,8 @@ mod tests {
         assert_eq!(with(|q| q.rollback_alpha = 0.0), "rollback_alpha");
         assert_eq!(with(|q| q.promotion_alpha = 1.0), "promotion_alpha");
         assert_eq!(with(|q| q.guardrails = 0), "guardrails");
+        assert_eq!(with(|q| q.warm_up_seconds = -1.0), "warm_up_seconds");
+        assert_eq!(with(|q| q.warm_up_requests = f64::NAN), "warm_up_requests");
         assert_eq!(with(|q| q.ratio = 200.0), "ratio");
         assert_eq!(with(|q| q.longest_seconds = -1.0), "longest_seconds");
         assert_eq!(with(|q| q.runs = 0), "runs");

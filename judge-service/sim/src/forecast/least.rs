@@ -2,7 +2,7 @@
 //! as expected. A judge can say it when a rollout is created.
 
 use super::{Problem, Question, Step, Users, check};
-use serinus_stats::sequence::{Difference, Gate};
+use serinus_stats::sequence::{Difference, SLOTS};
 use serinus_stats::{absolute, restart};
 
 /// What a step takes at least.
@@ -107,16 +107,35 @@ fn is_within(question: &Question, share: f64, requests: f64) -> bool {
     let found = Difference {
         estimate: rate - margin * rate,
         standard_error: spread.sqrt(),
+        canary_error: variance(canary).sqrt(),
+        control_error: variance(control).sqrt(),
         canary_rate: rate,
         control_rate: rate,
         // Rounded, since 50 expected events are not 49.9999.
         canary_events: (canary * rate + 1e-6) as u64,
         control_events: (control * rate + 1e-6) as u64,
-        canary_event_slots: Gate::PROMOTION.canary_users,
+        canary_event_slots: event_slots(question, share, canary * rate),
+        control_event_slots: event_slots(question, 1.0 - share, control * rate),
         n: requests as u64,
         share,
     };
     found.promotes(question.promotion_alpha / 2.0)
+}
+
+/// In how many slots the users of an arm fall who have so many errors: the same few again
+/// and again, where there are few.
+fn event_slots(question: &Question, share: f64, errors: f64) -> u32 {
+    let erred = match question.users {
+        Users::EveryRequest => errors,
+        Users::ADay(all) => {
+            let own = all * share;
+            -own * libm::expm1(-errors / own)
+        }
+    };
+    // Rounded, as events are.
+    let slots = SLOTS as f64;
+    let hit = -slots * libm::expm1(erred * libm::log1p(-1.0 / slots));
+    (hit + 1e-6) as u32
 }
 
 /// Users of the canary with which the absolute bound is shown, if as many of them fail
@@ -198,6 +217,21 @@ mod tests {
         let least = least(&fast).unwrap();
         assert_eq!((least[0].seconds, least[0].way), (Some(60.0), Way::Minimum));
         assert_eq!(least[3].way, Way::Untested);
+    }
+
+    #[test]
+    fn twenty_tenants_are_two_units_however_many_requests_they_send() {
+        let few = Question {
+            users: Users::ADay(20.0),
+            base_error_rate: 0.05,
+            ..Question::default()
+        };
+        assert_eq!(first_step(&few).requests, None);
+        let many = Question {
+            users: Users::ADay(20_000.0),
+            ..few
+        };
+        assert!(first_step(&many).requests.is_some());
     }
 
     #[test]

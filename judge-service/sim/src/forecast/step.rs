@@ -11,10 +11,7 @@ use serinus_stats::ratio::{self, LabelCounts, RatioGrid};
 use serinus_stats::sequence::Difference;
 use serinus_stats::{absolute, restart};
 
-/// The judge's defaults: latency is learned for so long, and from so many answers of
-/// control, and then the processes start anew after 1, 2, 4, ... minutes.
-const WARM_UP_SECONDS: f64 = 5.0;
-const WARM_UP_REQUESTS: f64 = 1_000.0;
+/// The processes start anew when latency is learned, and after 1, 2, 4, ... minutes more.
 const FIRST_RESTART_SECONDS: f64 = 60.0;
 /// The judge looks once a second; later looks here are this much further apart.
 const GROWTH: f64 = 1.03;
@@ -135,6 +132,16 @@ impl Arm {
     fn variance(&self) -> f64 {
         self.rate() * (1.0 - self.rate()) / self.requests.max(1) as f64
     }
+
+    /// In how many slots its users with an error fall, as expected.
+    fn event_slots(&self) -> u32 {
+        let erred: u64 = match self.erred_in.as_slice() {
+            [] => self.errors,
+            [_, erred @ ..] => erred.iter().sum(),
+        };
+        let hit = SLOTS * (1.0 - libm::pow(1.0 - 1.0 / SLOTS, erred as f64));
+        hit as u32
+    }
 }
 
 /// Of at least one arrival where so many are expected.
@@ -156,7 +163,8 @@ impl<'a> Release<'a> {
     }
 
     pub fn run(mut self, draw: &mut Draw) -> End {
-        let warm = (WARM_UP_REQUESTS / self.control.requests_per_second).max(WARM_UP_SECONDS);
+        let learned = self.question.warm_up_requests / self.control.requests_per_second;
+        let warm = learned.max(self.question.warm_up_seconds);
         let (mut now, mut next_start) = (0.0, 0.0);
         while now < self.question.longest_seconds {
             let look = (now * GROWTH).max(now + 1.0);
@@ -244,20 +252,18 @@ impl<'a> Release<'a> {
 
 /// As [`serinus_stats::sequence::difference`] over independent requests.
 fn difference(canary: &Arm, control: &Arm, margin: f64) -> Difference {
-    let erred: u64 = match canary.erred_in.as_slice() {
-        [] => canary.errors,
-        [_, erred @ ..] => erred.iter().sum(),
-    };
-    let hit = SLOTS * (1.0 - libm::pow(1.0 - 1.0 / SLOTS, erred as f64));
     let n = canary.requests + control.requests;
     Difference {
         estimate: canary.rate() - margin * control.rate(),
         standard_error: (canary.variance() + margin * margin * control.variance()).sqrt(),
+        canary_error: canary.variance().sqrt(),
+        control_error: control.variance().sqrt(),
         canary_rate: canary.rate(),
         control_rate: control.rate(),
         canary_events: canary.errors,
         control_events: control.errors,
-        canary_event_slots: hit as u32,
+        canary_event_slots: canary.event_slots(),
+        control_event_slots: control.event_slots(),
         n,
         share: canary.requests as f64 / n.max(1) as f64,
     }

@@ -8,7 +8,7 @@ use crate::domain::rollout::share_of;
 use crate::domain::spec::ValueGuardrail;
 use crate::domain::sums::{ArmSums, Bet, class_of};
 use crate::domain::units::{UnitRecord, mark};
-use serinus_core::identity::UnitHash;
+use serinus_core::identity::{UnitHash, unit_in_segment};
 use serinus_stats::value::{Terms, ValueBet};
 
 /// Whose request something was found about.
@@ -83,6 +83,12 @@ impl Entry {
             return;
         };
         let mismatched = mismatched.filter(|_| !found.agrees);
+        if !found.agrees
+            && let Some(before) = self.mark_there(whose, |record| &mut record.mismatched)
+            && let Some(arm) = self.arms_mut(whose).get_mut(whose.arm)
+        {
+            *arm.in_segment.mismatches.entry(before).or_default() += 1;
+        }
         if sampled.is_none() && mismatched.is_none() {
             return;
         }
@@ -133,8 +139,15 @@ impl Entry {
             let pairs = &mut arm.answers.pairs;
             pairs.users += 1;
             pairs.differing += u64::from(found.differs);
-            pairs.only_arm_wrong += u64::from(found.treatment_wrong && !found.control_wrong);
-            pairs.only_control_wrong += u64::from(found.control_wrong && !found.treatment_wrong);
+            let live = whose.arm == found.treatment;
+            if found.treatment_wrong && !found.control_wrong {
+                pairs.only_arm_wrong += 1;
+                pairs.only_arm_wrong_live += u64::from(live);
+            }
+            if found.control_wrong && !found.treatment_wrong {
+                pairs.only_control_wrong += 1;
+                pairs.only_control_wrong_live += u64::from(!live);
+            }
         }
     }
 
@@ -157,6 +170,12 @@ impl Entry {
             return false;
         };
         let wrong = wrong.filter(|_| !right);
+        if !right
+            && let Some(before) = self.mark_there(whose, |record| &mut record.wrong)
+            && let Some(arm) = self.arms_mut(whose).get_mut(whose.arm)
+        {
+            *arm.in_segment.wrong.entry(before).or_default() += 1;
+        }
         if let Some(arm) = self.arms_mut(whose).get_mut(whose.arm) {
             arm.answers.told.entry(before).or_default().count(!right);
             if let Some(before) = wrong {
@@ -238,6 +257,26 @@ impl Entry {
             self.dirty_units.push(whose.unit);
         }
         Some(marked)
+    }
+
+    /// The same of a user's record in a segment that is judged alone; `None` outside of one,
+    /// and where it was marked in this epoch.
+    fn mark_there(
+        &mut self,
+        whose: Whose<'_>,
+        of: impl FnOnce(&mut UnitRecord) -> &mut u32,
+    ) -> Option<u64> {
+        let there = unit_in_segment(whose.unit, Some(self.judged_alone(whose.segment)?));
+        if self.rollout.spec.each_request() {
+            return None;
+        }
+        let marked = self
+            .units
+            .update(there, |record| mark(of(record), whose.epoch));
+        if marked.is_some() {
+            self.dirty_units.push(there);
+        }
+        marked
     }
 
     fn arms_mut(&mut self, whose: Whose<'_>) -> &mut [ArmSums] {

@@ -1,14 +1,32 @@
 //! How a rollout moves. Every move starts a new epoch.
 
 use super::{Epoch, Phase, Rollout, SegmentSplit, Thresholds};
-use crate::domain::Millis;
 use crate::domain::check::weights;
+use crate::domain::decision::Deed;
 use crate::domain::spec::Step;
+use crate::domain::{Action, Millis, Verdict};
 use serinus_core::allocation::{Allocation, Range};
 use serinus_core::bucket::BUCKETS;
 use serinus_core::json::FieldError;
 
 impl Rollout {
+    /// Does what a verdict says; `None` when it says nothing, or that cannot be done.
+    pub fn follow(&mut self, verdict: &Verdict, now: Millis) -> Option<Deed> {
+        match verdict.action {
+            Action::Hold => {}
+            Action::Start => self.enter_step(self.step, now).ok()?,
+            Action::Promote => self.enter_step(self.step + 1, now).ok()?,
+            Action::RollBack => self.take_back(Phase::RolledBack, now),
+            Action::Drop => self.drop_arms(&verdict.drops, now),
+            Action::Pause => {
+                self.set_phase(Phase::Paused, now);
+                self.awaits_approval = verdict.asks_for_approval;
+            }
+            Action::Finish => self.finish(now).ok()?,
+        }
+        Deed::of(verdict.action)
+    }
+
     /// Goes to a step, and runs. One that leaves the baseline nothing but the holdback,
     /// and gives one new version the rest, is the end: that one is promoted. Where
     /// several share the users, they keep their weights.
@@ -22,6 +40,7 @@ impl Rollout {
         let weights = weights_in(&allocation, self.spec.arms.len());
         self.step = step;
         self.step_since_ms = now;
+        self.not_judged_ms = 0;
         self.push_epoch(allocation, segments, None, now);
         let rest = weights.get(self.home_index()).copied().unwrap_or_default();
         let served = |&arm: &usize| weights.get(arm).is_some_and(|&weight| weight > 0);

@@ -118,8 +118,8 @@ pub struct DifferenceGuardrail {
 
 #[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct DriftGuardrail {
-    /// Taken back when the distributions surely differ, and by more than this: the share
-    /// of answers that would have to change to make them alike (total variation, 0 to 1).
+    /// Taken back when the distributions surely differ by more than this: the share of
+    /// answers that would have to change to make them alike (total variation, 0 to 1).
     #[serde(default = "tenth")]
     pub tolerated: f64,
 }

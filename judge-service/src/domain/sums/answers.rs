@@ -57,6 +57,12 @@ pub struct Pairs {
     /// The arm's is not its model's, and control's is.
     pub only_arm_wrong: u64,
     pub only_control_wrong: u64,
+    /// Of those the ones in which the wrong answer is the one that the user got: the other
+    /// arm was asked again, and whatever goes wrong with that is not its model.
+    #[serde(default)]
+    pub only_arm_wrong_live: u64,
+    #[serde(default)]
+    pub only_control_wrong_live: u64,
 }
 
 /// Values that were told of users, of each the first.
@@ -182,12 +188,16 @@ impl Add for Pairs {
             differing,
             only_arm_wrong,
             only_control_wrong,
+            only_arm_wrong_live,
+            only_control_wrong_live,
         } = more;
         Self {
             users: self.users + users,
             differing: self.differing + differing,
             only_arm_wrong: self.only_arm_wrong + only_arm_wrong,
             only_control_wrong: self.only_control_wrong + only_control_wrong,
+            only_arm_wrong_live: self.only_arm_wrong_live + only_arm_wrong_live,
+            only_control_wrong_live: self.only_control_wrong_live + only_control_wrong_live,
         }
     }
 }

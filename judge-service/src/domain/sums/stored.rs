@@ -2,13 +2,17 @@
 //!
 //! The first byte is the version. Version 1 is the fields in order, each number packed,
 //! each list behind its length; 2 has each arm's answers behind its first events, 3 the bet
-//! on values behind those, and 4 what all values come to. JSON, which the first databases have, begins with `{`.
+//! on values behind those, and 4 what all values come to; 5 has what a segment is judged by,
+//! and which answers of pairs users got. JSON, which the first databases have, begins with `{`.
 
-use super::{Answers, ArmSums, Bet, EpochSums, Firsts, Outcomes, Pairs, Trip, Values, Worth};
+use super::{
+    Answers, ArmSums, Bet, EpochSums, Events, Firsts, Outcomes, Pairs, Trip, Values, Worth,
+};
 use crate::domain::packed::{Packed, put, put_text};
 use std::collections::BTreeMap;
 
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
+const WITHOUT_SEGMENTS: u8 = 4;
 const WITHOUT_WORTH: u8 = 3;
 const WITHOUT_BETS: u8 = 2;
 const WITHOUT_ANSWERS: u8 = 1;
@@ -56,7 +60,7 @@ impl EpochSums {
     /// Bytes that no version wrote, and why they are none.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
         match bytes.first() {
-            Some(&version @ (WITHOUT_ANSWERS | WITHOUT_BETS | WITHOUT_WORTH | VERSION)) => {
+            Some(&version @ WITHOUT_ANSWERS..=VERSION) => {
                 let mut packed = Packed::new(bytes);
                 let sums = packed.byte().and_then(|_| epoch(&mut packed, version));
                 let sums = sums.and_then(|sums| packed.end().map(|()| sums));
@@ -82,6 +86,7 @@ fn put_arm(bytes: &mut Vec<u8>, arm: &ArmSums) {
         samples_dropped,
         clusters,
         firsts,
+        in_segment,
         answers,
     } = arm;
     for slots in [exposures, finished, errors, latency_sum_us] {
@@ -120,7 +125,30 @@ fn put_arm(bytes: &mut Vec<u8>, arm: &ArmSums) {
     put_map(bytes, mismatches);
     put_outcomes(bytes, outcomes);
     put_outcomes(bytes, samples);
+    put_events(bytes, in_segment);
     put_answers(bytes, answers);
+}
+
+fn put_events(bytes: &mut Vec<u8>, events: &Events) {
+    // What is in no segment has none.
+    if events.is_empty() {
+        bytes.push(0);
+        return;
+    }
+    bytes.push(1);
+    let Events {
+        errors,
+        slow,
+        mismatches,
+        wrong,
+    } = events;
+    put_map(bytes, errors);
+    put(bytes, slow.len() as u64);
+    for map in slow {
+        put_map(bytes, map);
+    }
+    put_map(bytes, mismatches);
+    put_map(bytes, wrong);
 }
 
 fn put_answers(bytes: &mut Vec<u8>, answers: &Answers) {
@@ -155,6 +183,8 @@ fn put_answers(bytes: &mut Vec<u8>, answers: &Answers) {
         pairs.differing,
         pairs.only_arm_wrong,
         pairs.only_control_wrong,
+        pairs.only_arm_wrong_live,
+        pairs.only_control_wrong_live,
     ] {
         put(bytes, count);
     }
@@ -247,9 +277,50 @@ fn arm(packed: &mut Packed<'_>, version: u8) -> Read<ArmSums> {
             outcomes: list(packed, outcomes)?,
             samples: list(packed, outcomes)?,
         },
+        in_segment: match version {
+            ..=WITHOUT_SEGMENTS => Events::default(),
+            _ => events(packed)?,
+        },
         answers: match version {
             WITHOUT_ANSWERS => Answers::default(),
             _ => answers(packed, version)?,
+        },
+    })
+}
+
+fn events(packed: &mut Packed<'_>) -> Read<Events> {
+    match packed.byte()? {
+        0 => return Ok(Events::default()),
+        1 => {}
+        _ => return Err("a segment's events are neither there nor not"),
+    }
+    Ok(Events {
+        errors: map(packed)?,
+        slow: list(packed, map)?,
+        mismatches: map(packed)?,
+        wrong: map(packed)?,
+    })
+}
+
+fn pairs(packed: &mut Packed<'_>, version: u8) -> Read<Pairs> {
+    let pairs = Pairs {
+        users: packed.number()?,
+        differing: packed.number()?,
+        only_arm_wrong: packed.number()?,
+        only_control_wrong: packed.number()?,
+        ..Pairs::default()
+    };
+    Ok(match version {
+        // Which answer was the wrong one decides what they say.
+        ..=WITHOUT_SEGMENTS => Pairs {
+            only_arm_wrong: 0,
+            only_control_wrong: 0,
+            ..pairs
+        },
+        _ => Pairs {
+            only_arm_wrong_live: packed.number()?,
+            only_control_wrong_live: packed.number()?,
+            ..pairs
         },
     })
 }
@@ -267,12 +338,7 @@ fn answers(packed: &mut Packed<'_>, version: u8) -> Read<Answers> {
             users: packed.number()?,
             bad: packed.number()?,
         },
-        pairs: Pairs {
-            users: packed.number()?,
-            differing: packed.number()?,
-            only_arm_wrong: packed.number()?,
-            only_control_wrong: packed.number()?,
-        },
+        pairs: pairs(packed, version)?,
         told: list(packed, outcomes)?,
         wrong: map(packed)?,
         values: Values {
@@ -343,74 +409,4 @@ fn list<T, L: FromIterator<T>>(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::sums::tests::everything;
-
-    #[test]
-    fn survives_storing() {
-        for sums in [EpochSums::new(1, 2), everything()] {
-            assert_eq!(EpochSums::from_bytes(&sums.to_bytes()), Ok(sums));
-        }
-    }
-
-    /// Version 1 ends each arm where its answers are now.
-    #[test]
-    fn sums_without_answers_are_read() {
-        let sums = EpochSums::new(5, 1);
-        let mut bytes = sums.to_bytes();
-        assert_eq!(bytes.split_off(bytes.len() - 3), [0, 0, 0]);
-        bytes.extend([0, 0]);
-        bytes[0] = WITHOUT_ANSWERS;
-        assert_eq!(EpochSums::from_bytes(&bytes), Ok(sums));
-    }
-
-    /// Version 2 ends answers where the bet is now.
-    #[test]
-    fn sums_without_bets_are_read() {
-        let mut sums = EpochSums::new(5, 1);
-        sums.arms[0].answers.values.count(7.0);
-        sums.arms[0].answers.worth.count(7.0);
-        let mut bytes = sums.to_bytes();
-        // No trips, no fallbacks.
-        let end = bytes.len() - 2 - WORTH;
-        bytes.drain(end - 3 * size_of::<f64>()..end + WORTH);
-        bytes[0] = WITHOUT_BETS;
-        assert_eq!(EpochSums::from_bytes(&bytes), Ok(sums));
-    }
-
-    /// What nothing is worth: a count, and a number.
-    const WORTH: usize = 1 + size_of::<f64>();
-
-    /// Version 3 ends answers where that begins now.
-    #[test]
-    fn sums_without_worth_are_read() {
-        let mut sums = EpochSums::new(5, 1);
-        sums.arms[0].answers.values.count(7.0);
-        sums.arms[0].answers.worth.count(7.0);
-        sums.arms[0].answers.bet.sum = 1.5;
-        let mut bytes = sums.to_bytes();
-        let end = bytes.len() - 2;
-        bytes.drain(end - WORTH..end);
-        bytes[0] = WITHOUT_WORTH;
-        assert_eq!(EpochSums::from_bytes(&bytes), Ok(sums));
-    }
-
-    #[test]
-    fn sums_of_the_first_databases_are_read() {
-        let json = serde_json::to_vec(&everything()).unwrap();
-        assert_eq!(EpochSums::from_bytes(&json), Ok(everything()));
-    }
-
-    #[test]
-    fn what_no_version_wrote_is_an_error() {
-        let good = everything().to_bytes();
-        for end in 0..good.len() {
-            assert!(EpochSums::from_bytes(&good[..end]).is_err(), "cut at {end}");
-        }
-        let longer = [good.as_slice(), &[0]].concat();
-        assert!(EpochSums::from_bytes(&longer).is_err());
-        assert!(EpochSums::from_bytes(b"\x05").is_err());
-        assert!(EpochSums::from_bytes(b"{}").is_err());
-    }
-}
+mod tests;

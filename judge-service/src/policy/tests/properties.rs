@@ -50,6 +50,30 @@ fn a_segment_is_judged_by_its_own_weights() {
     assert!(errors.difference.unwrap().abs() < 1e-3, "{errors:#?}");
 }
 
+/// Control's users had their first errors elsewhere, where canary has none: what is left of
+/// first errors in gold are canary's, and both fail there alike.
+#[test]
+fn a_version_that_is_better_elsewhere_is_not_blamed_in_a_segment() {
+    let situation = Situation {
+        gold: Some((10_000, [GOOD.errors(0.1); 2])),
+        ..Situation::default()
+    };
+    let mut bundle = situation.bundle();
+    let gold = bundle.sums.iter_mut().filter(|sums| sums.segment.is_some());
+    for sums in gold {
+        sums.arms[0].firsts.errors.clear();
+    }
+    let verdict = judge(&bundle);
+    let in_gold = verdict
+        .metrics
+        .iter()
+        .filter(|metric| metric.segment.is_some());
+    assert!(in_gold.clone().count() > 0);
+    for metric in in_gold {
+        assert!(!metric.harmed, "{metric:#?}");
+    }
+}
+
 #[test]
 fn harm_in_a_small_segment_takes_the_rollout_back_and_names_it() {
     let verdict = with_gold(1_000, [GOOD, GOOD.errors(0.1)]);

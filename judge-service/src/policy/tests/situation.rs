@@ -4,7 +4,7 @@ use super::super::judge;
 use crate::domain::check::tests::{spec, spec_json};
 use crate::domain::evidence::{NewUsers, Workers};
 use crate::domain::rollout::{EdgePair, PromotionEdge, Rollout, Thresholds};
-use crate::domain::sums::{ArmSums, EpochSums, Outcomes, Trip};
+use crate::domain::sums::{ArmSums, EpochSums, Events, Outcomes, Trip};
 use crate::domain::{Bundle, Phase, Verdict, evidence};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -188,6 +188,13 @@ fn fill(sums: &mut ArmSums, arm: Arm, users: u64) {
         sums.firsts.samples = BTreeMap::from([(0, Outcomes { users, bad })]);
         sums.firsts.mismatches = BTreeMap::from([(0, bad)]);
     }
+    // Nobody is in two segments.
+    sums.in_segment = Events {
+        errors: sums.firsts.errors.clone(),
+        slow: sums.firsts.slow.clone(),
+        mismatches: sums.firsts.mismatches.clone(),
+        ..Events::default()
+    };
 }
 
 impl Situation {

@@ -73,6 +73,7 @@ fn what_is_surely_good_enough_goes_on() {
         ("arms in clusters of their own", |s| s.clusters = Some(["v1", "v2"]), Promote, "surely"),
         ("canary is ahead by a few requests under way", |s| s.canary(|arm| arm.under_way(0.001)), Promote, "surely"),
         ("requests under way in both arms alike", |s| s.both(|arm| arm.under_way(0.01)), Promote, "surely"),
+        ("a tenth of many requests under way in both arms, as where answers take long", |s| { s.users = 1_000_000; s.both(|arm| arm.under_way(0.1)) }, Promote, "surely"),
         ("gold, split half and half, is good too", |s| s.gold = Some((10_000, [GOOD; 2])), Promote, "surely"),
     ]);
 }
@@ -265,6 +266,8 @@ fn what_is_not_decided_is_held() {
             s.control(|arm| arm.errors(0.0).under_way(0.3));
             s.canary(|arm| arm.errors(0.3));
         }, Hold, "error"),
+        ("a tenth of all requests under way in both arms, which may hide some that hang", |s| s.both(|arm| arm.under_way(0.1)), Hold, "95 under way may hang"),
+        ("one in twenty of canary's requests hangs, and none of control's", |s| s.canary(|arm| arm.under_way(0.05)), Hold, "under way may hang"),
         ("one of three versions is not proven", |s| { three(s); s.arms[2] = GOOD.over([0.5, 0.5, 0.1, 0.05, 0.05, 0.01, 0.001]) }, Hold, "third's p50"),
         ("the copy of the old version has hardly any traffic", |s| { against_a_copy(s); s.users = 1_000 }, Hold, "copy had 200 of at least 500"),
         ("gold has a few errors more, as chance has it", |s| s.gold = Some((400, [GOOD, GOOD.errors(0.01)])), Promote, "surely"),
@@ -292,6 +295,24 @@ fn phases_say_what_is_automatic() {
         ("every version is ready", waiting, Start, "every arm is ready"),
         ("watching", |s| { s.spec = json!({"holdback_percent": 5}); s.step = 3 }, Hold, "watching against the 5% held back for 5 min of 86400 s"),
         ("watched for a day", |s| { s.spec = json!({"holdback_percent": 5}); s.step = 3; s.seconds_in_step = 86_400 }, Finish, "no harm was found"),
+        ("watched for a day, in which hardly anybody was held back", |s| {
+            s.spec = json!({"holdback_percent": 5});
+            s.step = 3;
+            s.seconds_in_step = 86_400;
+            s.users = 2_000;
+        }, Hold, "did not show enough"),
+        ("watched for four days, in which hardly anybody was held back", |s| {
+            s.spec = json!({"holdback_percent": 5});
+            s.step = 3;
+            s.seconds_in_step = 4 * 86_400;
+            s.users = 2_000;
+        }, Finish, "did not show enough"),
+        ("watched for a day, and latency was never learned", |s| {
+            s.spec = json!({"holdback_percent": 5});
+            s.step = 3;
+            s.seconds_in_step = 86_400;
+            s.warm = false;
+        }, Hold, "did not show enough"),
         ("watched for as long as was asked", |s| { s.spec = json!({"holdback_percent": 1, "watch": {"seconds": 200}}); s.step = 3 }, Finish, "watched for 200 s against the 1%"),
         ("the watch is over, and a worker is silent", |s| {
             s.spec = json!({"holdback_percent": 5, "watch": {"seconds": 200}});

@@ -23,7 +23,8 @@ pub struct Influences {
     control: [f64; SLOTS],
     sum: Sum,
     clusters: u32,
-    canary_event_slots: u32,
+    /// Of the canary and of control.
+    event_slots: [u32; 2],
 }
 
 impl Influences {
@@ -50,7 +51,8 @@ impl Influences {
 
     fn sum<'a>(strata: impl Iterator<Item = (Stratum<'a>, Totals)>) -> Option<Influences> {
         let (mut canary, mut control) = ([0.0; SLOTS], [0.0; SLOTS]);
-        let (mut requests, mut events) = ([0; SLOTS], [0; SLOTS]);
+        let (mut requests, mut events) = ([0; SLOTS], [[0; SLOTS]; 2]);
+        let [of_canary, of_control] = &mut events;
         let mut sum = Sum::default();
         for (stratum, totals) in strata {
             if !totals.are_comparable() {
@@ -62,7 +64,8 @@ impl Influences {
             stratum.control.pull(&mut control, weight, totals.control);
             or_slots(&mut requests, stratum.canary.requests);
             or_slots(&mut requests, stratum.control.requests);
-            or_slots(&mut events, stratum.canary.events);
+            or_slots(of_canary, stratum.canary.events);
+            or_slots(of_control, stratum.control.events);
         }
         let any = |slots: &[u64; SLOTS]| slots.iter().filter(|&&slot| slot > 0).count() as u32;
         let influences = Influences {
@@ -70,7 +73,7 @@ impl Influences {
             control,
             sum,
             clusters: any(&requests),
-            canary_event_slots: any(&events),
+            event_slots: events.each_ref().map(any),
         };
         // One cluster shows no spread.
         (influences.sum.weights > 0.0 && influences.clusters > 1).then_some(influences)
@@ -89,27 +92,30 @@ impl Influences {
             return None;
         }
         let sum = &self.sum;
-        let squares: f64 = self
-            .canary
-            .iter()
-            .zip(&self.control)
-            .map(|(canary, control)| canary - ratio * control)
-            .map(|influence| influence * influence)
-            .sum();
-        let clusters = f64::from(self.clusters);
-        let variance = squares / (sum.weights * sum.weights) * clusters / (clusters - 1.0);
+        let slots = self.canary.iter().zip(&self.control);
+        let of_both = slots.map(|(canary, control)| canary - ratio * control);
+        let [canary_event_slots, control_event_slots] = self.event_slots;
         Some(Difference {
             estimate: sum.canary_rate() - ratio * sum.control_rate() - offset,
-            standard_error: sqrt(variance),
+            standard_error: self.standard_error(of_both),
+            canary_error: self.standard_error(self.canary.iter().copied()),
+            control_error: self.standard_error(self.control.iter().copied()),
             canary_rate: sum.canary_rate(),
             control_rate: sum.control_rate(),
             canary_events: sum.canary.events,
             control_events: sum.control.events,
-            canary_event_slots: self.canary_event_slots,
+            canary_event_slots,
+            control_event_slots,
             n: sum.canary.requests.saturating_add(sum.control.requests),
             share: sum.canary.requests as f64
                 / (sum.canary.requests as f64 + sum.control.requests as f64),
         })
+    }
+
+    fn standard_error(&self, influences: impl Iterator<Item = f64>) -> f64 {
+        let squares: f64 = influences.map(|influence| influence * influence).sum();
+        let (weights, clusters) = (self.sum.weights, f64::from(self.clusters));
+        sqrt(squares / (weights * weights) * clusters / (clusters - 1.0))
     }
 }
 

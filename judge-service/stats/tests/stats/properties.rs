@@ -137,13 +137,37 @@ proptest! {
     }
 
     #[test]
-    fn a_pair_is_a_label_at_one_half(arm in 0_u64..500, control in 0_u64..500) {
+    fn a_pair_is_a_label_at_one_half_where_nobody_has_the_arm(
+        arm in 0_u64..500, control in 0_u64..500,
+    ) {
         let grid = RatioGrid::rollback(1.2);
+        let of = |second| [paired::Discordant { second, ..paired::Discordant::default() }];
         prop_assert_eq!(
-            paired::log_e(&grid, arm, control),
+            paired::log_e(&grid, &of([arm, control])),
             ratio::log_e(&grid, one(0.5, arm + control, arm))
         );
-        prop_assert!(paired::log_e(&grid, u64::MAX - arm, u64::MAX - control).is_finite());
+        prop_assert!(paired::log_e(&grid, &of([u64::MAX - arm, u64::MAX - control])).is_finite());
+    }
+
+    /// At what is tolerated the expected E is 1, however much more often whoever is asked
+    /// again is wrong.
+    #[test]
+    fn the_way_of_the_second_answer_is_no_evidence(
+        share in 0.05_f64..0.95, first in 1_u64..8, second in 1_u64..8,
+    ) {
+        let grid = RatioGrid::rollback(1.0);
+        let mean = mean_over_binomial(first, share, |x| {
+            mean_over_binomial(second, 1.0 - share, |y| {
+                let pairs = paired::Discordant {
+                    share,
+                    first: [x, first - x],
+                    second: [y, second - y],
+                };
+                paired::log_e(&grid, &[pairs])
+            })
+            .ln()
+        });
+        prop_assert!(mean <= 1.0 + ROUNDING, "{mean}");
     }
 
     // === absolute ===

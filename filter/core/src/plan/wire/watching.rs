@@ -79,7 +79,8 @@ pub struct Breaker {
     /// Finished requests of the arm in the window before it may trip.
     pub minimum_requests: u32,
     /// It trips at this share of errors, if that is surely more than twice the
-    /// baseline's in the same window: else moving its users would not help them.
+    /// baseline's in the same window: else moving its users would not help them. As
+    /// large a share of its users must have errors, and five of them; or all, and three.
     pub error_share: f64,
     /// How far back it looks.
     pub window_ms: u32,

@@ -43,9 +43,12 @@ fn differing(arms: &mut [ArmSums], users: u64, bad: u64) {
 fn paired(arms: &mut [ArmSums], only_arm_wrong: u64, only_control_wrong: u64) {
     arms[1].answers.pairs = Pairs {
         users: 5_000,
-        differing: 90,
+        differing: 300,
         only_arm_wrong,
         only_control_wrong,
+        // As many of those whose users got them as are split.
+        only_arm_wrong_live: only_arm_wrong / 10,
+        only_control_wrong_live: only_control_wrong / 10 * 9,
     };
 }
 
@@ -147,18 +150,18 @@ fn what_models_answer_and_what_became_of_it() {
             s.spec = json!({"guardrails": {"value": {"highest": 10}}});
             s.answers = |arms| worth(arms, [(100, 5.0), (1_000, 3.0)], 20.0);
         }, Hold, "cannot be compared"),
-        ("of requests that both answered, canary's answer is wrong more often", |s| { in_pairs(s); s.answers = |arms| paired(arms, 60, 10) }, RollBack, "only canary's was not its model's for 60"),
+        ("of requests that both answered, canary's answer is wrong more often", |s| { in_pairs(s); s.answers = |arms| paired(arms, 240, 40) }, RollBack, "only canary's was not its model's for 240"),
         ("canary's answer is wrong more often, and nobody has canary yet", |s| {
             in_pairs(s);
             s.spec["steps"] = json!([{}, {"weights": {"canary": 10}}, {"weights": {"canary": 100}}]);
-            s.answers = |arms| paired(arms, 60, 10);
-        }, RollBack, "only canary's was not its model's for 60"),
+            s.answers = |arms| paired(arms, 240, 40);
+        }, RollBack, "only canary's was not its model's for 240"),
         ("of requests that both answered, both are wrong as often", |s| { in_pairs(s); s.answers = |arms| paired(arms, 30, 30) }, Promote, "error rate is surely"),
-        ("canary's answer is wrong more often, and pairs are only to be shown", |s| { in_pairs(s); s.spec["guardrails"] = json!({}); s.answers = |arms| paired(arms, 60, 10) }, Promote, "error rate is surely"),
+        ("canary's answer is wrong more often, and pairs are only to be shown", |s| { in_pairs(s); s.spec["guardrails"] = json!({}); s.answers = |arms| paired(arms, 240, 40) }, Promote, "error rate is surely"),
         ("no request was answered by both, and pairs are to decide", |s| in_pairs(s), Hold, "no request was answered by both canary and control yet"),
         ("few requests were answered by both, and pairs are to decide", |s| {
             in_pairs(s);
-            s.answers = |arms| arms[1].answers.pairs = Pairs { users: 99, differing: 1, only_arm_wrong: 0, only_control_wrong: 0 };
+            s.answers = |arms| arms[1].answers.pairs = Pairs { users: 99, differing: 1, ..Pairs::default() };
         }, Hold, "100 are needed"),
         ("no request was answered by both while it only looks", |s| {
             in_pairs(s);

@@ -31,11 +31,14 @@ fn sequence(estimate: f64, standard_error: f64, n: u64) -> Difference {
     Difference {
         estimate,
         standard_error,
+        canary_error: 0.0,
+        control_error: 0.0,
         canary_rate: 0.0,
         control_rate: 0.0,
         canary_events: 0,
         control_events: 0,
         canary_event_slots: 0,
+        control_event_slots: 0,
         n,
         share: 0.5,
     }
