@@ -7,6 +7,7 @@ use crate::domain::spec::{Expected, RolloutSpec, Step};
 use crate::policy::{alpha, words};
 use serinus_core::json::FieldError;
 use serinus_sim::forecast::{self, Answer, Least, Question, Users, Way};
+use serinus_stats::sequence::Gate;
 
 /// A step of a spec as a question: the arm with the fewest users against control.
 /// `None` where nothing is compared.
@@ -84,6 +85,27 @@ pub fn least(spec: &RolloutSpec, step: &Step, expected: &Expected) -> Option<Lea
     forecast::least(&question).ok()?.into_iter().next()
 }
 
+/// A step that no time decides, for want of users, in words.
+#[must_use]
+pub fn too_few(spec: &RolloutSpec, index: usize, expected: &Expected) -> Option<String> {
+    let step = spec.steps.get(index)?;
+    let users = expected.users_per_day?;
+    let is_decided = least(spec, step, expected)?.seconds.is_some();
+    let question = question(spec, step, expected)?;
+    let share = question.steps.first()?.share;
+    let Users::ADay(compared) = question.users else {
+        return None;
+    };
+    (!is_decided).then(|| {
+        format!(
+            "{} of {users} users a day have the new version at step {}, and it takes {} with an error of their own to compare (or more who have none): a larger share, or units of which there are more, can be decided",
+            about_count(compared * share),
+            index + 1,
+            Gate::PROMOTION.canary_users,
+        )
+    })
+}
+
 /// A step that its deadline ends before the evidence can be in, in words.
 #[must_use]
 pub fn too_slow(spec: &RolloutSpec, index: usize, expected: &Expected) -> Option<String> {
@@ -95,23 +117,21 @@ pub fn too_slow(spec: &RolloutSpec, index: usize, expected: &Expected) -> Option
     {
         return Some(problem);
     }
-    if least.way == Way::Untested || least.seconds.is_some_and(|seconds| seconds <= deadline) {
+    let needs = least.seconds?;
+    if least.way == Way::Untested || needs <= deadline {
         return None;
     }
-    let needs = match least.seconds {
-        Some(seconds) => format!("needs about {}", about(seconds)),
-        None => "can never be decided, with so few users".to_owned(),
-    };
     let why = match least.way {
         Way::Ratio => "until enough errors have come to compare",
         Way::Absolute => "until enough of its users came without an error",
         Way::Minimum | Way::Untested => "until its minimum is reached",
     };
     Some(format!(
-        "at {} requests a minute and {}% errors, step {} {needs} {why}; the deadline is {}",
+        "at {} requests a minute and {}% errors, step {} needs about {} {why}; the deadline is {}",
         expected.requests_per_minute,
         expected.error_rate * 100.0,
         index + 1,
+        about(needs),
         about(deadline),
     ))
 }
@@ -145,6 +165,10 @@ pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
         return Ok(());
     };
     for index in 0..spec.steps.len() {
+        if let Some(problem) = too_few(spec, index, expected) {
+            let problem = format!("are too few: {problem}");
+            return Err(FieldError::new("expected.users_per_day", problem));
+        }
         if let Some(problem) = too_slow(spec, index, expected) {
             return Err(FieldError::new(
                 "deadline.seconds",
@@ -242,7 +266,13 @@ mod tests {
         let few = json!({
             "requests_per_minute": 6000, "users_per_day": 20, "error_rate": 0.000_001});
         let error = check(&with(few, json!({}))).unwrap_err();
-        assert!(error.problem.contains("step 1"), "{error}");
+        assert_eq!(error.field, "expected.users_per_day");
+        assert!(
+            error
+                .problem
+                .contains("2 of 20 users a day have the new version at step 1"),
+            "{error}"
+        );
     }
 
     #[test]

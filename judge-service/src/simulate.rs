@@ -101,7 +101,10 @@ pub fn simulate(spec: &[u8], asked: &Asked) -> Result<Simulated, Unsound> {
         });
     }
     let mut warnings: Vec<String> = (0..spec.steps.len())
-        .filter_map(|index| forecast::too_slow(&spec, index, &expected))
+        .filter_map(|index| {
+            let too_few = forecast::too_few(&spec, index, &expected);
+            too_few.or_else(|| forecast::too_slow(&spec, index, &expected))
+        })
         .collect();
     warnings.extend(spec.steps.first().and_then(|step| {
         let seen = forecast::segments::in_equal_parts(&spec, &expected);
