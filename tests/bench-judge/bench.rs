@@ -2,12 +2,17 @@
 
 use crate::cores::Cores;
 use crate::http::speak_tls;
+use reqwest::Method;
 use serde_json::{Value, json};
 use serinus_tests::failure::{During, Result};
 use serinus_tests::judge::Judge;
 use serinus_tests::postgres::{Database, Postgres};
+use serinus_tests::wait;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+const READY_WITHIN: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -69,6 +74,13 @@ impl Bench {
             }
         };
         judge.start().await?;
+        // One of several listens before it has the lease.
+        wait::until("the judge to judge", READY_WITHIN, async || {
+            let reply = judge.call(Method::GET, "/health/ready", None).await?;
+            let judges = reply.body["role"].as_str() != Some("follower");
+            Ok((reply.status == 200 && judges).then_some(()))
+        })
+        .await?;
         Ok(Self {
             judge,
             _database: database,
@@ -104,10 +116,7 @@ impl Bench {
     }
 
     pub async fn plan(&self) -> Result<Value> {
-        let reply = self
-            .judge
-            .call(reqwest::Method::GET, "/v1/plan", None)
-            .await?;
+        let reply = self.judge.call(Method::GET, "/v1/plan", None).await?;
         Ok(reply.body)
     }
 

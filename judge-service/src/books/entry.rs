@@ -74,7 +74,8 @@ impl Entry {
     }
 
     #[must_use]
-    pub(super) fn loaded(loaded: LoadedRollout) -> Self {
+    pub(super) fn loaded(mut loaded: LoadedRollout) -> Self {
+        loaded.units.restored();
         Self {
             rollout: loaded.rollout,
             identity_key: loaded.identity_key,
@@ -147,6 +148,13 @@ impl Entry {
     pub fn touch(&mut self) {
         self.dirty = true;
         self.open_epochs();
+    }
+
+    /// The share of all users whose events count: half of them, or less, where there are
+    /// too many.
+    #[must_use]
+    pub fn counted_share(&self) -> f64 {
+        self.units.share()
     }
 
     /// How many users are remembered.

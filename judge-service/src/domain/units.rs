@@ -27,6 +27,24 @@ pub struct UnitRecord {
     pub valued: u32,
 }
 
+// === impl UnitRecord ===
+
+impl UnitRecord {
+    /// Of a user whose events are not counted: whatever comes was seen before, or later.
+    pub const ALL_SEEN: Self = Self {
+        exposed: u32::MAX,
+        outcome: u32::MAX,
+        failed: u32::MAX,
+        sampled: u32::MAX,
+        mismatched: u32::MAX,
+        slow: [u32::MAX; MAX_EDGES],
+        paired: u32::MAX,
+        told: u32::MAX,
+        wrong: u32::MAX,
+        valued: u32::MAX,
+    };
+}
+
 /// Marks an event in `epoch`: the epoch it was last seen in, if this is the first
 /// time in this one; `None` if it was seen in this epoch or a later one.
 pub fn mark(last: &mut u32, epoch: u64) -> Option<u64> {

@@ -34,6 +34,7 @@ pub(super) fn notices(entry: &Entry, delivery: &Convergence, now: Millis) -> Vec
         notices.extend(blind_segments(entry, now));
         notices.extend(skewed(entry));
         notices.extend(saturated(entry));
+        notices.extend(thinned(entry));
     }
     if entry.rollout.phase == Phase::Promoted && entry.rollout.spec.holdback_percent <= 0.0 {
         notices.push(
@@ -190,6 +191,17 @@ fn saturated(entry: &Entry) -> Option<String> {
         format!(
             "{:.0}% of all users had an error at this step, and each counts once, so evidence of harm grows little more: the interval of the difference counts every request",
             share.min(1.0) * 100.0
+        )
+    })
+}
+
+/// There are more users than are remembered.
+fn thinned(entry: &Entry) -> Option<String> {
+    let share = entry.counted_share();
+    (share < 1.0).then(|| {
+        format!(
+            "more users came than are remembered: first events are counted of {:.3}% of them, in all arms alike",
+            share * 100.0
         )
     })
 }

@@ -1,13 +1,22 @@
-//! A rollout's users in memory: about 20 bytes each.
+//! A rollout's users in memory: about 20 bytes each, and so many at most.
 //!
 //! A record has 68 bytes, and hundreds of thousands of users have the same one: all
 //! who came in epoch 3 and saw no error, say. So each user has the number of a record,
 //! and each record is kept once.
+//!
+//! A flood of invented users would fill any memory. When there are too many, half of them,
+//! by pseudonym and so alike in all arms, are forgotten and not counted any more, as a worker
+//! does with its own ([`serinus_core::memory`]): what is bet on holds for any such part.
 
 use super::UnitRecord;
 use foldhash::fast::RandomState;
-use serinus_core::identity::UnitHash;
+use serinus_core::identity::{Share, UnitHash};
 use std::collections::HashMap;
+
+/// Of one rollout: about 100 MB.
+const MOST_UNITS: usize = 1 << 22;
+/// So many hashes are all below a half by chance once in 2^1000 times.
+const SURE: usize = 1_000;
 
 /// Records are looked through for ones that no user has any more when there are twice
 /// as many as after the last time, and this many more.
@@ -15,6 +24,9 @@ const SLACK: usize = 1_024;
 
 #[derive(Debug)]
 pub struct Units {
+    /// Whose events count.
+    share: Share,
+    most: usize,
     /// Each user's record, by its number.
     numbers: HashMap<UnitHash, u32, RandomState>,
     /// The first is that of a user of whom nothing was seen.
@@ -30,6 +42,8 @@ impl Default for Units {
     fn default() -> Self {
         let never = UnitRecord::default();
         Self {
+            share: Share::ALL,
+            most: MOST_UNITS,
             numbers: HashMap::default(),
             records: vec![never],
             known: HashMap::from_iter([(never, 0)]),
@@ -63,8 +77,33 @@ impl Units {
         })
     }
 
-    /// Changes what is remembered of a user.
+    /// The share of all users whose events count.
+    #[must_use]
+    pub fn share(&self) -> f64 {
+        self.share.fraction()
+    }
+
+    /// To be called when all that was stored is back: what was forgotten stays so.
+    pub fn restored(&mut self) {
+        let highest = self.numbers.keys().copied().max().unwrap_or_default();
+        while self.numbers.len() >= SURE && self.share.halved().lists(highest) {
+            self.share = self.share.halved();
+        }
+    }
+
+    /// Changes what is remembered of a user. One that was forgotten, or would be, has had
+    /// every event already.
     pub fn update<T>(&mut self, unit: UnitHash, change: impl FnOnce(&mut UnitRecord) -> T) -> T {
+        while self.share.lists(unit)
+            && self.numbers.len() >= self.most
+            && !self.numbers.contains_key(&unit)
+        {
+            self.thin();
+        }
+        if !self.share.lists(unit) {
+            let mut seen = UnitRecord::ALL_SEEN;
+            return change(&mut seen);
+        }
         let number = self.numbers.entry(unit).or_default();
         let before = self.records.get(*number as usize).copied();
         let before = before.unwrap_or_default();
@@ -82,6 +121,14 @@ impl Units {
             }
         }
         result
+    }
+
+    fn thin(&mut self) {
+        self.share = self.share.halved();
+        let share = self.share;
+        self.numbers.retain(|&unit, _| share.lists(unit));
+        self.numbers.shrink_to_fit();
+        self.forget_unused();
     }
 
     /// Keeps only records that a user has.
@@ -139,6 +186,54 @@ mod tests {
             prop_assert_eq!(units.len(), plain.len());
             prop_assert!(units.records.len() <= 2 * (plain.len() + 1) + SLACK + 1);
         }
+    }
+
+    /// As hashes are spread.
+    fn spread(number: u64) -> u64 {
+        number.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+
+    #[test]
+    fn a_flood_leaves_a_part_of_all_users_who_are_counted_once() {
+        use crate::domain::units::mark;
+        let mut units = Units {
+            most: 5_000,
+            ..Units::default()
+        };
+        let mut once = BTreeMap::new();
+        for epoch in [1, 2] {
+            for number in 0..40_000 {
+                let unit = spread(number);
+                let marked = units.update(unit, |record| mark(&mut record.failed, epoch));
+                if let Some(before) = marked {
+                    *once.entry((unit, epoch, before)).or_insert(0) += 1;
+                }
+                assert!(units.len() <= 5_000);
+            }
+        }
+        assert!((0.05..0.26).contains(&units.share()), "{}", units.share());
+        assert!(units.len() > 2_000);
+        assert!(once.values().all(|&times| times == 1));
+        for (unit, record) in units.iter() {
+            assert_eq!(record.failed, 2);
+            assert!(once.contains_key(&(unit, 1, 0)) && once.contains_key(&(unit, 2, 1)));
+        }
+        // The same after a restart.
+        let mut again = Units::default();
+        for (unit, stored) in units.iter() {
+            again.update(unit, |record| *record = stored);
+        }
+        again.restored();
+        assert_eq!(again.share(), units.share());
+        let forgotten = (0..40_000)
+            .map(spread)
+            .find(|&unit| units.get(unit).is_none());
+        let marked = again.update(forgotten.unwrap(), |record| mark(&mut record.failed, 3));
+        assert_eq!(marked, None);
+        let mut few = Units::default();
+        few.update(1, |record| record.failed = 1);
+        few.restored();
+        assert_eq!(few.share(), 1.0);
     }
 
     #[test]

@@ -9,6 +9,7 @@
     clippy::disallowed_methods
 )]
 
+mod allocations;
 mod cases;
 mod properties;
 mod replay;
