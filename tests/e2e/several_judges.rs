@@ -63,10 +63,12 @@ impl Judges {
         Ok(judges)
     }
 
-    /// Which of them says that it judges, but for those that cannot be asked.
+    /// Which of them says that it judges, but for those that cannot be asked; the others
+    /// know it by then, and pass on to it what they are asked.
     async fn leader(&self, without: &[usize]) -> Result<usize> {
         wait::until("a judge to judge", LIMIT, async || {
             let mut found = Vec::new();
+            let mut all_know = true;
             for (number, judge) in self.judges.iter().enumerate() {
                 if without.contains(&number) {
                     continue;
@@ -75,11 +77,13 @@ impl Judges {
                 if ready.body["role"] == "leader" {
                     found.push(number);
                 }
+                let asked = judge.call(Method::GET, "/v1/rollouts", None).await?;
+                all_know &= asked.status == 200;
             }
             if found.len() > 1 {
                 return Err(format!("judges {found:?} all say that they judge").into());
             }
-            Ok(found.first().copied())
+            Ok(found.first().copied().filter(|_| all_know))
         })
         .await
     }
