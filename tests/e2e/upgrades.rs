@@ -53,6 +53,13 @@ async fn a_websocket_talks_to_its_users_arm() {
         // The server speaks first.
         let hello = timeout(LIMIT, websocket::read(&mut stream)).await.unwrap();
         assert_eq!(hello.unwrap(), Frame::text(name));
+        // However long it lives and whoever closes it: its answer was the upgrade.
+        let well = Counts {
+            exposures: 1,
+            finished: 1,
+            ..Counts::default()
+        };
+        wire.counted(arm, well).await;
         for (said, answered) in talk() {
             websocket::send(&mut stream, &said).await.unwrap();
             let answer = timeout(LIMIT, websocket::read(&mut stream)).await.unwrap();
@@ -60,12 +67,6 @@ async fn a_websocket_talks_to_its_users_arm() {
         }
         let end = timeout(LIMIT, stream.read(&mut [0])).await.unwrap();
         assert_eq!(end.unwrap(), 0, "the server closes, and so does Envoy");
-        // However long it lived and whoever closed it: its answer was the upgrade.
-        let well = Counts {
-            exposures: 1,
-            finished: 1,
-            ..Counts::default()
-        };
         wire.counted(arm, well).await;
     }
     wire.unharmed().await;

@@ -3,7 +3,7 @@
 use super::check;
 use crate::domain::Action::{Hold, Pause, Promote, RollBack};
 use crate::domain::sums::{ArmSums, Outcomes, Pairs, Values};
-use crate::policy::tests::situation::Situation;
+use crate::policy::tests::situation::{GOOD, Situation};
 use serde_json::json;
 
 /// Of control's 9,000 and canary's 1,000 sampled users, those with each label, in percent.
@@ -64,6 +64,31 @@ fn in_pairs(s: &mut Situation) {
     let endpoints = json!({"control": "http://a:1", "canary": "http://b:1"});
     let pairing = json!({"endpoints": endpoints, "methods": ["POST"]});
     s.spec = json!({"pairing": pairing, "guardrails": {"pairs": {}}});
+}
+
+/// Control has 80% of users, of whom half are paired with each of the other two.
+fn three_in_pairs(s: &mut Situation) {
+    in_pairs(s);
+    let arm = |name: &str| json!({"name": name, "model": format!("{name}.safetensors")});
+    s.spec["arms"] = json!(["control", "canary", "third"].map(arm));
+    s.spec["pairing"]["endpoints"]["third"] = json!("http://c:1");
+    s.spec["steps"] =
+        json!([{"weights": {"canary": 10, "third": 10}}, {"weights": {"canary": 100}}]);
+    s.arms = vec![GOOD; 3];
+}
+
+/// Pairs whose first answer alone was wrong.
+fn live(arms: &mut [ArmSums], only_arm_wrong: u64, only_control_wrong: u64) {
+    for arm in &mut arms[1..] {
+        arm.answers.pairs = Pairs {
+            users: 5_000,
+            differing: 1_000,
+            only_arm_wrong,
+            only_control_wrong,
+            only_arm_wrong_live: only_arm_wrong,
+            only_control_wrong_live: only_control_wrong,
+        };
+    }
 }
 
 #[test]
@@ -157,6 +182,14 @@ fn what_models_answer_and_what_became_of_it() {
             s.answers = |arms| paired(arms, 240, 40);
         }, RollBack, "only canary's was not its model's for 240"),
         ("of requests that both answered, both are wrong as often", |s| { in_pairs(s); s.answers = |arms| paired(arms, 30, 30) }, Promote, "error rate is surely"),
+        ("of users who got a wrong answer a fifth had canary, as of those whose pair it is", |s| {
+            three_in_pairs(s);
+            s.answers = |arms| live(arms, 200, 800);
+        }, Promote, "error rate is surely"),
+        ("two fifths of them had canary", |s| {
+            three_in_pairs(s);
+            s.answers = |arms| live(arms, 400, 600);
+        }, RollBack, "only canary's was not its model's for 400"),
         ("canary's answer is wrong more often, and pairs are only to be shown", |s| { in_pairs(s); s.spec["guardrails"] = json!({}); s.answers = |arms| paired(arms, 240, 40) }, Promote, "error rate is surely"),
         ("no request was answered by both, and pairs are to decide", |s| in_pairs(s), Hold, "no request was answered by both canary and control yet"),
         ("few requests were answered by both, and pairs are to decide", |s| {
