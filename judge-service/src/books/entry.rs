@@ -140,7 +140,7 @@ impl Entry {
     /// A judge looks at the rollout. Where nothing is compared no time is waited for.
     pub fn looked_at(&mut self, now: Millis) {
         if self.rollout.is_tested() {
-            self.dirty |= self.rollout.is_judged(now);
+            self.dirty |= self.rollout.looked_at(now);
         }
     }
 

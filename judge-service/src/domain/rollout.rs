@@ -104,8 +104,8 @@ impl Rollout {
     }
 
     /// A judge looks at it: time can end a minimum, a deadline or a watch only as far as it
-    /// was looked at meanwhile, by whatever clock. Whether that is to be kept.
-    pub fn is_judged(&mut self, now: Millis) -> bool {
+    /// was looked at meanwhile, by whatever clock. True when it is time to store that.
+    pub fn looked_at(&mut self, now: Millis) -> bool {
         let gap = now.abs_diff(self.judged_ms);
         if gap < JUDGED_EVERY_MS {
             return false;

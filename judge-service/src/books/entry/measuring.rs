@@ -35,6 +35,7 @@ impl Entry {
             under_way += arm.under_way();
         }
         let is_settled = thresholds::is_settled(epoch, now, decided, under_way);
+        // Asked before all else: it notes what was answered until the step was warm.
         let answers = self.since_warm(number, &answers);
         if !is_settled {
             return false;

@@ -82,20 +82,20 @@ fn a_rollback_gives_everything_to_control() {
 fn time_that_nobody_judged_counts_for_nothing() {
     let mut rollout = rollout();
     let begun = rollout.step_since_ms;
-    assert!(!rollout.is_judged(begun + 9_999), "seldom written");
-    assert!(rollout.is_judged(begun + 10_000));
+    assert!(!rollout.looked_at(begun + 9_999), "seldom written");
+    assert!(rollout.looked_at(begun + 10_000));
     // A restart: 50 s are a look.
-    assert!(rollout.is_judged(begun + 60_000));
+    assert!(rollout.looked_at(begun + 60_000));
     assert_eq!(rollout.step_lasted_ms(begun + 60_000), 60_000);
     // A day without a judge, or a clock that was set a day forward.
-    assert!(rollout.is_judged(begun + 86_460_000));
+    assert!(rollout.looked_at(begun + 86_460_000));
     assert_eq!(rollout.step_lasted_ms(begun + 86_461_000), 61_000);
     assert_eq!(rollout.phase_lasted_ms(begun + 86_461_000), 61_000);
     // Set right again: nothing is lost.
-    assert!(rollout.is_judged(begun + 61_000));
+    assert!(rollout.looked_at(begun + 61_000));
     assert_eq!(rollout.step_lasted_ms(begun + 61_000), 60_000);
     // Further back than it ever was: nothing counts until it has caught up.
-    assert!(rollout.is_judged(begun.saturating_sub(100_000)));
+    assert!(rollout.looked_at(begun.saturating_sub(100_000)));
     assert_eq!(rollout.step_lasted_ms(begun), 0);
     rollout.enter_step(1, begun + 70_000).unwrap();
     assert_eq!(rollout.step_lasted_ms(begun + 75_000), 5_000);
