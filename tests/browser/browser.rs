@@ -28,6 +28,15 @@ const ARGUMENTS: [&str; 9] = [
 pub const DESKTOP: (u32, u32) = (1120, 1150);
 pub const PHONE: (u32, u32) = (390, 844);
 
+/// The expression for the text that a reader sees in the element with this id. Of an
+/// element that is not rendered `innerText` is all its text; a page that is being loaded
+/// has none yet.
+fn seen(id: &str) -> String {
+    format!(
+        "[document.getElementById('{id}')].map((it) => it?.checkVisibility() ? it.innerText : '')[0]"
+    )
+}
+
 pub struct Browser {
     // Fields drop in this order: the session first, its folder last.
     pub driver: WebDriver,
@@ -103,48 +112,35 @@ impl Browser {
 
     /// The text that a reader sees in the element with this id; nothing while it is hidden.
     pub async fn text(&self, id: &str) -> String {
-        self.js(&format!("return document.getElementById('{id}').innerText"))
-            .await
+        self.js(&format!("return {}", seen(id))).await
     }
 
     /// Waits until an expression is true, and says what the page showed if it never is.
     #[track_caller]
     pub fn until<'a>(&'a self, what: &'a str) -> impl Future<Output = ()> + 'a {
-        let here = Location::caller();
-        async move {
-            let came = wait::until(what, LIMIT, async || {
-                Ok(self
-                    .js::<bool>(&format!("return Boolean({what})"))
-                    .await
-                    .then_some(()))
-            })
-            .await;
-            if let Err(error) = came {
-                let shown: String = self.js("return document.body.innerText").await;
-                panic!("{here}: {error}; the page shows\n{shown}");
-            }
+        self.until_from(what, Location::caller())
+    }
+
+    async fn until_from(&self, what: &str, here: &Location<'_>) {
+        let came = wait::until(what, LIMIT, async || {
+            Ok(self
+                .js::<bool>(&format!("return Boolean({what})"))
+                .await
+                .then_some(()))
+        })
+        .await;
+        if let Err(error) = came {
+            let shown: String = self.js("return document.body.innerText").await;
+            panic!("{here}: {error}; the page shows\n{shown}");
         }
     }
 
-    /// Waits until the text of an element contains `part`.
+    /// Waits until a reader sees `part` in the element with this id.
     #[track_caller]
     pub fn shows(&self, id: &str, part: &str) -> impl Future<Output = ()> {
-        let part = Value::from(part);
-        let what = format!("document.getElementById('{id}').innerText.includes({part})");
+        let what = format!("{}.includes({})", seen(id), Value::from(part));
         let here = Location::caller();
-        async move {
-            let came = wait::until(&what, LIMIT, async || {
-                Ok(self
-                    .js::<bool>(&format!("return {what}"))
-                    .await
-                    .then_some(()))
-            })
-            .await;
-            if let Err(error) = came {
-                let shown: String = self.js("return document.body.innerText").await;
-                panic!("{here}: {error}; the page shows\n{shown}");
-            }
-        }
+        async move { self.until_from(&what, here).await }
     }
 
     /// Presses the button with this text, as a mouse does.

@@ -8,12 +8,15 @@ const session = (method, headers = {}) =>
   fetch("v1/session", { method, headers, cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
 
 let role = null;
+// A form on a page that is about to be loaded anew would lose what is typed into it.
+let leaving = false;
 /** Who may only look gets no buttons. */
 export const mayDecide = () => role !== "viewer";
 
 /** Whether the judge lets this browser look; shows the form if not. */
 export async function letIn() {
   const answer = await session("GET");
+  if (leaving) return false;
   const known = answer.ok ? await answer.json() : null;
   $("login").hidden = answer.status !== 401;
   $("who").hidden = !known?.guarded;
@@ -43,6 +46,7 @@ export function onChange(again) {
     }
   });
   $("leave").addEventListener("click", async () => {
+    leaving = true;
     await session("DELETE").catch(() => null);
     location.reload();
   });
