@@ -113,9 +113,12 @@ async fn everything_has_a_name() {
     can_be_pressed(&browser).await;
     browser.press("Abort").await;
     // What is behind the dialog is out of reach meanwhile.
-    let tree = has_names(&browser).await;
     let dialog = ("dialog".to_owned(), "Abort: named?".to_owned());
-    assert!(tree.contains(&dialog), "{tree:?}");
+    wait::until("a named dialog in the tree", LIMIT, async || {
+        Ok(has_names(&browser).await.contains(&dialog).then_some(()))
+    })
+    .await
+    .unwrap();
     assert_eq!(browser.errors(&[]).await, [""; 0]);
     browser.close().await;
 }

@@ -104,10 +104,12 @@ impl Browser {
 
     /// What a script returns.
     pub async fn js<T: DeserializeOwned>(&self, script: &str) -> T {
-        let said = self.driver.execute(script, vec![]).await;
-        let said = said.unwrap_or_else(|error| panic!("{script}: {error}"));
-        said.convert()
-            .unwrap_or_else(|error| panic!("{script}: {error}"))
+        let said = self.try_js(script).await;
+        said.unwrap_or_else(|error| panic!("{script}: {error}"))
+    }
+
+    async fn try_js<T: DeserializeOwned>(&self, script: &str) -> WebDriverResult<T> {
+        self.driver.execute(script, vec![]).await?.convert()
     }
 
     /// The text that a reader sees in the element with this id; nothing while it is hidden.
@@ -122,16 +124,20 @@ impl Browser {
     }
 
     async fn until_from(&self, what: &str, here: &Location<'_>) {
+        let mut trouble = None;
         let came = wait::until(what, LIMIT, async || {
-            Ok(self
-                .js::<bool>(&format!("return Boolean({what})"))
-                .await
-                .then_some(()))
+            // A page that is being loaded anew runs no script.
+            let said = self.try_js(&format!("return Boolean({what})")).await;
+            let is_so = said.unwrap_or_else(|error| {
+                trouble = Some(error);
+                false
+            });
+            Ok(is_so.then_some(()))
         })
         .await;
         if let Err(error) = came {
             let shown: String = self.js("return document.body.innerText").await;
-            panic!("{here}: {error}; the page shows\n{shown}");
+            panic!("{here}: {error}; {trouble:?}; the page shows\n{shown}");
         }
     }
 

@@ -19,29 +19,29 @@ async fn who_waits_is_let_go_and_what_was_sent_is_answered() {
     let revision = &plan.body["revision"];
     let known = format!("{}.{}", revision["generation"], revision["counter"]);
     let http = Client::new();
-    let poll = format!("{}/v1/plan?revision={known}&wait=30", judge.address());
-    let poll = tokio::spawn(http.get(poll).send());
     let events = format!("{}/v1/events", judge.address());
     let mut events = http.get(events).send().await.unwrap();
     assert!(events.chunk().await.unwrap().is_some());
-    // The poll waits as soon as the judge has seen it.
-    let session = "ab".repeat(16);
-    let seen = format!(
-        "{}/v1/plan?revision={known}&wait=30&session={session}",
-        judge.address()
-    );
-    let seen = tokio::spawn(http.get(seen).send());
+    let polls = ["ab", "cd"].map(|session| {
+        let session = session.repeat(16);
+        let poll = format!(
+            "{}/v1/plan?revision={known}&wait=30&session={session}",
+            judge.address()
+        );
+        tokio::spawn(http.get(poll).send())
+    });
+    // A poll waits as soon as the judge has seen it.
     wait::until("the judge to hold the polls", LIMIT, async || {
         let workers = judge.call(Method::GET, "/v1/workers", None).await?;
-        let known = workers.body.as_array().is_some_and(|all| !all.is_empty());
-        Ok(known.then_some(()))
+        let known = workers.body.as_array().map_or(0, Vec::len);
+        Ok((known == polls.len()).then_some(()))
     })
     .await
     .unwrap();
 
     let began = Instant::now();
     judge.process().unwrap().terminate().await.unwrap();
-    for poll in [poll, seen] {
+    for poll in polls {
         assert_eq!(poll.await.unwrap().unwrap().status(), 204);
     }
     // The stream ends as a stream that is over does, and not as one that broke.
@@ -49,7 +49,7 @@ async fn who_waits_is_let_go_and_what_was_sent_is_answered() {
     let code = judge.ended().await.unwrap();
     assert_eq!(code, Some(0));
     assert!(
-        began.elapsed() < Duration::from_secs(5),
+        began.elapsed() < Duration::from_secs(20),
         "{:?}",
         began.elapsed()
     );
@@ -125,7 +125,6 @@ async fn another_judge_judges_at_once() {
     .await
     .unwrap();
     let other = 1 - leader;
-    let began = Instant::now();
     let process = judges[leader].process().unwrap();
     process.terminate().await.unwrap();
     wait::until("the other one to judge", LIMIT, async || {
@@ -133,9 +132,9 @@ async fn another_judge_judges_at_once() {
     })
     .await
     .unwrap();
-    // A lease that nobody gives up stands for three seconds.
-    let took = began.elapsed();
-    assert!(took < Duration::from_millis(2_500), "{took:?}");
+    // Nobody had to wait until it ended by itself.
+    let said = judges[leader].process().unwrap().log_tail();
+    assert!(!said.contains("the lease could not be given up"), "{said}");
     assert_eq!(judges[leader].ended().await.unwrap(), Some(0));
     judges[other].create(&alone("r")).await.unwrap();
     let reason = json!({"reason": "to end"}).to_string();

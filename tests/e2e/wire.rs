@@ -241,12 +241,8 @@ impl Wire {
     /// # Errors
     /// When Envoy says that a VM died, or that a callback failed.
     pub async fn vms_live(&self) -> Result<()> {
-        // Each worker's, the main thread's, and the one that the others are cloned from.
-        let active = self.envoy.statistic("wasm.envoy.wasm.runtime.v8.active");
-        let active = active.await?;
-        if active != WORKERS + 2 {
-            return Err(format!("{active} VMs are active").into());
-        }
+        // The gauge of active VMs is no witness: Envoy counts and then sets it, so two workers
+        // that start at once may leave it one too low.
         match self.complaints()?.first() {
             Some(line) => Err(format!("Envoy said: {line}").into()),
             None => Ok(()),

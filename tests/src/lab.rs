@@ -1,6 +1,6 @@
 //! Envoy, a judge and two model servers, together and apart from every other lab.
 
-use crate::envoy::{self, Envoy, Upstreams};
+use crate::envoy::{self, Edit, Envoy, Upstreams};
 use crate::failure::{During, Result};
 use crate::judge::Judge;
 use crate::load::{self, Load, Versions};
@@ -46,6 +46,8 @@ pub struct Settings {
     pub judge: bool,
     /// The port of the `shadow` cluster; without one nobody listens there.
     pub shadow: Option<u16>,
+    /// What is otherwise in Envoy's configuration.
+    pub edits: Vec<Edit>,
 }
 
 impl Default for Settings {
@@ -57,6 +59,7 @@ impl Default for Settings {
             wasm: None,
             judge: true,
             shadow: None,
+            edits: Vec::new(),
         }
     }
 }
@@ -109,7 +112,7 @@ impl Lab {
                 upstreams,
                 wasm: &wasm,
                 concurrency: settings.concurrency,
-                edits: &[],
+                edits: &settings.edits,
             },
         )
         .await?;
