@@ -179,6 +179,8 @@ fn matches_its_evidence(decision: &Decision, verdict: &Verdict) -> Result<(), Re
         return Err(ReplayError::NoEvidence);
     };
     let to_step = bundle.rollout.step + usize::from(verdict.action == Action::Promote);
+    let mut after = bundle.rollout.clone();
+    after.follow(verdict, bundle.now_ms);
     for (what, same) in [
         ("deed", Some(decision.deed) == Deed::of(verdict.action)),
         ("by", decision.by == By::Judge),
@@ -188,6 +190,18 @@ fn matches_its_evidence(decision: &Decision, verdict: &Verdict) -> Result<(), Re
         ("rollout", decision.rollout == bundle.rollout.spec.id),
         ("from_step", decision.from_step == bundle.rollout.step),
         ("to_step", decision.to_step == to_step),
+        // Those of before do not say it.
+        (
+            "phase",
+            decision.phase.is_none_or(|phase| after.phase == phase),
+        ),
+        (
+            "baseline",
+            decision
+                .baseline
+                .as_ref()
+                .is_none_or(|baseline| after.baseline == *baseline),
+        ),
     ] {
         if !same {
             return Err(ReplayError::Forged(what));
@@ -199,6 +213,7 @@ fn matches_its_evidence(decision: &Decision, verdict: &Verdict) -> Result<(), Re
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Phase;
     use crate::domain::evidence::Workers;
     use crate::domain::rollout::tests::rollout;
     use crate::domain::{Bundle, evidence};
@@ -330,7 +345,7 @@ mod tests {
     fn a_forged_record_is_found_though_its_hash_is_right() {
         replayed(decision()).unwrap();
         type Forge = fn(&mut Decision);
-        let forgeries: [(&str, Forge); 6] = [
+        let forgeries: [(&str, Forge); 8] = [
             ("deed", |record| record.deed = Deed::Promote),
             ("drops", |record| record.drops = vec!["canary".to_owned()]),
             ("by", |record| record.by = By::Person),
@@ -339,6 +354,10 @@ mod tests {
             }),
             ("rollout", |record| record.rollout = "other".to_owned()),
             ("to_step", |record| record.to_step = 3),
+            ("phase", |record| record.phase = Some(Phase::Promoted)),
+            ("baseline", |record| {
+                record.baseline = Some("canary".to_owned())
+            }),
         ];
         for (field, forge) in forgeries {
             let mut record = decision();

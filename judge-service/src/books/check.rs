@@ -3,7 +3,8 @@
 
 use super::{Entry, Refusal};
 use crate::domain::sessions::SessionName;
-use serinus_core::report::{Report, RolloutReport, SlotRow};
+use serinus_core::histogram;
+use serinus_core::report::{ArmReport, Report, RolloutReport, SlotRow};
 
 /// Requests of one arm and slot in one report; no proxy serves so many.
 pub(super) const MAX_COUNT: u64 = 1 << 32;
@@ -69,6 +70,18 @@ pub fn arms_of(
                 ));
             }
         }
+        check_arm(arm).map_err(|(field, problem)| {
+            malformed(
+                format!("rollouts[{index}].arms[{position}].{field}"),
+                problem,
+            )
+        })?;
+    }
+    if let Some((cause, _)) = part.fallbacks.iter().find(|(_, count)| **count > MAX_COUNT) {
+        return Err(malformed(
+            format!("rollouts[{index}].fallbacks.{}", cause.name()),
+            more_than_most(),
+        ));
     }
     if let Some(trip) = &part.breaker {
         // Any arm's but the baseline's, which another one is once it has won.
@@ -105,6 +118,47 @@ pub fn arms_of(
         ));
     }
     Ok(Some(arms))
+}
+
+/// What is counted of an arm beside its slots: the field that is wrong, and what is.
+fn check_arm(arm: &ArmReport) -> Result<(), (&'static str, String)> {
+    for (field, count) in [
+        ("local_replies", arm.local_replies),
+        ("disconnects", arm.disconnects),
+        ("samples_sent", arm.samples_sent),
+        ("samples_dropped", arm.samples_dropped),
+    ] {
+        if count > MAX_COUNT {
+            return Err((field, more_than_most()));
+        }
+    }
+    let buckets = arm.histogram.iter().map(|&(bucket, _)| bucket);
+    if let Some(unknown) = buckets
+        .into_iter()
+        .find(|&bucket| usize::from(bucket) >= histogram::BUCKETS)
+    {
+        return Err((
+            "histogram",
+            format!(
+                "names bucket {unknown}, and the last one is {}",
+                histogram::BUCKETS - 1
+            ),
+        ));
+    }
+    let answered = arm.slots.iter().map(|row| row.2.saturating_sub(row.3));
+    let answered = answered.fold(0, u64::saturating_add);
+    let counts = arm.histogram.iter().map(|&(_, count)| count);
+    if counts.fold(0, u64::saturating_add) > answered {
+        return Err((
+            "histogram",
+            format!("counts more answers than the {answered} of the slots that are no error"),
+        ));
+    }
+    Ok(())
+}
+
+fn more_than_most() -> String {
+    format!("counts more than {MAX_COUNT} requests")
 }
 
 fn malformed(field: impl Into<String>, problem: impl Into<String>) -> Refusal {

@@ -27,6 +27,9 @@ pub(super) const MAX_SUM: u64 = 1 << 44;
 /// Clusters of one arm that are remembered: a mesh may have one for each zone.
 const MAX_CLUSTERS: usize = 16;
 
+/// Trips that are remembered of a segment in an epoch. One is enough to take an arm back.
+const MAX_TRIPS: usize = 64;
+
 #[derive(Debug)]
 pub struct Entry {
     pub rollout: Rollout,
@@ -365,10 +368,7 @@ fn add_sums(sums: &mut EpochSums, part: &RolloutReport, arms: &[usize], each_req
             requests::count(&mut arm.firsts, report);
         }
         for &(bucket, count) in &report.histogram {
-            if usize::from(bucket) < serinus_core::histogram::BUCKETS {
-                let sum = arm.histogram.entry(bucket).or_default();
-                grow(sum, count);
-            }
+            grow(arm.histogram.entry(bucket).or_default(), count);
         }
         if let Some(cluster) = &report.cluster
             && arm.clusters.len() < MAX_CLUSTERS
@@ -384,7 +384,9 @@ fn add_sums(sums: &mut EpochSums, part: &RolloutReport, arms: &[usize], each_req
         let sum = sums.fallbacks.entry(cause.name().to_owned()).or_default();
         grow(sum, count);
     }
-    if let Some(trip) = &part.breaker {
+    if let Some(trip) = &part.breaker
+        && sums.trips.len() < MAX_TRIPS
+    {
         sums.trips.push(Trip {
             arm: trip.arm.clone(),
             finished: trip.finished,

@@ -1,7 +1,7 @@
 //! What the books count, and how often.
 
 use super::check::MAX_COUNT;
-use super::entry::MAX_SUM;
+use super::entry::{MAX_SUM, grow};
 use super::*;
 use crate::domain::EpochSums;
 use crate::domain::check::tests::{spec, spec_json};
@@ -384,20 +384,44 @@ fn what_is_wrong_is_refused_whole_and_named() {
 #[test]
 fn sums_never_overflow() {
     let mut books = books();
-    let with = |count: u64| {
-        json!({"arms": [{"arm": "control", "slots": [[0, count, count, 0, count, [count]]],
-            "histogram": [[0, u64::MAX], [9999, 1]], "disconnects": u64::MAX}]})
+    let with = |arm: Value| {
+        let mut whole = json!({"arm": "control", "slots": [[0, MAX_COUNT, MAX_COUNT, 0, 7, [MAX_COUNT]]],
+            "histogram": [[0, MAX_COUNT]], "disconnects": MAX_COUNT});
+        for (field, value) in arm.as_object().unwrap() {
+            whole[field] = value.clone();
+        }
+        json!({"arms": [whole]})
     };
-    assert!(matches!(
-        books.count(&report(1, &with(u64::MAX))),
-        Err(Refusal::Malformed { .. })
-    ));
+    let more = MAX_COUNT + 1;
+    for (changed, field) in [
+        (json!({"slots": [[0, more, 1, 0, 7, []]]}), "slots[0]"),
+        (json!({"histogram": [[0, more]]}), "histogram"),
+        (
+            json!({"histogram": [[0, u64::MAX], [1, u64::MAX]]}),
+            "histogram",
+        ),
+        (json!({"histogram": [[9_999, 1]]}), "histogram"),
+        (json!({"disconnects": u64::MAX}), "disconnects"),
+        (json!({"local_replies": more}), "local_replies"),
+        (json!({"samples_sent": more}), "samples_sent"),
+        (json!({"samples_dropped": more}), "samples_dropped"),
+    ] {
+        let refused = books.count(&report(1, &with(changed)));
+        let Err(Refusal::Malformed { field: named, .. }) = refused else {
+            panic!("{field}: {refused:?}");
+        };
+        assert_eq!(named, format!("rollouts[0].arms[0].{field}"));
+    }
     for sequence in 1..=3 {
-        books.count(&report(sequence, &with(MAX_COUNT))).unwrap();
+        books.count(&report(sequence, &with(json!({})))).unwrap();
     }
     let arm = &books.entries()[0].sums()[0].arms[0];
     assert_eq!(arm.exposures[0], 3 * MAX_COUNT);
-    assert_eq!((arm.histogram[&0], arm.disconnects), (MAX_SUM, MAX_SUM));
+    let counted = (arm.histogram[&0], arm.disconnects);
+    assert_eq!(counted, (3 * MAX_COUNT, 3 * MAX_COUNT));
+    let mut sum = MAX_SUM - 1;
+    grow(&mut sum, MAX_COUNT);
+    assert_eq!(sum, MAX_SUM);
 }
 
 #[test]

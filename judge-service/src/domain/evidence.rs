@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 /// Raised when a bundle of before would be judged otherwise. 3: a harmed arm is dropped
 /// while others are on trial, and slots are summed in another order, which shows in the
 /// last bits. 4: what models answer is in it. 5: how far that is apart is bounded, a user is
-/// first in each segment, and what is under way may hang.
-pub const VERSION: u32 = 5;
+/// first in each segment, and what is under way may hang. 6: a floor is compared with what
+/// was counted since the process began, and a deadline is counted from a resume.
+pub const VERSION: u32 = 6;
 
 /// Everything that [`crate::policy::judge`] looks at: the same bundle gives the
 /// same verdict, on any machine.

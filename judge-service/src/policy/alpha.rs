@@ -3,6 +3,7 @@
 //! guardrail has.
 
 use crate::domain::spec::RolloutSpec;
+use serinus_stats::restart;
 
 /// The part of it by which an arm is judged over all users. Half of a rollout's alpha is for
 /// the whole and half for its segments; without segments the whole has all of it. An arm's
@@ -17,6 +18,17 @@ pub fn of_whole(spec: &RolloutSpec) -> f64 {
 #[must_use]
 pub fn of_segment(spec: &RolloutSpec) -> f64 {
     0.5 / (split_segments(spec).max(1) as f64) / arms(spec)
+}
+
+/// The part that each step has of what is counted anew at each: equal parts.
+pub fn part_of_step(spec: &RolloutSpec) -> f64 {
+    1.0 / spec.steps.len().max(1) as f64
+}
+
+/// ln of the evidence of something that is counted anew at each step, as a threshold for
+/// the whole rollout is compared with it. 0 where nothing speaks against the arm.
+pub fn of_step(spec: &RolloutSpec, log_e: f64) -> f64 {
+    restart::weighted(part_of_step(spec), log_e).max(0.0)
 }
 
 /// Guardrails that can roll an arm back: each has an equal share of such a part.
@@ -47,7 +59,7 @@ pub fn has_models(spec: &RolloutSpec, arm: &str) -> bool {
 }
 
 /// A segment that goes to one arm as a whole compares nothing.
-fn split_segments(spec: &RolloutSpec) -> usize {
+pub fn split_segments(spec: &RolloutSpec) -> usize {
     let segments = spec.segments.iter();
     segments.filter(|segment| segment.arm.is_none()).count()
 }

@@ -2,7 +2,7 @@
 //! for it, so a rollout can look before it begins.
 
 use super::view::Comparison;
-use super::{agreement, informing, words};
+use super::{alpha, rates, words};
 use crate::domain::sums::Outcomes;
 use crate::domain::{Bundle, Metric, MetricEvidence};
 use serinus_stats::{absolute, restart};
@@ -27,7 +27,7 @@ pub fn evidence(
         found.bad, found.users
     );
     let (lower, upper) = match comparison.segment {
-        None => agreement::interval(found),
+        None => rates::interval(found),
         Some(_) => (None, None),
     };
     let rate = found.rate();
@@ -43,7 +43,7 @@ pub fn evidence(
     };
     let margin = guardrail.margin;
     let against = absolute::lower_log_e(margin, found.users, found.bad);
-    let log_e = informing::of_step(comparison, against);
+    let log_e = alpha::of_step(&bundle.rollout.spec, against);
     let threshold = restart::threshold(rollback_alpha);
     let harmed = log_e >= threshold;
     let within =
@@ -73,7 +73,8 @@ pub fn evidence(
 }
 
 fn compared(bundle: &Bundle, comparison: &Comparison<'_>) -> Outcomes {
-    informing::sums_of_step(bundle, comparison)
+    comparison
+        .sums_of_step(bundle)
         .filter_map(|sums| sums.arms.get(comparison.arm))
         .map(|arm| arm.answers.differences)
         .fold(Outcomes::default(), Add::add)

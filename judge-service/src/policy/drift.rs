@@ -2,7 +2,7 @@
 //! user's first sampled answer of the step had, or by its score where there are no labels.
 
 use super::view::{Comparison, EpochView};
-use super::{SHOWN_ALPHA, informing, words};
+use super::{SHOWN_ALPHA, alpha, coverage, words};
 use crate::domain::sums::Answers;
 use crate::domain::{Metric, MetricEvidence};
 use serinus_stats::distance::{self, Distance};
@@ -37,7 +37,8 @@ type Classes = BTreeMap<i64, Users>;
 
 /// `None` where nothing was sampled, and nothing has to be.
 pub fn evidence(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<MetricEvidence> {
-    let guardrail = comparison.rollout.spec.guardrails.drift.as_ref();
+    let spec = &comparison.rollout.spec;
+    let guardrail = spec.guardrails.drift.as_ref();
     let by_share = by_share(comparison);
     let whole = together(&by_share);
     let totals = whole.values().copied().fold(Users::default(), Add::add);
@@ -61,9 +62,9 @@ pub fn evidence(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<Metr
             in_arm: users.arm,
         })
     });
-    let log_e = informing::of_step(comparison, srm::log_e_two_arms(srm::CONCENTRATION, counts));
+    let log_e = alpha::of_step(spec, srm::log_e_two_arms(srm::CONCENTRATION, counts));
     // An arm of which fewer answers are sampled has fewer of every class.
-    let coverage = informing::coverage(comparison, |view, arm| {
+    let coverage = coverage::coverage(comparison, |view, arm| {
         let answers = view.sums.arms.get(arm).map(|arm| &arm.answers);
         let classes = answers.into_iter().flat_map(classes_of);
         classes.map(|(_, users)| users).sum()
@@ -108,9 +109,9 @@ pub fn evidence(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<Metr
     };
     let tolerated = guardrail.tolerated;
     // By chance alone few answers are apart: what is seen is no bound of what is true.
-    let surely = distance.lower_bound(rollback_alpha * informing::part_of_step(comparison));
+    let surely = distance.lower_bound(rollback_alpha * alpha::part_of_step(spec));
     let harmed = log_e >= threshold && surely > tolerated && !coverage.is_unequal();
-    let enough = totals.arm.min(totals.control) >= informing::ENOUGH;
+    let enough = totals.arm.min(totals.control) >= coverage::ENOUGH;
     Some(MetricEvidence {
         margin: Some(tolerated),
         margin_words: format!("at most {} of answers", words::percent(tolerated)),
@@ -127,7 +128,7 @@ pub fn evidence(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<Metr
         } else if enough {
             shown.words.clone()
         } else {
-            format!("{}; {} of each are needed", shown.words, informing::ENOUGH)
+            format!("{}; {} of each are needed", shown.words, coverage::ENOUGH)
         },
         ..shown
     })

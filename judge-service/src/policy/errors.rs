@@ -1,6 +1,6 @@
 //! The guardrail on errors.
 
-use super::harm::{Harm, Pending};
+use super::harm::{Bet, Harm, Pending};
 use super::labels::Event;
 use super::view::{Comparison, Side};
 use super::{SHOWN_ALPHA, SHOWN_EVENTS, words};
@@ -26,12 +26,16 @@ pub fn evidence(
     let at = |margin| influences.as_ref().and_then(|own| own.at(margin));
     let harm = Harm::of(
         comparison,
-        guardrail.tolerated_ratio,
-        rollback_alpha,
-        Pending::MayFail,
+        &Bet {
+            tolerated_ratio: guardrail.tolerated_ratio,
+            floor: guardrail.floor,
+            alpha: rollback_alpha,
+            pending: Pending::MayFail,
+        },
         |_| Event::Error,
+        |_, window| window.rates_of_errors(),
     );
-    let harmed = harm.is_proven(gap, guardrail.floor);
+    let harmed = harm.harmed;
     // Two ways to pass, so each has half of alpha.
     let alpha = promotion_alpha / 2.0;
     // One that hangs is no error yet.
@@ -49,7 +53,7 @@ pub fn evidence(
     let may_fail = (hanging as f64 * users as f64 / decided).ceil() as u64;
     let clean = absolute::log_e(guardrail.margin_absolute, users + may_fail, bad + may_fail);
     let by_bound = clean >= restart::threshold(alpha);
-    let within = by_ratio || by_bound;
+    let within = (by_ratio || by_bound) && (!harmed || harm.by_whole_step);
     let (lower, upper) = at(Margin::Absolute(0.0))
         .filter(|shown| shown.canary_events >= SHOWN_EVENTS)
         .map(|shown| shown.interval(SHOWN_ALPHA, TUNING_REQUESTS))

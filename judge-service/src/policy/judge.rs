@@ -159,14 +159,15 @@ fn decide(
             return Decided::because(Action::Hold, "paused: only a rollback is automatic");
         }
         Phase::Promoted => {
-            let (action, reasons) = watch::watch(bundle, comparisons, srm);
+            let (action, reasons) = watch::watch(bundle, comparisons, metrics, srm);
             return Decided::new(action, reasons);
         }
         _ => {}
     }
     let lacking = lacking::lacking(bundle, comparisons, metrics, srm);
     if !lacking.is_empty() {
-        return at_deadline(bundle, lacking);
+        let unsound = !lacking::unsound(bundle, comparisons, srm).is_empty();
+        return at_deadline(bundle, lacking, unsound);
     }
     let passed = metrics
         .iter()
@@ -274,10 +275,14 @@ fn harm(bundle: &Bundle, metrics: &[MetricEvidence]) -> Option<Decided> {
     })
 }
 
-fn at_deadline(bundle: &Bundle, lacking: Vec<String>) -> Decided {
+fn at_deadline(bundle: &Bundle, lacking: Vec<String>, unsound: bool) -> Decided {
     let rollout = &bundle.rollout;
     let deadline = &rollout.spec.deadline;
-    let elapsed = rollout.step_lasted_ms(bundle.now_ms);
+    let now = bundle.now_ms;
+    // Who resumes it gives it as much time again.
+    let elapsed = rollout
+        .step_lasted_ms(now)
+        .min(rollout.phase_lasted_ms(now));
     if (elapsed as f64) < deadline.seconds * 1_000.0 {
         return Decided::new(Action::Hold, lacking);
     }
@@ -287,6 +292,8 @@ fn at_deadline(bundle: &Bundle, lacking: Vec<String>) -> Decided {
         AtDeadline::Pause => Decided::new(Action::Pause, reasons),
         AtDeadline::RollBack => Decided::new(Action::RollBack, reasons),
         AtDeadline::Proceed if rollout.is_last_step() => Decided::new(Action::Hold, reasons),
+        // Counts that nobody can trust are no reason to go on, whatever time it is.
+        AtDeadline::Proceed if unsound => Decided::new(Action::Pause, reasons),
         // An arm that cannot serve gets no users, whatever time it is.
         AtDeadline::Proceed if !bundle.not_ready.is_empty() => Decided::new(Action::Pause, reasons),
         // Who was asked to say no has the last word.

@@ -1,6 +1,6 @@
 //! Users with a first event since each process started: what [`super::harm`] bets on.
 
-use super::view::{Comparison, Counted, Side};
+use super::view::{Comparison, Counted, EpochView, Side};
 use crate::domain::sums::ArmSums;
 use serinus_stats::ratio::LabelCounts;
 use std::collections::BTreeMap;
@@ -41,24 +41,30 @@ pub struct Labels {
 }
 
 /// A process begins with each epoch.
-struct Process {
-    /// Index of its epoch in the step.
-    start: usize,
-    split: usize,
+pub struct Process {
+    pub began: Began,
     /// By share: what is split alike bets alike, so it is one. Most steps have one share,
     /// and each costs a logarithm for each ratio of the grid.
-    by_share: Vec<Labels>,
+    pub by_share: Vec<Labels>,
     /// Index of the labels that are being counted.
     now: usize,
 }
 
-/// For each process in the order of their starts its labels by share. `event` is what is
-/// counted of a side.
+/// Where in a step a process begins.
+#[derive(Clone, Copy, Default)]
+pub struct Began {
+    /// Index of its epoch in the step.
+    pub in_step: usize,
+    /// How often the split had changed before.
+    pub split: usize,
+}
+
+/// The processes in the order of their starts. `event` is what is counted of a side.
 ///
 /// A process ends where the split changes within the step, as it does when an arm is
 /// dropped: of the users that move to control those who had an event are no longer
 /// counted, so that who has yet to have one is not split by the new share.
-pub fn by_process(comparison: &Comparison<'_>, event: impl Fn(Side) -> Event) -> Vec<Vec<Labels>> {
+pub fn by_process(comparison: &Comparison<'_>, event: impl Fn(Side) -> Event) -> Vec<Process> {
     let sides = [
         (Side::Control, comparison.control),
         (Side::Arm, comparison.arm),
@@ -68,17 +74,19 @@ pub fn by_process(comparison: &Comparison<'_>, event: impl Fn(Side) -> Event) ->
     for view in &comparison.epochs {
         if processes
             .last()
-            .is_none_or(|last| last.start != view.in_step)
+            .is_none_or(|last| last.began.in_step != view.in_step)
         {
             processes.push(Process {
-                start: view.in_step,
-                split: view.split,
+                began: Began {
+                    in_step: view.in_step,
+                    split: view.split,
+                },
                 by_share: Vec::new(),
                 now: 0,
             });
         }
         let share = comparison.share(view.weights);
-        let run = |process: &&mut Process| process.split == view.split;
+        let run = |process: &&mut Process| process.began.counts(view);
         for process in processes.iter_mut().filter(run) {
             process.go_on_with(share, view.late);
         }
@@ -86,14 +94,22 @@ pub fn by_process(comparison: &Comparison<'_>, event: impl Fn(Side) -> Event) ->
             let of_segment = comparison.segment.is_some();
             let since = comparison.since.of(view.counted, arm, event, of_segment);
             for process in processes.iter_mut().filter(run) {
-                if let Some(&users) = since.get(process.start) {
+                if let Some(&users) = since.get(process.began.in_step) {
                     process.count(users, side);
                 }
             }
         }
     }
-    let labels = processes.into_iter().map(|process| process.by_share);
-    labels.collect()
+    processes
+}
+
+// === impl Began ===
+
+impl Began {
+    /// Whether what is counted there is of the process.
+    pub fn counts(self, view: &EpochView<'_>) -> bool {
+        self.split == view.split && self.in_step <= view.in_step
+    }
 }
 
 // === impl Event ===

@@ -4,6 +4,7 @@ use super::view::{Comparison, Side};
 use super::words;
 use crate::domain::sums::ArmSums;
 use crate::domain::{Bundle, Metric, MetricEvidence, SrmEvidence};
+use std::collections::BTreeSet;
 
 /// One silent worker in so many is no reason to wait.
 const SILENT_IN: usize = 10;
@@ -18,7 +19,8 @@ pub fn lacking(
     let mut lacking = not_ready(bundle);
     lacking.extend(closed(bundle));
     lacking.extend(too_soon(bundle));
-    lacking.extend(unheard(bundle));
+    lacking.extend(unsound(bundle, comparisons, srm));
+    lacking.extend(lagging(bundle));
     if bundle.rollout.is_only_looking() {
         lacking.extend(too_few_copies(bundle));
         lacking.extend(too_few_inputs(bundle));
@@ -30,16 +32,9 @@ pub fn lacking(
         lacking.extend(open.map(|metric| metric.words.clone()));
         return lacking;
     }
-    if srm.alarm {
-        lacking.push(format!(
-            "users do not arrive in the planned ratio (odds against chance {}): something loses or moves users, so no promotion",
-            words::odds(srm.log_e)
-        ));
-    }
     lacking.extend(unseen(bundle, comparisons));
     let warming_up = is_warming_up(bundle);
     for comparison in comparisons.iter().filter(|arm| arm.has_users()) {
-        lacking.extend(unrouted(comparison));
         let learned = |wanted: Metric| {
             let mut metrics = metrics.iter();
             metrics.any(|metric| metric.metric == wanted && metric.arm == comparison.arm_name())
@@ -58,6 +53,24 @@ pub fn lacking(
         .filter(|metric| metric.within_margin == Some(false));
     lacking.extend(open.map(|metric| metric.words.clone()));
     lacking
+}
+
+/// Why nothing that was counted is to be trusted, however much it is: no deadline makes up
+/// for that.
+pub fn unsound(bundle: &Bundle, comparisons: &[Comparison<'_>], srm: &SrmEvidence) -> Vec<String> {
+    let mut unsound = unheard(bundle);
+    if bundle.rollout.is_only_looking() {
+        return unsound;
+    }
+    if srm.alarm {
+        unsound.push(format!(
+            "users do not arrive in the planned ratio (odds against chance {}): something loses or moves users, so no promotion",
+            words::odds(srm.log_e)
+        ));
+    }
+    let compared = comparisons.iter().filter(|arm| arm.has_users());
+    unsound.extend(compared.filter_map(unrouted));
+    unsound
 }
 
 /// What was not seen of the arms yet, whatever it would show.
@@ -109,25 +122,29 @@ fn too_soon(bundle: &Bundle) -> Option<String> {
 /// routes by an older plan is in no epoch of the step.
 fn unheard(bundle: &Bundle) -> Vec<String> {
     let workers = &bundle.workers;
-    let told = |count: usize, what: &str| {
-        (count > 0).then(|| format!("{count} of {} workers {what}", workers.serving))
-    };
     // In a large fleet one or another proxy is always on its way out.
     let missed = workers.silent * SILENT_IN > workers.serving;
-    [
-        told(
-            if missed { workers.silent } else { 0 },
-            "are silent: what they count is not known, so no promotion",
-        ),
-        told(
-            workers.refused,
-            "refuse the plan, and route by an older one: GET /v1/workers says why",
-        ),
-        told(workers.lagging, "have not taken the plan yet"),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    let silent = told(
+        bundle,
+        if missed { workers.silent } else { 0 },
+        "are silent: what they count is not known, so no promotion",
+    );
+    let refused = told(
+        bundle,
+        workers.refused,
+        "refuse the plan, and route by an older one: GET /v1/workers says why",
+    );
+    silent.into_iter().chain(refused).collect()
+}
+
+fn lagging(bundle: &Bundle) -> Option<String> {
+    let lagging = bundle.workers.lagging;
+    told(bundle, lagging, "have not taken the plan yet")
+}
+
+fn told(bundle: &Bundle, count: usize, what: &str) -> Option<String> {
+    let serving = bundle.workers.serving;
+    (count > 0).then(|| format!("{count} of {serving} workers {what}"))
 }
 
 fn too_few_copies(bundle: &Bundle) -> Option<String> {
@@ -166,13 +183,14 @@ fn unrouted(comparison: &Comparison<'_>) -> Option<String> {
     if comparison.rollout.spec.same_cluster {
         return None;
     }
-    let clusters = |arm: usize| {
+    let clusters = |arm: usize| -> BTreeSet<&String> {
         let sums = comparison.epochs.iter().map(move |view| view.sums);
         let arms = sums.filter_map(move |sums| sums.arms.get(arm));
-        arms.flat_map(|sums| &sums.clusters)
+        arms.flat_map(|sums| &sums.clusters).collect()
     };
-    let shared = clusters(comparison.arm)
-        .find(|cluster| clusters(comparison.control).any(|other| other == *cluster))?;
+    let control = clusters(comparison.control);
+    let arm = clusters(comparison.arm);
+    let shared = arm.intersection(&control).next()?;
     Some(format!(
         "{} and {} are both served by Envoy's cluster `{shared}`: a route that matches the arm header is missing (or set same_cluster, if the cluster tells them apart)",
         comparison.control_name(),

@@ -3,7 +3,7 @@
 //! Both look only at epochs whose thresholds are known, so the warm-up of a step
 //! is left out in both arms.
 
-use super::harm::{Harm, Pending};
+use super::harm::{Bet, Harm, Pending};
 use super::labels::Event;
 use super::view::{Comparison, Side};
 use super::{SHOWN_ALPHA, SHOWN_EVENTS, words};
@@ -28,36 +28,44 @@ pub fn tail(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<MetricEv
     } else {
         Pending::Known
     };
+    let bet = Bet {
+        tolerated_ratio: guardrail.tolerated_ratio,
+        floor: guardrail.floor,
+        alpha,
+        pending,
+    };
     let strongest = thresholds
         .tail
         .iter()
         .map(|&edges| {
             let harm = Harm::of(
                 comparison,
-                guardrail.tolerated_ratio,
-                alpha,
-                pending,
+                &bet,
                 |side| {
                     Event::Slow(match side {
                         Side::Arm => edges.arm,
                         Side::Control => edges.control,
                     })
                 },
+                |harm, window| {
+                    // Requests under way are in no rate yet, and may be the slowest.
+                    let decided = harm.rates(window);
+                    let ended = window.rates_slower_than(edges);
+                    Some(
+                        ended
+                            .filter(|ended| ended.gap() > decided.gap())
+                            .unwrap_or(decided),
+                    )
+                },
             );
-            // Requests under way are in no rate yet, and may be the slowest.
-            let gap = comparison
-                .rates_slower_than(edges)
-                .map_or(0.0, Rates::gap)
-                .max(harm.gap(comparison));
-            let harmed = harm.is_proven(Some(gap), guardrail.floor);
-            (edges, harm, harmed)
+            (edges, harm)
         })
         .max_by(|left, right| {
-            (left.2, left.1.log_e)
-                .partial_cmp(&(right.2, right.1.log_e))
+            (left.1.harmed, left.1.log_e)
+                .partial_cmp(&(right.1.harmed, right.1.log_e))
                 .unwrap_or(core::cmp::Ordering::Equal)
         });
-    let (edges, harm, harmed) = strongest?;
+    let (edges, harm) = strongest?;
     let rates = comparison.rates_slower_than(edges);
     // A segment has no interval: only its harm decides.
     let shown = match comparison.segment {
@@ -93,7 +101,7 @@ pub fn tail(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<MetricEv
         harm_log_e: Some(harm.log_e),
         harm_threshold: Some(harm.threshold),
         harm_ratio: harm.ratio,
-        harmed,
+        harmed: harm.harmed,
         ..comparison.evidence(Metric::Latency, harm.words(comparison, &event))
     })
 }

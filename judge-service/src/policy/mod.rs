@@ -3,22 +3,23 @@
 //! The policy knows no store, no HTTP, no clock and no randomness. Two different
 //! tools answer the one question (is the arm worse than control by more than is
 //! tolerated?), because the two mistakes differ: [`harm`] rolls back on exact
-//! evidence, valid at every look; `errors`, `latency` and `agreement` promote
-//! when each guardrail surely lies within its margin.
+//! evidence, valid at every look; the arm is promoted when each guardrail surely lies
+//! within its margin, as `errors`, `latency` and the other metrics say.
 
 mod agreement;
 pub mod alpha;
+mod coverage;
 mod difference;
 mod drift;
 mod errors;
 mod harm;
-mod informing;
 mod judge;
 mod labels;
 mod lacking;
 mod latency;
 mod outcomes;
 mod pairs;
+mod rates;
 mod removal;
 mod strata;
 #[cfg(test)]
@@ -28,6 +29,7 @@ mod under_way;
 mod value;
 mod view;
 mod watch;
+mod window;
 pub(crate) mod words;
 
 pub use judge::judge;

@@ -1,9 +1,9 @@
 //! What became of users, told later: was the answer right?
 
-use super::harm::{Harm, Pending};
+use super::harm::{Bet, Harm, Pending};
 use super::labels::Event;
 use super::view::Comparison;
-use super::{agreement, informing};
+use super::{coverage, rates};
 use crate::domain::sums::{ArmSums, Firsts};
 use crate::domain::{Metric, MetricEvidence};
 
@@ -20,7 +20,7 @@ pub fn evidence(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<Metr
     if arm.users + control.users == 0 && guardrail.is_none() {
         return None;
     }
-    let gap = agreement::gap(arm, control);
+    let gap = rates::gap(arm, control);
     let (name, other) = (comparison.arm_name(), comparison.control_name());
     let units = comparison.units();
     let words = format!(
@@ -33,7 +33,7 @@ pub fn evidence(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<Metr
         difference: gap,
         ..comparison.evidence(Metric::Outcomes, words)
     };
-    let coverage = informing::coverage(comparison, |view, arm| {
+    let coverage = coverage::coverage(comparison, |view, arm| {
         view.sums.arms.get(arm).map_or(0, |sums| told(sums).users)
     });
     let unequal = coverage.is_unequal();
@@ -50,12 +50,16 @@ pub fn evidence(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<Metr
     };
     let harm = Harm::of(
         comparison,
-        guardrail.tolerated_ratio,
-        rollback_alpha,
-        Pending::Known,
+        &Bet {
+            tolerated_ratio: guardrail.tolerated_ratio,
+            floor: guardrail.floor,
+            alpha: rollback_alpha,
+            pending: Pending::Known,
+        },
         |_| Event::Wrong,
+        |_, window| window.rates_of_users(|sums| &sums.answers.told),
     );
-    let harmed = !unequal && harm.is_proven(gap, guardrail.floor);
+    let harmed = !unequal && harm.harmed;
     let wanted = guardrail.minimum_users;
     let enough = arm.users >= wanted && control.users >= wanted;
     Some(MetricEvidence {

@@ -1,7 +1,7 @@
 //! The same request answered by both arms: whose answer is not its own model's?
 
 use super::view::Comparison;
-use super::{informing, words};
+use super::{alpha, coverage, words};
 use crate::domain::sums::Pairs;
 use crate::domain::{Bundle, Metric, MetricEvidence};
 use serinus_stats::paired::{self, Discordant};
@@ -49,10 +49,10 @@ pub fn evidence(
     };
     let grid = RatioGrid::rollback(guardrail.tolerated_ratio);
     let against = paired::log_e(&grid, &discordant(bundle, comparison));
-    let log_e = informing::of_step(comparison, against);
+    let log_e = alpha::of_step(&bundle.rollout.spec, against);
     let threshold = restart::threshold(rollback_alpha);
     let harmed = log_e >= threshold;
-    let enough = found.users >= informing::ENOUGH;
+    let enough = found.users >= coverage::ENOUGH;
     Some(MetricEvidence {
         margin_words: format!(
             "at most {} times as often as {control}",
@@ -72,14 +72,15 @@ pub fn evidence(
         } else if enough {
             shown.words.clone()
         } else {
-            format!("{}; {} are needed", shown.words, informing::ENOUGH)
+            format!("{}; {} are needed", shown.words, coverage::ENOUGH)
         },
         ..shown
     })
 }
 
 fn pairs(bundle: &Bundle, comparison: &Comparison<'_>) -> Pairs {
-    informing::sums_of_step(bundle, comparison)
+    comparison
+        .sums_of_step(bundle)
         .filter_map(|sums| sums.arms.get(comparison.arm))
         .map(|arm| arm.answers.pairs)
         .fold(Pairs::default(), Add::add)
@@ -91,7 +92,8 @@ fn discordant(bundle: &Bundle, comparison: &Comparison<'_>) -> Vec<Discordant> {
         let mut epochs = bundle.rollout.step_epochs();
         epochs.find(|epoch| epoch.epoch == number)
     };
-    informing::sums_of_step(bundle, comparison)
+    comparison
+        .sums_of_step(bundle)
         .filter_map(|sums| {
             let weights = epoch(sums.epoch)?.weights_of(sums.segment.as_deref())?;
             let found = sums.arms.get(comparison.arm)?.answers.pairs;

@@ -53,19 +53,21 @@ fn surely_worse(metrics: &[MetricEvidence], arm: &str) -> Vec<String> {
     harmed().map(|metric| metric.words.clone()).collect()
 }
 
+/// The first of them, and how many more: one incident trips each worker of a fleet.
 fn trips(bundle: &Bundle, arm: &str) -> Vec<String> {
     let trips = bundle.sums.iter().flat_map(|sums| &sums.trips);
-    trips
-        .filter(|trip| trip.arm == arm)
-        .map(|trip| {
-            format!(
-                "a worker's breaker took {}'s users back by itself: {} of the last {} requests on {} failed, and not on {}",
-                trip.arm,
-                trip.errors,
-                trip.finished,
-                trip.arm,
-                bundle.rollout.spec.baseline(),
-            )
-        })
-        .collect()
+    let mut trips = trips.filter(|trip| trip.arm == arm);
+    let Some(first) = trips.next() else {
+        return Vec::new();
+    };
+    let others = match trips.count() {
+        0 => String::new(),
+        more => format!("; so did {more} more"),
+    };
+    vec![format!(
+        "a worker's breaker took {arm}'s users back by itself: {} of the last {} requests on {arm} failed, and not on {}{others}",
+        first.errors,
+        first.finished,
+        bundle.rollout.spec.baseline(),
+    )]
 }

@@ -2,14 +2,15 @@
 //! tolerated?
 
 use super::view::Comparison;
-use super::{informing, words};
+use super::{alpha, coverage, words};
 use crate::domain::sums::{ArmSums, Values};
 use crate::domain::{Metric, MetricEvidence};
 use serinus_stats::restart;
 
 /// `None` when nothing was told, and nothing has to be.
 pub fn evidence(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<MetricEvidence> {
-    let guardrail = comparison.rollout.spec.guardrails.value.as_ref();
+    let spec = &comparison.rollout.spec;
+    let guardrail = spec.guardrails.value.as_ref();
     // First values of the step's users.
     let told = |sums: &ArmSums| sums.answers.values;
     let (arm, control) = (
@@ -37,7 +38,7 @@ pub fn evidence(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<Metr
     let Some(guardrail) = guardrail else {
         return Some(shown);
     };
-    let coverage = informing::coverage(comparison, |view, arm| {
+    let coverage = coverage::coverage(comparison, |view, arm| {
         let sums = view.sums.arms.get(arm);
         sums.map_or(0, |sums| sums.answers.values.users)
     });
@@ -47,7 +48,7 @@ pub fn evidence(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<Metr
     });
     // Each user is in one epoch and segment, so the bets on all of them are one after the
     // other.
-    let log_e = informing::of_step(comparison, wealth.sum());
+    let log_e = alpha::of_step(spec, wealth.sum());
     let threshold = restart::threshold(rollback_alpha);
     let harmed = log_e >= threshold && !coverage.is_unequal();
     let wanted = guardrail.minimum_users;

@@ -6,7 +6,7 @@ use super::under_way::{self, Open};
 use crate::domain::rollout::{EdgePair, share_of};
 use crate::domain::spec::LeavesOut;
 use crate::domain::sums::{ArmSums, EpochSums};
-use crate::domain::{Bundle, Epoch, Metric, MetricEvidence, Rollout};
+use crate::domain::{Bundle, Epoch, Metric, MetricEvidence, Millis, Rollout};
 use serinus_stats::sequence::{self, Rates, Stratum, Totals};
 use std::ops::Add;
 use std::rc::Rc;
@@ -14,6 +14,7 @@ use std::rc::Rc;
 /// What was counted in the current step.
 pub struct View<'a> {
     rollout: &'a Rollout,
+    now_ms: Millis,
     counted: Vec<Counted<'a>>,
     strata: Rc<Strata<'a>>,
     since: Rc<Since>,
@@ -52,7 +53,7 @@ pub struct EpochView<'a> {
     /// How often the split of any segment had changed since the step began.
     pub split: usize,
     /// Requests that were decided, of the arm and of control.
-    pub decided: [u64; 2],
+    decided: [u64; 2],
     /// Control's requests under way that may hang.
     pub late: u64,
     /// The arm's requests under way, beside control's.
@@ -75,6 +76,7 @@ pub struct Comparison<'a> {
     /// The segment that alone is compared; `None` for the whole.
     pub segment: Option<&'a str>,
     pub epochs: Vec<EpochView<'a>>,
+    pub now_ms: Millis,
     pub since: Rc<Since>,
     strata: Rc<Strata<'a>>,
 }
@@ -121,6 +123,7 @@ impl<'a> View<'a> {
         let epochs: Vec<u64> = rollout.step_epochs().map(|own| own.epoch).collect();
         Self {
             rollout,
+            now_ms: bundle.now_ms,
             strata: Rc::new(strata),
             since: Rc::new(Since::new(
                 &counted,
@@ -149,6 +152,7 @@ impl<'a> View<'a> {
             arm,
             control,
             segment: None,
+            now_ms: self.now_ms,
             epochs: counted
                 .filter_map(|(index, counted)| EpochView::new(index, counted, [arm, control]))
                 .collect(),
@@ -211,6 +215,17 @@ impl<'a> EpochView<'a> {
             late: under_way::may_hang([late], under_way::EXACT),
             open,
         })
+    }
+}
+
+impl EpochView<'_> {
+    /// Requests that were decided.
+    pub fn decided(&self, side: Side) -> u64 {
+        let [arm, control] = self.decided;
+        match side {
+            Side::Arm => arm,
+            Side::Control => control,
+        }
     }
 }
 
@@ -298,15 +313,9 @@ impl<'a> Comparison<'a> {
         learned
     }
 
-    /// Percent of the compared users that the arm has now.
-    pub fn arm_percent(&self) -> f64 {
-        let epoch = self.rollout.epoch();
-        f64::from(
-            epoch
-                .and_then(|epoch| epoch.weights_of(self.segment)?.get(self.arm))
-                .copied()
-                .unwrap_or_default(),
-        ) / 100.0
+    /// The epoch of the step with this index.
+    pub fn epoch_in_step(&self, index: usize) -> Option<&'a Epoch> {
+        self.rollout.step_epochs().nth(index)
     }
 
     /// The epoch in which the current step began.
@@ -326,11 +335,7 @@ impl<'a> Comparison<'a> {
 
     /// Requests that were decided in the epochs compared.
     pub fn decided(&self, side: Side) -> u64 {
-        let of = |view: &EpochView<'_>| match side {
-            Side::Arm => view.decided[0],
-            Side::Control => view.decided[1],
-        };
-        self.epochs.iter().map(of).sum()
+        self.epochs.iter().map(|view| view.decided(side)).sum()
     }
 
     /// The arm's share of the users that it and control have.
@@ -344,6 +349,20 @@ impl<'a> Comparison<'a> {
         arms.filter_map(|view| view.sums.arms.get(arm))
             .map(of)
             .fold(T::default(), Add::add)
+    }
+
+    /// What was counted at this step of what is compared, with users on the arm or without:
+    /// for what is found about an arm's answers on requests of whichever arm.
+    pub fn sums_of_step(
+        &self,
+        bundle: &'a Bundle,
+    ) -> impl Iterator<Item = &'a EpochSums> + use<'a> {
+        let segment = self.segment;
+        bundle.sums.iter().filter(move |sums| {
+            let mut epochs = bundle.rollout.step_epochs();
+            epochs.any(|epoch| epoch.epoch == sums.epoch)
+                && (segment.is_none() || sums.segment.as_deref() == segment)
+        })
     }
 
     /// Evidence of which nothing is known yet and nothing decided.

@@ -1,13 +1,14 @@
 //! After the promotion: the new version against those that were held back.
 
 use super::view::Comparison;
-use super::{lacking, words};
-use crate::domain::{Action, Bundle, SrmEvidence};
+use super::{lacking, removal, words};
+use crate::domain::{Action, Bundle, MetricEvidence, SrmEvidence};
 
-/// What a rollout does that is promoted and shows no harm.
+/// What a rollout does that is promoted and is not taken back.
 pub fn watch(
     bundle: &Bundle,
     comparisons: &[Comparison<'_>],
+    metrics: &[MetricEvidence],
     srm: &SrmEvidence,
 ) -> (Action, Vec<String>) {
     let spec = &bundle.rollout.spec;
@@ -20,12 +21,25 @@ pub fn watch(
     let watched = bundle.rollout.phase_lasted_ms(bundle.now_ms);
     let whole = spec.watch.seconds;
     let is_over = watched as f64 >= whole * 1_000.0;
-    if !is_over || bundle.workers.silent > 0 || srm.alarm {
+    let mut doubts = lacking::unsound(bundle, comparisons, srm);
+    doubts.extend(removal::control_tripped(bundle));
+    let worse = removal::acceptable(metrics);
+    if !worse.is_empty() {
+        doubts.push(
+            "worse than tolerated, yet within the margin: a person is to `finish` or `abort`"
+                .to_owned(),
+        );
+        doubts.extend(worse);
+    }
+    if !is_over || !doubts.is_empty() {
         let words = format!(
             "promoted; watching against the {held_back}% held back for {} of {whole} s",
             words::seconds(watched)
         );
-        return (Action::Hold, vec![words]);
+        return (
+            Action::Hold,
+            core::iter::once(words).chain(doubts).collect(),
+        );
     }
     // No harm among nobody is no good news, and may be all that there will be.
     let unseen = lacking::unseen(bundle, comparisons);

@@ -38,24 +38,16 @@ pub fn process_weight(steps: u32, k: u32) -> f64 {
     within_step / f64::from(steps)
 }
 
-/// One process among several.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Process {
-    /// Its share of alpha, chosen before its data were seen. The weights of all
-    /// processes that may ever run must sum to at most 1.
-    pub weight: f64,
-    /// Its natural log of E.
-    pub log_e: f64,
-}
-
-/// `max_j (ln w_j + ln E_j)`, the evidence of all processes together; minus infinity
-/// without any. A weight that is not positive, or an `E` that is NaN, never wins.
-pub fn strongest(processes: impl IntoIterator<Item = Process>) -> f64 {
-    processes
-        .into_iter()
-        .filter(|process| process.weight > 0.0)
-        .map(|process| ln(process.weight) + process.log_e)
-        .fold(f64::NEG_INFINITY, f64::max)
+/// `ln w_j + ln E_j` of one process: the largest of all is their evidence together. `weight`
+/// is its share of alpha, chosen before its data were seen; the weights of all processes
+/// that may ever run must sum to at most 1. Minus infinity for a weight that is not positive
+/// and for an `E` that is NaN: it never wins.
+pub fn weighted(weight: f64, log_e: f64) -> f64 {
+    if weight > 0.0 && !log_e.is_nan() {
+        ln(weight) + log_e
+    } else {
+        f64::NEG_INFINITY
+    }
 }
 
 /// `-ln alpha`: evidence at or above it rejects. Infinite (never rejects) for an
@@ -90,29 +82,21 @@ mod tests {
     #[test]
     fn the_strongest_process_decides() {
         let processes = [
-            Process {
-                weight: 0.5,
-                log_e: ln(39.0),
-            },
-            Process {
-                weight: 0.25,
-                log_e: ln(80.0),
-            },
-            Process {
-                weight: 0.0,
-                log_e: 1e9,
-            },
-            Process {
-                weight: 0.1,
-                log_e: f64::NAN,
-            },
+            (0.5, ln(39.0)),
+            (0.25, ln(80.0)),
+            (0.0, 1e9),
+            (-0.5, 1e9),
+            (f64::NAN, 1e9),
+            (0.1, f64::NAN),
         ];
-        assert!((strongest(processes) - ln(20.0)).abs() < 1e-12);
-        assert!(strongest(processes) >= threshold(0.0500001));
-        assert!(strongest(processes) < threshold(0.0499999));
+        let weighted = processes.map(|(weight, log_e)| weighted(weight, log_e));
+        let strongest = weighted.into_iter().fold(f64::NEG_INFINITY, f64::max);
+        assert!((strongest - ln(20.0)).abs() < 1e-12);
+        assert!(strongest >= threshold(0.0500001));
+        assert!(strongest < threshold(0.0499999));
         assert_eq!(threshold(0.0), f64::INFINITY);
         assert_eq!(threshold(f64::NAN), f64::INFINITY);
-        assert!(strongest([]) < threshold(1.0));
+        assert!(weighted[2] < threshold(1.0));
     }
 
     #[test]

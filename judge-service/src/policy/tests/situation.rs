@@ -5,7 +5,7 @@ use crate::domain::check::tests::{spec, spec_json};
 use crate::domain::evidence::{NewUsers, Workers};
 use crate::domain::rollout::{EdgePair, PromotionEdge, Rollout, Thresholds};
 use crate::domain::sums::{ArmSums, EpochSums, Events, Outcomes, Trip};
-use crate::domain::{Bundle, Phase, Verdict, evidence};
+use crate::domain::{Bundle, Epoch, Phase, Verdict, evidence};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -84,6 +84,10 @@ pub struct Situation {
     pub seconds_in_step: u64,
     /// Goes there at the end; a rollout of its own accord runs, or was promoted.
     pub phase: Option<Phase>,
+    pub phase_since_ms: u64,
+    /// Users who came since the step's processes began anew, after 64 seconds, and what the
+    /// arms did to them.
+    pub late: Option<(u64, [Arm; 2])>,
     /// The arm that a worker's breaker took off.
     pub trip: Option<&'static str>,
     pub dropped: &'static [&'static str],
@@ -111,6 +115,8 @@ impl Default for Situation {
             users: 100_000,
             seconds_in_step: 300,
             phase: None,
+            phase_since_ms: 6_000,
+            late: None,
             trip: None,
             dropped: &[],
             arriving: 1.0,
@@ -234,17 +240,20 @@ impl Situation {
             rollout.drop_arms(&arms, 5_500);
         }
         match self.phase {
-            Some(Phase::Finished) => rollout.finish(6_000).unwrap(),
-            Some(phase) if phase.is_taken_back() => rollout.take_back(phase, 6_000),
-            Some(phase) => rollout.set_phase(phase, 6_000),
+            Some(Phase::Finished) => rollout.finish(self.phase_since_ms).unwrap(),
+            Some(phase) if phase.is_taken_back() => rollout.take_back(phase, self.phase_since_ms),
+            Some(phase) => rollout.set_phase(phase, self.phase_since_ms),
             None => {}
+        }
+        if self.late.is_some() {
+            rollout.restart_processes(64_000);
         }
         rollout
     }
 
     pub fn bundle(&self) -> Bundle {
         let rollout = self.rollout();
-        let epoch = rollout.epoch().unwrap();
+        let epochs: Vec<&Epoch> = rollout.step_epochs().collect();
         let mut bundle = Bundle {
             version: evidence::VERSION,
             now_ms: rollout.step_since_ms + self.seconds_in_step * 1_000,
@@ -261,11 +270,12 @@ impl Situation {
             rollout: rollout.clone(),
         };
         let gold = self.gold.as_ref();
-        let gold = gold.map(|(users, arms)| (Some("gold"), *users, arms.as_slice()));
-        for (segment, users, arms) in [(None, self.users, self.arms.as_slice())]
-            .into_iter()
-            .chain(gold)
-        {
+        let late = self.late.as_ref();
+        let before = epochs[epochs.len() - 1 - usize::from(late.is_some())];
+        let gold = gold.map(|(users, arms)| (before, Some("gold"), *users, arms.as_slice()));
+        let late = late.map(|(users, arms)| (epochs[epochs.len() - 1], None, *users, &arms[..]));
+        let whole = (before, None, self.users, self.arms.as_slice());
+        for (epoch, segment, users, arms) in [whole].into_iter().chain(gold).chain(late) {
             let weights = epoch.weights_of(segment).unwrap_or(&[]);
             let mut sums = EpochSums {
                 segment: segment.map(str::to_owned),

@@ -29,6 +29,17 @@ fn check(cases: &[Case]) {
             "{sentence}"
         );
     }
+    let mut situations: Vec<String> = Vec::new();
+    for &(sentence, change, ..) in cases {
+        let mut situation = Situation::default();
+        change(&mut situation);
+        let bundle = serde_json::to_string(&situation.bundle()).unwrap();
+        assert!(
+            !situations.contains(&bundle),
+            "{sentence}: it is there already"
+        );
+        situations.push(bundle);
+    }
     // Each table says how it grows.
     let sentences: std::collections::BTreeSet<&str> = cases.iter().map(|case| case.0).collect();
     assert_eq!(sentences.len(), cases.len(), "a sentence stands twice");
@@ -137,7 +148,20 @@ fn what_is_surely_worse_than_tolerated_is_taken_back() {
             s.step = 1;
             s.canary(|arm| arm.errors(0.05));
         }, RollBack, "were on canary"),
-        ("worse than a fresh copy of the old version", |s| { against_a_copy(s); s.canary(|arm| arm.errors(0.05)) }, RollBack, "were on canary"),
+        ("worse than a fresh copy of the old version", |s| { against_a_copy(s); s.canary(|arm| arm.errors(0.05)) }, RollBack, "were on canary, which has 50% of the users of copy and canary"),
+        ("broken late in a step of millions of good requests", |s| {
+            s.users = 20_000_000;
+            s.late = Some((20_000, [GOOD, GOOD.errors(0.02)]));
+            s.seconds_in_step = 80;
+        }, RollBack, "users with an error in the last 16 s were on canary, which has 10% of users"),
+        ("slow late in a step of millions of good requests", |s| {
+            s.users = 20_000_000;
+            s.late = Some((20_000, [GOOD, GOOD.slower(2.0)]));
+        }, RollBack, "in the last 3 min"),
+        ("wrong late in a step of millions of good requests", |s| {
+            s.users = 20_000_000;
+            s.late = Some((20_000, [GOOD, GOOD.mismatches(0.05)]));
+        }, RollBack, "model file does not give in the last 3 min"),
     ]);
 }
 
@@ -145,8 +169,8 @@ fn what_is_surely_worse_than_tolerated_is_taken_back() {
 #[rustfmt::skip]
 fn one_of_several_is_dropped_and_the_others_go_on() {
     check(&[
-        ("one of two new versions is broken", |s| { three(s); s.arms[2] = GOOD.errors(0.05) }, Drop, "were on third"),
-        ("who has its users, and who goes on", |s| { three(s); s.arms[2] = GOOD.errors(0.05) }, Drop, "control gets the users of third; canary goes on"),
+        ("one of two new versions is broken", |s| { three(s); s.arms[2] = GOOD.errors(0.05) }, Drop, "control gets the users of third; canary goes on"),
+        ("the other one is, and each has a part of the users of two", |s| { three(s); s.arms[1] = GOOD.errors(0.05) }, Drop, "were on canary, which has 11.1% of the users of control and canary"),
         ("one of two new versions is slow", |s| { three(s); s.arms[1] = GOOD.slower(2.0) }, Drop, "control gets the users of canary"),
         ("one is broken for gold alone", |s| { three(s); gold_for_canary(s, GOOD.errors(0.1)) }, Drop, "in segment gold: "),
         ("a worker's breaker took one off", |s| { three(s); s.trip = Some("third") }, Drop, "took third's users back by itself"),
@@ -238,7 +262,7 @@ fn what_is_not_decided_is_held() {
         ("before the minimum time", |s| s.seconds_in_step = 30, Hold, "30 s of at least 60 s"),
         ("a clock that went back", |s| s.seconds_in_step = 0, Hold, "0 s of at least 60 s"),
         ("more time is asked for", |s| s.spec = json!({"minimum": {"seconds": 3600}}), Hold, "5 min of at least 3600 s"),
-        ("an arm with hardly any traffic", |s| s.users = 1_000, Hold, "canary had 200 of at least 500 requests"),
+        ("an arm with hardly any traffic", |s| s.users = 900, Hold, "canary had 180 of at least 500 requests"),
         ("more requests are asked for", |s| s.spec = json!({"minimum": {"exposures": 50000}}), Hold, "canary had 20000 of at least 50000"),
         ("warming up", |s| s.warm = false, Hold, "warming up"),
         ("warming up, and errors are left out too", |s| {
@@ -286,7 +310,7 @@ fn phases_say_what_is_automatic() {
     check(&[
         ("paused and good", |s| s.phase = Some(Phase::Paused), Hold, "only a rollback is automatic"),
         ("rolled back", |s| s.phase = Some(Phase::RolledBack), Hold, "the rollout is rolled back"),
-        ("rolled back, and errors still come in", |s| { s.phase = Some(Phase::RolledBack); s.canary(|arm| arm.errors(0.5)) }, Hold, "the rollout is rolled back"),
+        ("rolled back, and errors still come in", |s| { s.phase = Some(Phase::RolledBack); s.both(|arm| arm.errors(0.5)) }, Hold, "the rollout is rolled back"),
         ("aborted", |s| s.phase = Some(Phase::Aborted), Hold, "the rollout is aborted"),
         ("superseded", |s| s.phase = Some(Phase::Superseded), Hold, "the rollout is superseded"),
         ("finished", |s| { s.step = 3; s.phase = Some(Phase::Finished) }, Hold, "the rollout is finished"),
@@ -314,16 +338,24 @@ fn phases_say_what_is_automatic() {
             s.warm = false;
         }, Hold, "did not show enough"),
         ("watched for as long as was asked", |s| { s.spec = json!({"holdback_percent": 1, "watch": {"seconds": 200}}); s.step = 3 }, Finish, "watched for 200 s against the 1%"),
-        ("the watch is over, and a worker is silent", |s| {
-            s.spec = json!({"holdback_percent": 5, "watch": {"seconds": 200}});
-            s.step = 3;
-            s.workers = Workers { serving: 2, silent: 1, ..Workers::default() };
-        }, Hold, "watching"),
-        ("the watch is over, and users are missing", |s| {
-            s.spec = json!({"holdback_percent": 5, "watch": {"seconds": 200}});
-            s.step = 3;
-            s.arriving = 0.9;
-        }, Hold, "watching"),
+        ("the watch is over, and half of the workers are silent", |s| { watched(s); s.workers = Workers { serving: 2, silent: 1, ..Workers::default() } }, Hold, "1 of 2 workers are silent"),
+        ("the watch is over, and one of many workers is on its way out", |s| { watched(s); s.workers = Workers { serving: 20, silent: 1, ..Workers::default() } }, Finish, "no harm was found"),
+        ("the watch is over, and a worker refuses the plan", |s| { watched(s); s.workers = Workers { serving: 20, refused: 1, ..Workers::default() } }, Hold, "refuse the plan"),
+        ("the watch is over, and users are missing", |s| { watched(s); s.arriving = 0.9 }, Hold, "planned ratio"),
+        ("the watch is over, and both versions are one cluster", |s| { watched(s); s.clusters = Some(["v1", "v1"]) }, Hold, "both served by"),
+        ("the watch is over, and it is worse than tolerated, yet within the margin", |s| {
+            watched(s);
+            s.users = 4_000_000;
+            s.control(|arm| arm.errors(0.02));
+            s.canary(|arm| arm.errors(0.025));
+        }, Hold, "a person is to `finish` or `abort`"),
+        ("the same before the watch is over", |s| {
+            watched(s);
+            s.seconds_in_step = 100;
+            s.users = 4_000_000;
+            s.control(|arm| arm.errors(0.02));
+            s.canary(|arm| arm.errors(0.025));
+        }, Hold, "worse than tolerated"),
         ("blue and green, with some held back", |s| s.spec = json!({"steps": [{"weights": {"canary": 100}}], "holdback_percent": 10}), Hold, "watching against the 10%"),
         ("blue and green, and green is broken", |s| {
             s.spec = json!({"steps": [{"weights": {"canary": 100}}], "holdback_percent": 10});
@@ -331,6 +363,12 @@ fn phases_say_what_is_automatic() {
         }, RollBack, "with an error"),
         ("blue and green with nobody held back, and a breaker opened", |s| { s.spec = json!({"steps": [{"weights": {"canary": 100}}]}); s.trip = Some("canary") }, RollBack, "breaker"),
     ]);
+}
+
+/// Promoted, and the watch is over.
+fn watched(s: &mut Situation) {
+    s.spec = json!({"holdback_percent": 5, "watch": {"seconds": 200}});
+    s.step = 3;
 }
 
 fn waiting(s: &mut Situation) {
@@ -342,6 +380,21 @@ fn waiting(s: &mut Situation) {
 #[rustfmt::skip]
 fn people_are_asked_where_the_spec_or_the_evidence_says_so() {
     check(&[
+        ("undecided at a deadline, resumed, and the next one has not come", |s| {
+            s.users = 1_000;
+            s.spec = json!({"deadline": {"seconds": 200}});
+            (s.phase, s.phase_since_ms) = (Some(Phase::Running), 250_000);
+        }, Hold, "not yet surely"),
+        ("resumed, and the deadline has passed again", |s| {
+            s.users = 1_000;
+            s.spec = json!({"deadline": {"seconds": 200}});
+            (s.phase, s.phase_since_ms) = (Some(Phase::Running), 90_000);
+        }, Pause, "deadline of 200 s has passed"),
+        ("a deadline that goes on, and users are missing", |s| { goes_on(s); s.arriving = 0.75 }, Pause, "planned ratio"),
+        ("a deadline that goes on, and canary has no route", |s| { goes_on(s); s.clusters = Some(["v1", "v1"]) }, Pause, "both served by"),
+        ("a deadline that goes on, and nobody is heard of", |s| { goes_on(s); s.workers = Workers { serving: 3, silent: 3, ..Workers::default() } }, Pause, "3 of 3 workers are silent"),
+        ("a deadline that goes on, and a worker refuses the plan", |s| { goes_on(s); s.workers = Workers { serving: 20, refused: 1, ..Workers::default() } }, Pause, "refuse the plan"),
+        ("a deadline that goes on, and a worker is a plan behind", |s| { goes_on(s); s.users = 1_000; s.workers = Workers { serving: 20, lagging: 1, ..Workers::default() } }, Promote, "deadline of 100 s"),
         ("worse than tolerated, and surely within the margin", |s| {
             s.users = 2_000_000;
             s.control(|arm| arm.errors(0.02));
@@ -383,6 +436,11 @@ fn people_are_asked_where_the_spec_or_the_evidence_says_so() {
     ]);
 }
 
+/// Past a deadline at which it goes on.
+fn goes_on(s: &mut Situation) {
+    s.spec = json!({"deadline": {"seconds": 100, "then": "proceed"}});
+}
+
 fn look_first(s: &mut Situation) {
     s.spec = json!({"steps": [
         {"weights": {"canary": 10}, "look_first": true}, {"weights": {"canary": 100}}]});
@@ -400,7 +458,7 @@ fn drawn(s: &mut Situation) {
 fn each_request_may_be_a_unit() {
     check(&[
         ("each request's arm was drawn, and canary is as good", drawn, Promote, "surely under 1%, if requests fail independently of each other"),
-        ("each request's arm was drawn, and canary's answers are its model's", drawn, Promote, "under 1% of requests, if requests fail independently"),
+        ("each request's arm was drawn, and canary's answers are its model's", |s| { drawn(s); s.both(|arm| arm.errors(0.002)) }, Promote, "under 1% of requests, if requests fail independently"),
         ("each request's arm was drawn, and canary is broken", |s| { drawn(s); s.canary(|arm| arm.errors(0.05)) }, RollBack, "requests with an error at this step were on canary, which has 10% of requests"),
         ("each request's arm was drawn, and canary is slow", |s| { drawn(s); s.canary(|arm| arm.slower(2.0)) }, RollBack, "requests with an answer slower than"),
         ("each request's arm was drawn, and control's slow answers are still to come", |s| {

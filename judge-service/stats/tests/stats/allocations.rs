@@ -4,7 +4,7 @@ use allocation_counter::measure;
 use serinus_stats::distance::{Classes, distance};
 use serinus_stats::paired::{self, Discordant};
 use serinus_stats::ratio::{self, LabelCounts, RatioGrid};
-use serinus_stats::restart::{self, Process};
+use serinus_stats::restart;
 use serinus_stats::sequence::{ArmSlots, Influences, Margin, SLOTS, Stratum};
 use serinus_stats::srm::{self, NewUsers};
 use serinus_stats::value::{Terms, ValueBet};
@@ -38,10 +38,8 @@ fn evidence_of_harm() {
     allocates_nothing(|| {
         let log_e = ratio::log_e(&grid, LABELS.into_iter());
         let estimate = ratio::estimate(LABELS.into_iter()).unwrap_or_default();
-        restart::strongest([Process {
-            weight: 0.25,
-            log_e,
-        }]) + estimate
+        restart::weighted(0.25, log_e)
+            + estimate
             + LABELS
                 .iter()
                 .map(|own| ratio::most_evidence(own, 1.1))

@@ -1,40 +1,10 @@
-//! What metrics have in common that are shown, and decide only where a spec says so.
+//! Whether of both arms as many are counted as their users: where labels come late, or
+//! answers are sampled, that is what comparing them takes for granted.
 
 use super::view::{Comparison, EpochView};
 use super::{SRM_ALPHA, words};
-use crate::domain::{Bundle, EpochSums};
 use serinus_stats::ratio::LabelCounts;
-use serinus_stats::restart::{self, Process};
-use serinus_stats::srm;
-
-/// What was counted at this step of what is compared, with users on the arm or without: for
-/// what is found about an arm's answers on requests of whichever arm.
-pub fn sums_of_step<'a>(
-    bundle: &'a Bundle,
-    comparison: &Comparison<'a>,
-) -> impl Iterator<Item = &'a EpochSums> + use<'a> {
-    let segment = comparison.segment;
-    bundle.sums.iter().filter(move |sums| {
-        let mut epochs = bundle.rollout.step_epochs();
-        epochs.any(|epoch| epoch.epoch == sums.epoch)
-            && (segment.is_none() || sums.segment.as_deref() == segment)
-    })
-}
-
-/// The part of alpha that each step has of what is counted anew at each: equal parts.
-pub fn part_of_step(comparison: &Comparison<'_>) -> f64 {
-    1.0 / comparison.rollout.spec.steps.len().max(1) as f64
-}
-
-/// ln of the evidence of something that is counted anew at each step, as a threshold for
-/// the whole rollout is compared with it. 0 where nothing speaks against the arm.
-pub fn of_step(comparison: &Comparison<'_>, log_e: f64) -> f64 {
-    let process = Process {
-        weight: part_of_step(comparison),
-        log_e,
-    };
-    restart::strongest([process]).max(0.0)
-}
+use serinus_stats::{restart, srm};
 
 /// ln of the evidence that who is counted at all depends on the arm: then what is counted
 /// of them cannot be compared. `users` of an arm are counted in an epoch.
