@@ -19,8 +19,12 @@ pub struct Case {
     pub right: Right,
     pub control: Version,
     pub canary: Version,
-    /// Until this step the new version is as good as the old one.
+    /// Until this step, and so many seconds into it, the new version is as good as the old
+    /// one.
     pub from_step: usize,
+    pub after_seconds: u64,
+    /// The least that the spec asks of a step, where it does.
+    pub minimum_seconds: Option<u64>,
     /// In this step both versions have trouble.
     pub outage_in: Option<usize>,
     /// At which traffic it is tried, and how often in a complete run.
@@ -55,6 +59,8 @@ pub fn all() -> Vec<Case> {
         control: Version::GOOD,
         canary: Version::GOOD,
         from_step: 0,
+        after_seconds: 0,
+        minimum_seconds: None,
         outage_in: None,
         runs: Vec::new(),
     };
@@ -176,6 +182,16 @@ pub fn all() -> Vec<Case> {
                 "third_step",
                 "five times the errors from the third step on",
                 Version::with_errors(5.0),
+            )
+        },
+        Case {
+            after_seconds: 45 * 60,
+            minimum_seconds: Some(3_600),
+            runs: vec![(USUAL, 40)],
+            ..bad(
+                "late_in_step",
+                "twice the errors after 45 minutes of a step of an hour",
+                Version::with_errors(2.0),
             )
         },
     ]

@@ -36,9 +36,10 @@ pub enum Found {
 }
 
 impl Judge {
-    /// With a rollout of which nothing is said but what it is about and its two versions.
-    pub fn new(identity_key: String) -> Result<Self> {
-        let written = json!({
+    /// With a rollout of which nothing is said but what it is about, its two versions and
+    /// perhaps how long a step lasts at least.
+    pub fn new(identity_key: String, minimum_seconds: Option<u64>) -> Result<Self> {
+        let mut written = json!({
             "id": ID,
             "match": {"path_prefix": "/v2/models/digits/"},
             "unit": [{"header": "x-user-id"}],
@@ -47,6 +48,9 @@ impl Judge {
                 {"name": "canary", "version": "v2"},
             ],
         });
+        if let Some(seconds) = minimum_seconds {
+            written["minimum"] = json!({"seconds": seconds});
+        }
         let spec = reading::checked_spec(&serde_json::to_vec(&written)?)
             .map_err(|error| error.to_string())?;
         let mut books = Books::default();

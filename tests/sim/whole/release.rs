@@ -109,8 +109,8 @@ struct Release<'a> {
     /// The step, and when it began.
     step: usize,
     step_since: Since,
-    /// When the new version began to be worse.
-    worse_since: Since,
+    /// When the new version began to be what it is in this case.
+    worse_since: Option<Since>,
     requests: u64,
     served: u64,
 }
@@ -122,7 +122,7 @@ pub fn run(case: &Case, traffic: Traffic, seed: u64, run: u64) -> Result<Ended> 
 
 impl<'a> Release<'a> {
     fn new(case: &'a Case, traffic: Traffic, mut draw: Draw) -> Result<Self> {
-        let judge = Judge::new(hex(&mut draw))?;
+        let judge = Judge::new(hex(&mut draw), case.minimum_seconds)?;
         let workers = (0..WORKERS).map(|_| Worker::new(hex(&mut draw))).collect();
         let users = draw.below(u32::MAX);
         let mut release = Self {
@@ -137,7 +137,7 @@ impl<'a> Release<'a> {
             lacking: Vec::new(),
             step: 0,
             step_since: Since::default(),
-            worse_since: Since::default(),
+            worse_since: None,
             requests: 0,
             served: 0,
         };
@@ -174,19 +174,23 @@ impl<'a> Release<'a> {
             phase if phase.is_taken_back() => End::TakenBack,
             _ => End::Open,
         };
+        let since = self.worse_since.unwrap_or_default();
         Ok(Ended {
             run,
             end,
             step: self.step,
-            took_us: now_us.saturating_sub(self.worse_since.at_us),
-            requests: self.requests - self.worse_since.requests,
-            served: self.served - self.worse_since.served,
+            took_us: now_us.saturating_sub(since.at_us),
+            requests: self.requests - since.requests,
+            served: self.served - since.served,
             reasons,
         })
     }
 
     /// A request comes to one of the workers, and goes on to a version.
     fn asks(&mut self, now_us: u64) {
+        if self.worse_since.is_none() && self.is_worse(now_us) {
+            self.worse_since = Some(self.now(now_us));
+        }
         self.requests += 1;
         let user = self.traffic.user(self.users, &mut self.draw);
         let worker = self.draw.below(WORKERS) as usize;
@@ -209,10 +213,25 @@ impl<'a> Release<'a> {
     }
 
     fn version(&self, arm: usize) -> Version {
-        if arm == CANARY && self.step >= self.case.from_step {
+        if arm == CANARY && self.worse_since.is_some() {
             self.case.canary
         } else {
             self.case.control
+        }
+    }
+
+    fn is_worse(&self, now_us: u64) -> bool {
+        let case = self.case;
+        let lasted_us = now_us.saturating_sub(self.step_since.at_us);
+        self.step > case.from_step
+            || self.step == case.from_step && lasted_us >= case.after_seconds * SECOND
+    }
+
+    fn now(&self, at_us: u64) -> Since {
+        Since {
+            at_us,
+            requests: self.requests,
+            served: self.served,
         }
     }
 
@@ -332,14 +351,7 @@ impl<'a> Release<'a> {
 
     fn enters(&mut self, step: usize, now_us: u64) {
         self.step = step;
-        self.step_since = Since {
-            at_us: now_us,
-            requests: self.requests,
-            served: self.served,
-        };
-        if step == self.case.from_step {
-            self.worse_since = self.step_since;
-        }
+        self.step_since = self.now(now_us);
     }
 
     fn gives_out(&mut self, now_us: u64) -> Result<()> {
