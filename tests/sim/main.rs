@@ -12,6 +12,7 @@ mod progress;
 mod promotion;
 mod report;
 mod rollback;
+mod row;
 mod table;
 mod whole;
 

@@ -1,7 +1,8 @@
 //! The two pictures.
 
 use crate::drawing::{Anchor, COLOURS, Drawing, FAINT, GREY, INK, LogAxis};
-use crate::{detection, rollback};
+use crate::rollback;
+use crate::row::Row;
 
 /// 25,000 as "25 k".
 pub fn short(value: f64) -> String {
@@ -20,7 +21,7 @@ fn percent(share: f64) -> String {
 }
 
 /// The share of good canaries that each rule has taken back, over requests.
-pub fn false_rollbacks(rows: &[rollback::Row]) -> Option<String> {
+pub fn false_rollbacks(rows: &[Row]) -> Option<String> {
     let row = rows.iter().find(|row| row.world.name == "iid")?;
     let shown = [
         "naive z at each look",
@@ -148,8 +149,8 @@ pub fn false_rollbacks(rows: &[rollback::Row]) -> Option<String> {
 }
 
 /// Requests until each rule has taken back a bad canary.
-pub fn detection(rows: &[detection::Row], good: &[rollback::Row]) -> Option<String> {
-    let rows: Vec<&detection::Row> = rows.iter().filter(|row| row.world.name == "iid").collect();
+pub fn detection(rows: &[Row], good: &[Row]) -> Option<String> {
+    let rows: Vec<&Row> = rows.iter().filter(|row| row.world.name == "iid").collect();
     let first = rows.first()?;
     let shown = [
         "oracle, alpha 0.001",

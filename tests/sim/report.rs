@@ -1,6 +1,7 @@
 //! What was found, as figures for a machine; `table.rs` has them for people.
 
-use crate::{Options, detection, other, promotion, rollback, whole};
+use crate::row::Row;
+use crate::{Options, other, promotion, whole};
 use serde_json::{Map, Value, json};
 use serinus_sim::summary::Times;
 
@@ -9,8 +10,8 @@ pub struct Report {
     pub seed: u64,
     pub seconds: f64,
     pub evaluation: Option<f64>,
-    pub rollback: Vec<rollback::Row>,
-    pub detection: Vec<detection::Row>,
+    pub rollback: Vec<Row>,
+    pub detection: Vec<Row>,
     pub other: Vec<other::Row>,
     pub promotion: Vec<promotion::Row>,
     pub whole: Vec<whole::Row>,

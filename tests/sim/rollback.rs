@@ -2,27 +2,12 @@
 
 use crate::Options;
 use crate::progress::Progress;
+use crate::row::Row;
 use serinus_sim::races::{Race, false_rollbacks};
 use serinus_sim::rules::{Argo, Asymptotic, FixedHorizon, Flagger, Kayenta, Label, NaiveZ, Rule};
-use serinus_sim::summary::Times;
-use serinus_sim::worlds::{self, World};
+use serinus_sim::worlds;
 
 pub const ALPHAS: [f64; 3] = [0.05, 0.01, 0.001];
-
-/// One world, rule by rule.
-pub struct Row {
-    pub world: World,
-    pub rules: Vec<(String, Times)>,
-}
-
-impl Row {
-    pub fn rule(&self, name: &str) -> Option<&Times> {
-        self.rules
-            .iter()
-            .find(|(own, _)| own == name)
-            .map(|(_, times)| times)
-    }
-}
 
 pub fn peers() -> Vec<Box<dyn Rule>> {
     vec![

@@ -20,8 +20,8 @@ use serinus_core::report::RolloutReport;
 use std::collections::{BTreeMap, BTreeSet};
 use users::Users;
 
-/// No sum grows over this, so that sums of sums (256 slots, 16 arms, thousands of
-/// epochs) never overflow: 2^44 x 2^8 x 2^4 x 2^7 = 2^63.
+/// No sum grows over this, so that sums of sums do not overflow: of 256 slots, and of
+/// 2^11 epochs and segments of a step, 2^44 x 2^8 x 2^11 = 2^63.
 pub(super) const MAX_SUM: u64 = 1 << 44;
 
 /// Clusters of one arm that are remembered: a mesh may have one for each zone.

@@ -18,10 +18,6 @@ const PROMOTION: [u32; 2] = [50, 95];
 const SETTLED_IN: u64 = 40;
 const SETTLED_AFTER_MS: Millis = 600_000;
 
-/// The first restart of the processes within a step; each next one comes when
-/// the step is twice as old.
-const FIRST_RESTART_MS: Millis = 60_000;
-
 /// Whether the step's thresholds are to be learned from what is answered from now on.
 #[must_use]
 pub fn is_warm(spec: &RolloutSpec, epoch: &Epoch, now: Millis) -> bool {
@@ -95,19 +91,6 @@ pub fn learn(spec: &RolloutSpec, control_answers: &BTreeMap<u16, u64>) -> Option
     })
 }
 
-/// Whether the processes of a step start anew now: at 1, 2, 4, 8 ... minutes after
-/// the thresholds were learned, so that a regression that starts late is not
-/// weighed against a long good past.
-#[must_use]
-pub fn restart_is_due<'a>(epochs: impl Iterator<Item = &'a Epoch>, now: Millis) -> bool {
-    let learned: Vec<&Epoch> = epochs.filter(|epoch| epoch.thresholds.is_some()).collect();
-    let (Some(first), Ok(restarts)) = (learned.first(), u32::try_from(learned.len())) else {
-        return false;
-    };
-    let due = FIRST_RESTART_MS.saturating_mul(1 << (restarts - 1).min(40));
-    now.saturating_sub(first.started_ms) >= due
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,10 +140,5 @@ mod tests {
             !is_warm(&spec, rollout.epoch().unwrap(), 99_000),
             "once a step"
         );
-        assert!(!restart_is_due(rollout.step_epochs(), 65_999));
-        assert!(restart_is_due(rollout.step_epochs(), 66_000));
-        rollout.restart_processes(66_000);
-        assert!(!restart_is_due(rollout.step_epochs(), 125_999));
-        assert!(restart_is_due(rollout.step_epochs(), 126_000));
     }
 }

@@ -26,7 +26,8 @@
 //!
 //! It knows no clock, no randomness, no input or output, no serialization and no
 //! other crate of Serinus. It reaches no verdict: it returns numbers, and the
-//! judge's policy compares them with thresholds. It never panics; an input that
+//! judge's policy compares them with thresholds; one comparison is here, since simulations
+//! are to make the same ([`sequence::Difference::promotes`]). It never panics; an input that
 //! makes no sense yields no evidence, and each function says what that means.
 //! `ln`, `exp` and `lgamma` come from `libm`, so that a verdict replays bit for
 //! bit on another machine.

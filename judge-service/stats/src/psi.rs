@@ -3,7 +3,7 @@
 //! It has no error rate, grows with the number of classes, and shrinks with the
 //! sample size even when nothing moved. Users know it from other tools ("over 0.25
 //! is a shift"), so it is shown; nothing is decided by it. What decides is
-//! [`crate::srm`] within each class.
+//! [`crate::srm`] within each class, and [`crate::distance`]'s lower bound.
 
 use crate::math::ln;
 

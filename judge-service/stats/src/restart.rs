@@ -14,6 +14,10 @@
 
 use crate::math::{exp, ln};
 
+/// The first restart of the processes within a step, in seconds after its latency
+/// thresholds are known; each next one comes when the step is twice as old.
+pub const FIRST_RESTART_SECONDS: u64 = 60;
+
 /// The weight of the process that starts with a step. The rest is for its restarts.
 const FIRST: f64 = 0.75;
 

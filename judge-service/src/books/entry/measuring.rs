@@ -1,8 +1,9 @@
 //! When a rollout is measured anew: latency thresholds are learned, processes start again.
 
 use super::Entry;
-use crate::domain::Millis;
+use crate::domain::{Epoch, Millis};
 use crate::policy::thresholds;
+use serinus_stats::restart::FIRST_RESTART_SECONDS;
 use std::collections::BTreeMap;
 
 impl Entry {
@@ -49,10 +50,47 @@ impl Entry {
     }
 
     fn restart(&mut self, now: Millis) -> bool {
-        let is_due = thresholds::restart_is_due(self.rollout.step_epochs(), now);
+        let is_due = restart_is_due(self.rollout.step_epochs(), now);
         if is_due {
             self.rollout.restart_processes(now);
         }
         is_due
+    }
+}
+
+/// Whether the processes of a step start anew now: at 1, 2, 4, 8 ... minutes after
+/// the thresholds were learned, so that a regression that starts late is not
+/// weighed against a long good past.
+fn restart_is_due<'a>(epochs: impl Iterator<Item = &'a Epoch>, now: Millis) -> bool {
+    let learned: Vec<&Epoch> = epochs.filter(|epoch| epoch.thresholds.is_some()).collect();
+    let (Some(first), Ok(restarts)) = (learned.first(), u32::try_from(learned.len())) else {
+        return false;
+    };
+    let first_ms: Millis = FIRST_RESTART_SECONDS * 1_000;
+    let due = first_ms.saturating_mul(1 << (restarts - 1).min(40));
+    now.saturating_sub(first.started_ms) >= due
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::rollout::Thresholds;
+    use crate::domain::rollout::tests::rollout;
+
+    #[test]
+    fn processes_start_anew_when_the_step_is_twice_as_old() {
+        let mut rollout = rollout();
+        assert!(!restart_is_due(rollout.step_epochs(), 10_000_000));
+        let thresholds = Thresholds {
+            edges_us: vec![],
+            tail: vec![],
+            promotion: vec![],
+        };
+        rollout.learned(thresholds, 6_000);
+        for due_ms in [66_000, 126_000, 246_000, 486_000] {
+            assert!(!restart_is_due(rollout.step_epochs(), due_ms - 1));
+            assert!(restart_is_due(rollout.step_epochs(), due_ms));
+            rollout.restart_processes(due_ms);
+        }
     }
 }

@@ -4,8 +4,10 @@
 //! of a grid or of a summation order shows here first; so does a machine that rounds
 //! differently. Never update a value without saying so in the evidence's version.
 
+use serinus_stats::distance::{Classes, Distance, distance};
+use serinus_stats::paired::{self, Discordant};
 use serinus_stats::ratio::{LabelCounts, RatioGrid};
-use serinus_stats::sequence::{ArmSlots, Margin, SLOTS, Stratum, difference};
+use serinus_stats::sequence::{ArmSlots, Difference, Margin, SLOTS, Stratum, difference};
 use serinus_stats::{absolute, quantile, ratio, srm, value};
 
 fn labels() -> [LabelCounts; 2] {
@@ -16,7 +18,7 @@ fn labels() -> [LabelCounts; 2] {
     })
 }
 
-fn upper_bound() -> f64 {
+fn promotion() -> Difference {
     let requests: [u64; SLOTS] = std::array::from_fn(|slot| 40 + slot as u64 % 7);
     let events: [u64; SLOTS] = std::array::from_fn(|slot| u64::from(slot % 5 == 0));
     let more: [u64; SLOTS] = std::array::from_fn(|slot| slot as u64 % 3);
@@ -30,8 +32,24 @@ fn upper_bound() -> f64 {
             events: &more,
         },
     };
-    let found = difference(&[stratum, stratum], Margin::Ratio(1.5)).unwrap();
-    found.upper_bound(0.05, 36_500.0)
+    difference(&[stratum, stratum], Margin::Ratio(1.5)).unwrap()
+}
+
+fn pairs() -> f64 {
+    let pairs = Discordant {
+        share: 0.1,
+        first: [3, 9],
+        second: [40, 5],
+    };
+    paired::log_e(&RatioGrid::rollback(1.1), &[pairs])
+}
+
+fn apart() -> Distance {
+    let strata = [
+        Classes::new(&[400, 300, 50], &[3_000, 4_000, 300]),
+        Classes::new(&[40, 30, 5], &[30, 20, 3]),
+    ];
+    distance(&strata).unwrap()
 }
 
 fn wealth() -> f64 {
@@ -53,8 +71,14 @@ fn evidence_replays_bit_for_bit() {
         ("absolute", absolute::log_e(0.01, 1735, 5)),
         ("lower", absolute::lower_log_e(0.2, 300, 90)),
         ("srm", srm::log_e_two_arms(srm::CONCENTRATION, labels())),
-        ("sequence", upper_bound()),
-        ("quantile", quantile::band(1000, 100, quantile::C_025)),
+        ("sequence", promotion().upper_bound(0.05, 36_500.0)),
+        // As much as promotes: what decides is in it.
+        ("promotion", promotion().times_as_many(1e-200).unwrap()),
+        ("pairs", pairs()),
+        ("distance", apart().estimate),
+        ("distance, at least", apart().lower_bound(0.05)),
+        ("distance, at most", apart().upper_bound(0.05)),
+        ("quantile", quantile::band(1000, 100, quantile::C_05)),
         ("value", wealth()),
     ];
     let frozen = [
@@ -64,15 +88,16 @@ fn evidence_replays_bit_for_bit() {
         0x401b_b6dd_338d_f68d,
         0x3fcc_57b7_c6f7_0000,
         0xbf99_642f_c294_c9cc,
-        0x3fb5_8f70_9e1c_b0c0,
+        0x4013_1390_28c2_4e08,
+        0xbfe5_d3af_475c_8944,
+        0x3fc1_fbc8_3cb3_3fb5,
+        0x3fa3_36c7_670d_ac54,
+        0x3fcb_c646_61dd_e558,
+        0x3fb5_0114_0715_0530,
         0xbfce_d667_f9cf_a842,
     ];
-    for ((name, computed), frozen) in computed.into_iter().zip(frozen) {
-        assert_eq!(
-            computed.to_bits(),
-            frozen,
-            "{name}: {computed:?} {:#x}",
-            computed.to_bits()
-        );
+    for ((name, computed), frozen) in computed.iter().zip(frozen) {
+        let bits = computed.to_bits();
+        assert_eq!(bits, frozen, "{name}: {computed:?} {bits:#x}");
     }
 }

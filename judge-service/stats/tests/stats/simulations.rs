@@ -4,7 +4,7 @@
 use crate::rng::Rng;
 use serinus_stats::ratio::{self, LabelCounts, RatioGrid};
 use serinus_stats::restart::{process_weight, threshold};
-use serinus_stats::sequence::{ArmSlots, Gate, Margin, SLOTS, Stratum, difference};
+use serinus_stats::sequence::{ArmSlots, Margin, SLOTS, Stratum, difference};
 
 /// The settings of STATISTICS.md.
 const BASE: f64 = 0.01;
@@ -140,7 +140,7 @@ struct World {
 }
 
 impl World {
-    fn promoted(&self, rng: &mut Rng, gate: Gate, tuning_n: f64) -> Option<u64> {
+    fn promoted(&self, rng: &mut Rng) -> Option<u64> {
         let salt = rng.next();
         // The mean rate of a mixture with a twentieth frail is BASE.
         let sturdy = BASE / (1.0 + 0.05 * (self.frail - 1.0));
@@ -179,7 +179,7 @@ impl World {
                 let Some(found) = difference(&[stratum], Margin::Ratio(1.5)) else {
                     continue;
                 };
-                if gate.is_open(&found) && found.upper_bound(0.05, tuning_n) < 0.0 {
+                if found.promotes(0.05) {
                     return Some(request);
                 }
             }
@@ -209,11 +209,7 @@ fn canaries_at_the_margin_are_rarely_promoted() {
     let mut rng = Rng::seeded(20260104);
     for (name, world) in [("users alike", alike), ("users differ", differing)] {
         let promoted = (0..RUNS)
-            .filter(|_| {
-                world
-                    .promoted(&mut rng, Gate::PROMOTION, 40_000.0)
-                    .is_some()
-            })
+            .filter(|_| world.promoted(&mut rng).is_some())
             .count();
         println!("{name}: {promoted} of {RUNS} promoted at the margin");
         assert!(promoted as f64 <= allowed(RUNS, alpha));
@@ -236,11 +232,7 @@ fn equal_canaries_are_promoted_about_when_the_table_says() {
             look_every: 500,
         };
         let times = (0..RUNS)
-            .map(|_| {
-                world
-                    .promoted(&mut rng, Gate::PROMOTION, table)
-                    .unwrap_or(u64::MAX)
-            })
+            .map(|_| world.promoted(&mut rng).unwrap_or(u64::MAX))
             .collect();
         let found = median(times) as f64;
         println!("share {share}: median {found} requests to promote, table {table}");
