@@ -1,4 +1,5 @@
-//! What else a canary can do: be slow, answer otherwise, fail rarely, predict otherwise.
+//! What else a canary can do: be slow, answer otherwise, fail rarely, predict otherwise,
+//! lose users.
 
 use crate::Options;
 use crate::progress::Progress;
@@ -8,7 +9,7 @@ use serinus_sim::races::{Race, column};
 use serinus_sim::rules::{Kayenta, Label, Rule};
 use serinus_sim::summary::Times;
 use serinus_sim::worlds::{self, World};
-use serinus_sim::{drift, latency};
+use serinus_sim::{drift, latency, split};
 
 pub struct Row {
     pub name: &'static str,
@@ -86,6 +87,20 @@ pub fn run(options: &Options, progress: &Progress) -> Vec<Row> {
             words: world.words,
             rule: rule.to_owned(),
             is_worse: world.is_to_be_caught_by(index),
+            times: Times::of(runs.iter().map(|run| run.get(index)?.map(|at| at as f64))),
+        }));
+    }
+    for world in split::all() {
+        let runs = progress.runs(world.name, runs_of(world.is_wrong()), |runs| {
+            runs.into_par_iter()
+                .map(|run| world.run(options.seed, run))
+                .collect()
+        });
+        rows.extend((0..).zip(split::RULES).map(|(index, rule)| Row {
+            name: world.name,
+            words: world.words,
+            rule: rule.to_owned(),
+            is_worse: world.is_wrong(),
             times: Times::of(runs.iter().map(|run| run.get(index)?.map(|at| at as f64))),
         }));
     }

@@ -18,7 +18,7 @@ pub struct Row {
 
 impl Row {
     pub fn is_good(&self) -> bool {
-        self.promotion.ratio <= 1.0
+        self.promotion.ratio < self.promotion.margin
     }
 }
 
@@ -27,7 +27,7 @@ pub fn run(options: &Options, progress: &Progress) -> Vec<Row> {
         .into_iter()
         .chain(promotion::good());
     all.map(|promotion| {
-        let runs = if promotion.ratio > 1.0 {
+        let runs = if promotion.ratio >= promotion.margin {
             options.runs
         } else {
             options.runs.div_ceil(4)

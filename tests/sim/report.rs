@@ -147,6 +147,7 @@ impl Report {
                     "world": row.promotion.name,
                     "is": row.promotion.words,
                     "ratio": row.promotion.ratio,
+                    "margin": row.promotion.margin,
                     "sequence": spread(&row.sequence),
                     "policy": spread(&row.policy),
                     "pooled": spread(&row.pooled),

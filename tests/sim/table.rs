@@ -288,12 +288,17 @@ impl Report {
         if self.other.is_empty() {
             return;
         }
-        line(text, "\n## Latency, mismatches, sparse errors, drift\n");
+        line(
+            text,
+            "\n## Latency, mismatches, sparse errors, drift, lost users\n",
+        );
         line(
             text,
             "Durations are lognormal with a deviation of 0.5, thresholds are control's own \
              quantiles and no slowdown is tolerated. Sparse errors are those of \
-             kayenta#426: minutes without an error look the same whoever is worse.\n",
+             kayenta#426: minutes without an error look the same whoever is worse. Drift and \
+             lost users give an alarm, for which `taken back` stands, and requests are new \
+             users.\n",
         );
         line(
             text,
@@ -324,15 +329,17 @@ impl Report {
         line(text, "\n## Promotion\n");
         line(
             text,
-            "Margin 1.5, a look every 1,000 requests, the gate of 50 events. `policy` is \
-             the sequence or the absolute bound of 1%, half of alpha each; `sequence` has \
-             all of it.\n",
+            "A look every 1,000 requests, the gate of 50 events. `policy` is the sequence \
+             or the absolute bound of 1%, half of alpha each; `sequence` has all of it. \
+             Answers that are too slow have the sequence alone: at the margin as many of \
+             the canary's are above the threshold that stands 25% higher as of control's \
+             above its own.\n",
         );
         line(
             text,
-            "| world | what is so | canary's errors | policy promotes | upper bound | \
+            "| world | what is so | canary's rate | margin | policy promotes | upper bound | \
              sequence promotes | upper bound | pooled sequence promotes | median requests, \
-             policy | sequence |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- | \
+             policy | sequence |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | \
              --- |",
         );
         for row in &self.promotion {
@@ -340,10 +347,11 @@ impl Report {
             line(
                 text,
                 &format!(
-                    "| {} | {} | x{} | {} | {} | {} | {} | {} | {} | {} |",
+                    "| {} | {} | x{} | x{} | {} | {} | {} | {} | {} | {} | {} |",
                     row.promotion.name,
                     row.promotion.words,
                     row.promotion.ratio,
+                    row.promotion.margin,
                     percent(policy.rate()),
                     percent(policy.upper95()),
                     percent(sequence.rate()),

@@ -32,5 +32,6 @@ pub mod latency;
 pub mod promotion;
 pub mod races;
 pub mod rules;
+pub mod split;
 pub mod summary;
 pub mod worlds;

@@ -1,4 +1,5 @@
-//! A canary exactly at the margin: how seldom it passes. And a good one: how soon.
+//! A canary exactly at the margin, of errors or of slow answers: how seldom it passes. And
+//! a good one: how soon.
 //!
 //! Every request is simulated here, since a user's many requests are the point.
 
@@ -58,6 +59,10 @@ pub struct Promotion {
     pub requests_each: u64,
     pub frail: Frail,
     pub ratio: f64,
+    /// The ratio beyond which it must not pass.
+    pub margin: f64,
+    /// A rate that a canary may surely be under instead.
+    pub margin_absolute: Option<f64>,
     /// Equally long, and judged as strata of one comparison.
     pub epochs: Vec<Epoch>,
 }
@@ -67,7 +72,8 @@ pub struct Promotion {
 pub struct Promoted {
     /// The gated sequence alone, with all of alpha.
     pub sequence: Option<u64>,
-    /// As policy has it: the sequence or the absolute bound, half of alpha for each.
+    /// As policy has it: the sequence or, where there is one, the absolute bound, half of
+    /// alpha for each.
     pub policy: Option<u64>,
     /// The gated sequence with all of alpha over all epochs as if they were one.
     pub pooled: Option<u64>,
@@ -87,8 +93,36 @@ pub fn at_the_margin() -> Vec<Promotion> {
         requests_each,
         frail: Frail::SOME,
         ratio: MARGIN,
+        margin: MARGIN,
+        margin_absolute: Some(MARGIN_ABSOLUTE),
         epochs,
     };
+    // As many answers above the canary's threshold as above control's, which is lower.
+    let slow = |name, words, frail| Promotion {
+        frail,
+        ratio: 1.0,
+        margin: 1.0,
+        margin_absolute: None,
+        ..margin(name, words, 20_000, 20, plain.clone())
+    };
+    let [median, tail] = [
+        slow(
+            "promotion_p50",
+            "half of all answers too slow; every second user has four times as many as the others",
+            Frail {
+                every: 2,
+                rates: [0.8, 0.2],
+            },
+        ),
+        slow(
+            "promotion_p95",
+            "5% of answers too slow; every 20th user has most of them",
+            Frail {
+                every: 20,
+                rates: [0.6, 0.02 / 0.95],
+            },
+        ),
+    ];
     let falling = [(0.1, 3.0), (0.25, 2.0), (0.75, 1.0)];
     let falling = falling
         .map(|(share, times)| Epoch { share, times })
@@ -113,7 +147,7 @@ pub fn at_the_margin() -> Vec<Promotion> {
             "2,000 users who differ, 200 requests each",
             2_000,
             200,
-            plain,
+            plain.clone(),
         ),
         margin(
             "promotion_simpson",
@@ -135,6 +169,8 @@ pub fn at_the_margin() -> Vec<Promotion> {
                 }],
             )
         },
+        median,
+        tail,
     ]
 }
 
@@ -148,6 +184,8 @@ pub fn good() -> Vec<Promotion> {
         requests_each: 4,
         frail: Frail::NOBODY,
         ratio: 1.0,
+        margin: MARGIN,
+        margin_absolute: Some(MARGIN_ABSOLUTE),
         epochs: vec![Epoch { share, times: 1.0 }],
     };
     vec![
@@ -245,7 +283,7 @@ impl Promotion {
                 control: control.slots(),
             })
             .collect();
-        let found = difference(&strata, Margin::Ratio(MARGIN));
+        let found = difference(&strata, Margin::Ratio(self.margin));
         let within = |alpha| found.as_ref().is_some_and(|found| found.promotes(alpha));
         if promoted.sequence.is_none() && within(ALPHA) {
             promoted.sequence = Some(at);
@@ -261,8 +299,15 @@ impl Promotion {
         if promoted.pooled.is_none() && pooled() {
             promoted.pooled = Some(at);
         }
-        let under = absolute::log_e(MARGIN_ABSOLUTE, seen, bad) >= restart::threshold(ALPHA / 2.0);
-        if promoted.policy.is_none() && (under || within(ALPHA / 2.0)) {
+        // Two ways to pass share alpha.
+        let passes = match self.margin_absolute {
+            Some(margin) => {
+                let log_e = absolute::log_e(margin, seen, bad);
+                log_e >= restart::threshold(ALPHA / 2.0) || within(ALPHA / 2.0)
+            }
+            None => within(ALPHA),
+        };
+        if promoted.policy.is_none() && passes {
             promoted.policy = Some(at);
         }
     }
@@ -322,8 +367,8 @@ mod tests {
 
     #[test]
     fn canaries_at_the_margin_seldom_pass_and_runs_repeat() {
-        let [small, _, hard, simpson, tenants] = at_the_margin().try_into().unwrap();
-        for promotion in [small, hard, simpson, tenants] {
+        let [small, _, hard, simpson, tenants, median, tail] = at_the_margin().try_into().unwrap();
+        for promotion in [small, hard, simpson, tenants, median, tail] {
             let runs: Vec<Promoted> = (0..20).map(|run| promotion.run(5, run)).collect();
             assert!(runs.iter().filter(|run| run.policy.is_some()).count() <= 5);
             assert_eq!(promotion.run(5, 0), runs[0]);

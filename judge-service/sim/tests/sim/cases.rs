@@ -14,7 +14,7 @@ const SOLVER: f64 = 1.01e-4;
 #[test]
 fn peers_answer_as_their_own_tests_ask() {
     let cases: Vec<Value> = serde_json::from_str(CASES).unwrap();
-    assert_eq!(cases.len(), 32);
+    assert_eq!(cases.len(), 34);
     for case in &cases {
         let name = case["case"].as_str().unwrap();
         let (args, expected) = (&case["args"], &case["expected"]);
@@ -27,6 +27,31 @@ fn peers_answer_as_their_own_tests_ask() {
                     args["mu"].as_f64().unwrap(),
                 );
                 close(name, found, expected.as_f64().unwrap(), 1e-5);
+            }
+            "wilcox.test(exact=FALSE,conf.int=TRUE)" => {
+                let (x, y) = (numbers(&args["x"]), numbers(&args["y"]));
+                let found = shift(&x, &y, 0.95).unwrap();
+                let tolerance = case["tolerance"].as_f64().unwrap();
+                let ends = numbers(&expected["ci"]);
+                close(name, found.low, ends[0], tolerance);
+                close(name, found.high, ends[1], tolerance);
+                let beyond = statistic(&x, &y, 0.0).abs();
+                close(
+                    name,
+                    2.0 * below(-beyond),
+                    expected["p"].as_f64().unwrap(),
+                    tolerance,
+                );
+            }
+            "scipy.stats.mannwhitneyu" => {
+                let found = statistic(&numbers(&args["x"]), &numbers(&args["y"]), 0.0);
+                let tolerance = case["tolerance"].as_f64().unwrap();
+                close(
+                    name,
+                    below(found),
+                    expected["p"].as_f64().unwrap(),
+                    tolerance,
+                );
             }
             "MannWhitneyClassifier.classify" => classification(name, args, expected),
             "WeightedSumScorer.score" => score(name, args, expected),
@@ -63,6 +88,11 @@ fn peers_answer_as_their_own_tests_ask() {
             function => panic!("nothing checks {function}"),
         }
     }
+}
+
+/// Of the normal distribution.
+fn below(z: f64) -> f64 {
+    0.5 * libm::erfc(-z / std::f64::consts::SQRT_2)
 }
 
 fn numbers(value: &Value) -> Vec<f64> {

@@ -3,6 +3,7 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use serinus_stats::distance::{Classes, distance};
 use serinus_stats::ratio::{LabelCounts, RatioGrid};
 use serinus_stats::sequence::{ArmSlots, Margin, SLOTS, Stratum, difference};
 use serinus_stats::{absolute, paired, psi, quantile, ratio, srm, value};
@@ -46,6 +47,10 @@ fn labels(share: f64, with_event: u64, in_arm: u64) -> LabelCounts {
 
 fn one(share: f64, with_event: u64, in_arm: u64) -> std::iter::Once<LabelCounts> {
     std::iter::once(labels(share, with_event, in_arm))
+}
+
+fn any_count() -> impl Strategy<Value = u64> {
+    prop_oneof![1 => Just(0_u64), 3 => 0_u64..100_000, 1 => any::<u64>()]
 }
 
 fn any_labels() -> impl Strategy<Value = LabelCounts> {
@@ -168,6 +173,37 @@ proptest! {
             .ln()
         });
         prop_assert!((mean - 1.0).abs() < ROUNDING, "{mean}");
+    }
+
+    // === distance ===
+
+    #[test]
+    fn a_distance_is_between_its_bounds(
+        classes in vec((any_count(), any_count(), any_count(), any_count()), 1..6),
+        alpha in 1e-6_f64..0.5,
+    ) {
+        let side = |of: fn(&(u64, u64, u64, u64)) -> u64| classes.iter().map(of).collect::<Vec<_>>();
+        let (arm, control) = (side(|all| all.0), side(|all| all.1));
+        let (more_arm, more_control) = (side(|all| all.2), side(|all| all.3));
+        let strata = [
+            Classes::new(&arm, &control),
+            Classes::new(&more_arm, &more_control),
+        ];
+        let Some(found) = distance(&strata) else {
+            let none = |users: &[u64]| users.iter().all(|&users| users == 0);
+            let empty = (none(&arm) || none(&control)) && (none(&more_arm) || none(&more_control));
+            prop_assert!(empty);
+            return Ok(());
+        };
+        let (lower, upper) = (found.lower_bound(alpha), found.upper_bound(alpha));
+        prop_assert!((0.0..=1.0 + ROUNDING).contains(&found.estimate), "{found:?}");
+        prop_assert!(0.0 <= lower && lower <= found.estimate, "{lower} {found:?}");
+        prop_assert!(upper <= 1.0 && found.estimate <= upper + ROUNDING, "{upper} {found:?}");
+        // Who is to be surer says less.
+        prop_assert!(found.lower_bound(alpha / 10.0) <= lower);
+        prop_assert!(found.upper_bound(alpha / 10.0) >= upper);
+        let itself = distance(&[Classes::new(&arm, &arm)]);
+        prop_assert!(itself.is_none_or(|itself| itself.estimate == 0.0));
     }
 
     // === absolute ===
