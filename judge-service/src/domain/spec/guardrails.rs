@@ -42,7 +42,8 @@ pub struct ErrorGuardrail {
     /// Rolled back only when surely worse than this times control's rate.
     #[serde(default = "default_tolerated_ratio")]
     pub tolerated_ratio: f64,
-    /// Rolled back only when worse by this much at least, as a difference of rates.
+    /// Rolled back only when worse by this much at least, as a difference of rates since the
+    /// evidence began.
     #[serde(default = "default_floor")]
     pub floor: f64,
     /// Promoted when surely below this times control's rate.
@@ -58,7 +59,8 @@ pub struct LatencyGuardrail {
     /// Rolled back only when surely worse than this times control's share of slow requests.
     #[serde(default = "default_tolerated_ratio")]
     pub tolerated_ratio: f64,
-    /// Rolled back only when worse by this much at least, as a difference of shares.
+    /// Rolled back only when worse by this much at least, as a difference of shares since
+    /// the evidence began.
     #[serde(default = "default_floor")]
     pub floor: f64,
     /// Rolled back only when surely slower by more than this: 0.1 is a tenth.
@@ -76,7 +78,8 @@ pub struct AgreementGuardrail {
     /// their own model does not give.
     #[serde(default = "default_tolerated_ratio")]
     pub tolerated_ratio: f64,
-    /// Rolled back only when worse by this much at least, as a difference of shares.
+    /// Rolled back only when worse by this much at least, as a difference of shares since
+    /// the evidence began.
     #[serde(default = "default_floor")]
     pub floor: f64,
     /// Promoted when surely fewer users than this share get an answer that the
@@ -131,7 +134,8 @@ pub struct OutcomeGuardrail {
     /// outcomes.
     #[serde(default = "default_tolerated_ratio")]
     pub tolerated_ratio: f64,
-    /// Rolled back only when worse by this much at least, as a difference of shares.
+    /// Rolled back only when worse by this much at least, as a difference of shares since
+    /// the evidence began.
     #[serde(default = "default_floor")]
     pub floor: f64,
     /// No promotion before so many users of each arm have an outcome at this step.

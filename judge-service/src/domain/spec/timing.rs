@@ -44,10 +44,12 @@ pub enum LeavesOut {
 
 #[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Deadline {
-    /// Of one step.
+    /// Of one step; it begins anew when a person resumes the rollout.
     #[serde(default = "three_days")]
     pub seconds: f64,
-    /// `pause` waits for a person; `roll_back`; `proceed` takes the next step undecided.
+    /// `pause` waits for a person; `roll_back`; `proceed` takes the next step undecided, but
+    /// pauses where nothing that was counted can be trusted: users who do not arrive as
+    /// split, arms that one cluster serves, workers that are silent or refuse the plan.
     #[serde(default)]
     pub then: AtDeadline,
 }
@@ -64,7 +66,9 @@ pub enum AtDeadline {
 #[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Watch {
     /// After that the holdback ends too, and the rollout is finished: once those held back
-    /// showed enough to be compared, or `deadline.seconds` later.
+    /// showed enough to be compared, or `deadline.seconds` later. Where what is counted
+    /// cannot be trusted, or the new version is worse than tolerated though within the
+    /// margin, a person is to `finish` it.
     #[serde(default = "day")]
     pub seconds: f64,
 }
