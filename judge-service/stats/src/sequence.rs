@@ -45,7 +45,7 @@ mod strata;
 mod tests;
 
 pub use influences::{Influences, Rates, difference, rates};
-pub use promoting::Gate;
+pub use promoting::{Gate, slots_hit_by};
 pub use strata::{ArmSlots, Counts, SLOTS, Stratum, Totals, add_slots, total};
 
 use crate::math::{is_share, ln, sqrt};

@@ -1,7 +1,7 @@
 //! When a difference promotes.
 
 use super::{Difference, SLOTS, TUNING_REQUESTS};
-use crate::math::{ln, sqrt};
+use crate::math::{exp, ln, sqrt};
 
 /// Users with an event that control must let expect of a canary that has few: that there
 /// are none by chance is one in 22,000.
@@ -107,6 +107,13 @@ fn users_in(slots: u32) -> f64 {
     -all * ln(free / all)
 }
 
+/// In how many slots so many users fall, as expected: the same few again, where there are
+/// many.
+pub fn slots_hit_by(users: f64) -> f64 {
+    let all = SLOTS as f64;
+    all * (1.0 - exp(users * ln(1.0 - 1.0 / all)))
+}
+
 fn square(x: f64) -> f64 {
     x * x
 }
@@ -178,6 +185,11 @@ mod tests {
         assert_eq!(users_in(0), 0.0);
         assert!((users_in(10) - 10.2).abs() < 0.01);
         assert_eq!(users_in(256), f64::INFINITY);
+        assert_eq!(slots_hit_by(0.0), 0.0);
+        assert!((slots_hit_by(1.0) - 1.0).abs() < 1e-9);
+        assert!((slots_hit_by(1e9) - 256.0).abs() < 1e-9);
+        // One is the other's inverse, but for one in 256.
+        assert!((slots_hit_by(users_in(100)) - 100.0).abs() < 0.5);
     }
 
     #[test]
