@@ -1,6 +1,6 @@
 //! Questions that make no sense.
 
-use super::{Question, Users};
+use super::{Agreement, Question};
 use std::fmt;
 
 /// Which field, what is wrong with it, and what would be right.
@@ -45,7 +45,7 @@ pub(super) fn check(question: &Question) -> Result<(), Problem> {
         )
     };
     positive("requests_per_second", q.requests_per_second)?;
-    if let Users::ADay(users) = q.users {
+    if let Some(users) = q.users.a_day() {
         check_number(
             "users",
             users,
@@ -90,6 +90,12 @@ pub(super) fn check(question: &Question) -> Result<(), Problem> {
             q.warm_up_requests,
             "answers of control from 0 on",
         ),
+        (
+            "minimum_exposures",
+            q.minimum_exposures,
+            "requests from 0 on",
+        ),
+        ("minimum_users", q.minimum_users, "users from 0 on"),
     ] {
         check_number(field, value, value >= 0.0 && value.is_finite(), right)?;
     }
@@ -102,6 +108,15 @@ pub(super) fn check(question: &Question) -> Result<(), Problem> {
     )?;
     positive("longest_seconds", q.longest_seconds)?;
     check_number(
+        "minimum_seconds",
+        q.minimum_seconds,
+        (0.0..=q.longest_seconds).contains(&q.minimum_seconds),
+        "seconds from 0 to a step's deadline",
+    )?;
+    if let Some(agreement) = &q.agreement {
+        check_agreement(agreement)?;
+    }
+    check_number(
         "runs",
         f64::from(q.runs),
         (1..=100_000).contains(&q.runs),
@@ -110,8 +125,30 @@ pub(super) fn check(question: &Question) -> Result<(), Problem> {
     check_steps(question)
 }
 
+fn check_agreement(agreement: &Agreement) -> Result<(), Problem> {
+    let (sampled, rate) = (agreement.sampled, agreement.per_second);
+    check_number(
+        "agreement.sampled",
+        sampled,
+        sampled > 0.0 && sampled <= 1.0,
+        "a share of users above 0 and up to 1",
+    )?;
+    check_number(
+        "agreement.per_second",
+        rate,
+        rate > 0.0 && rate.is_finite(),
+        "a number above 0",
+    )?;
+    let margin = agreement.margin_absolute;
+    check_number(
+        "agreement.margin_absolute",
+        margin,
+        margin > 0.0 && margin < 1.0,
+        "a share above 0 and below 1",
+    )
+}
+
 fn check_steps(question: &Question) -> Result<(), Problem> {
-    let mut before = 0.0;
     check_number(
         "steps",
         question.steps.len() as f64,
@@ -119,29 +156,20 @@ fn check_steps(question: &Question) -> Result<(), Problem> {
         "from 1 to 100 steps",
     )?;
     for (index, step) in question.steps.iter().enumerate() {
-        let field = |name: &str| format!("steps[{index}].{name}");
-        let rising = step.share > before && step.share <= 1.0;
+        for (field, share) in [("canary", step.canary), ("control", step.control)] {
+            check_number(
+                &format!("steps[{index}].{field}"),
+                share,
+                (0.0..=1.0).contains(&share),
+                "a share of users from 0 to 1",
+            )?;
+        }
+        // Shares are sums of hundredths of a percent.
         check_number(
-            &field("share"),
-            step.share,
-            rising,
-            "a share of users above the step before and at most 1",
-        )?;
-        before = step.share;
-        let most = question.longest_seconds;
-        let minimum = (0.0..=most).contains(&step.minimum_seconds);
-        check_number(
-            &field("minimum_seconds"),
-            step.minimum_seconds,
-            minimum,
-            "seconds from 0 to the step's deadline",
-        )?;
-        let exposures = step.minimum_exposures >= 0.0 && step.minimum_exposures.is_finite();
-        check_number(
-            &field("minimum_exposures"),
-            step.minimum_exposures,
-            exposures,
-            "requests from 0 on",
+            &format!("steps[{index}]"),
+            step.both(),
+            step.both() <= 1.0 + 1e-9,
+            "shares that are 1 together at most",
         )?;
     }
     Ok(())
@@ -149,6 +177,7 @@ fn check_steps(question: &Question) -> Result<(), Problem> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Users;
     use super::*;
 
     #[test]
@@ -160,7 +189,7 @@ mod tests {
         }
         assert!(check(&Question::default()).is_ok());
         assert_eq!(with(|q| q.requests_per_second = 0.0), "requests_per_second");
-        assert_eq!(with(|q| q.users = Users::ADay(0.0)), "users");
+        assert_eq!(with(|q| q.users = Users::Alike(0.0)), "users");
         assert_eq!(with(|q| q.base_error_rate = f64::NAN), "base_error_rate");
         assert_eq!(with(|q| q.margin_ratio = 1.0), "margin_ratio");
         assert_eq!(with(|q| q.margin_absolute = 1.0), "margin_absolute");
@@ -175,14 +204,28 @@ mod tests {
         assert_eq!(with(|q| q.longest_seconds = -1.0), "longest_seconds");
         assert_eq!(with(|q| q.runs = 0), "runs");
         assert_eq!(with(|q| q.steps.clear()), "steps");
-        assert_eq!(with(|q| q.steps[1].share = 0.05), "steps[1].share");
+        assert_eq!(with(|q| q.steps[1].canary = 1.5), "steps[1].canary");
+        assert_eq!(with(|q| q.steps[1].control = -0.1), "steps[1].control");
+        assert_eq!(with(|q| q.steps[1].canary = 0.5), "steps[1]");
+        assert_eq!(with(|q| q.minimum_seconds = 1e9), "minimum_seconds");
+        assert_eq!(with(|q| q.minimum_exposures = -1.0), "minimum_exposures");
+        assert_eq!(with(|q| q.minimum_users = -1.0), "minimum_users");
+        let checked = |change: fn(&mut Agreement)| {
+            with(|q| {
+                let mut agreement = Agreement {
+                    sampled: 1.0,
+                    per_second: 50.0,
+                    margin_absolute: 0.01,
+                };
+                change(&mut agreement);
+                q.agreement = Some(agreement);
+            })
+        };
+        assert_eq!(checked(|a| a.sampled = 0.0), "agreement.sampled");
+        assert_eq!(checked(|a| a.per_second = 0.0), "agreement.per_second");
         assert_eq!(
-            with(|q| q.steps[0].minimum_seconds = 1e9),
-            "steps[0].minimum_seconds"
-        );
-        assert_eq!(
-            with(|q| q.steps[2].minimum_exposures = -1.0),
-            "steps[2].minimum_exposures"
+            checked(|a| a.margin_absolute = 1.0),
+            "agreement.margin_absolute"
         );
     }
 

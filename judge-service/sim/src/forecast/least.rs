@@ -1,23 +1,22 @@
 //! The least that a step takes, without chance: what the gate asks for if every count is
 //! as expected. A judge can say it when a rollout is created.
 
-use super::{Problem, Question, Step, Users, check};
-use serinus_stats::sequence::{Difference, SLOTS};
+use super::{Problem, Question, Step, check};
+use serinus_stats::sequence::{Difference, slots_hit_by};
 use serinus_stats::{absolute, restart};
 
 /// What a step takes at least.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Least {
-    pub share: f64,
-    /// Of both arms. `None` if no number of them is enough: at 100% nothing is tested,
-    /// and a few users can be too few for ever.
+    /// Of the arms that are compared. `None` if no number of them is enough: a few users
+    /// can be too few for ever.
     pub requests: Option<f64>,
     pub seconds: Option<f64>,
     /// What takes so long.
     pub way: Way,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Way {
     /// The spec's minimum of time or requests.
     Minimum,
@@ -25,55 +24,85 @@ pub enum Way {
     Ratio,
     /// Users of the canary whose first request did not fail.
     Absolute,
-    /// Nothing is compared at 100%.
-    Untested,
+    /// So many users of the canary whose answers are their model's.
+    Agreement(f64),
+    /// The spec's minimum of users of each arm of whom something was told.
+    Told(f64),
 }
 
-/// For each step.
+/// For each step; `None` where nothing is compared.
 ///
 /// # Errors
 /// A question that makes no sense.
-pub fn least(question: &Question) -> Result<Vec<Least>, Problem> {
+pub fn least(question: &Question) -> Result<Vec<Option<Least>>, Problem> {
     check::check(question)?;
-    Ok(question
-        .steps
-        .iter()
-        .map(|step| of(question, step))
+    let steps = question.steps.iter();
+    Ok(steps
+        .map(|step| step.is_tested().then(|| of(question, step)))
         .collect())
 }
 
 fn of(question: &Question, step: &Step) -> Least {
-    let share = step.share;
-    if share >= 1.0 {
-        return Least {
-            share,
-            requests: Some(0.0),
-            seconds: Some(0.0),
-            way: Way::Untested,
-        };
-    }
-    let rate = question.requests_per_second;
-    let minimum =
-        (step.minimum_exposures / share.min(1.0 - share)).max(step.minimum_seconds * rate);
-    let by_ratio = first(|requests| is_within(question, share, requests));
-    let by_bound = users_needed(question).and_then(|users| requests_for(question, share, users));
-    let evidence = match (by_ratio, by_bound) {
-        (Some(ratio), Some(bound)) if bound < ratio => Some((bound, Way::Absolute)),
-        (Some(ratio), _) => Some((ratio, Way::Ratio)),
-        (None, Some(bound)) => Some((bound, Way::Absolute)),
-        (None, None) => None,
-    };
-    let (requests, way) = match evidence {
-        Some((requests, _)) if requests <= minimum => (Some(minimum), Way::Minimum),
-        Some((requests, way)) => (Some(requests), way),
-        None => (None, Way::Ratio),
-    };
+    let rate = question.requests_per_second * step.both();
+    let smaller = step.share().min(1.0 - step.share());
+    let minimum = (question.minimum_exposures / smaller).max(question.minimum_seconds * rate);
+    let needs = [
+        Some((Way::Minimum, Some(minimum))),
+        Some(errors(question, step)),
+        agreement(question, step),
+        told(question, step),
+    ];
+    // The first that is never met, or the one that takes longest.
+    let requests = |need: Option<f64>| need.unwrap_or(f64::INFINITY);
+    let slowest = needs.into_iter().flatten().reduce(|slowest, need| {
+        if requests(need.1) > requests(slowest.1) {
+            need
+        } else {
+            slowest
+        }
+    });
+    let (way, requests) = slowest.unwrap_or((Way::Minimum, Some(minimum)));
     Least {
-        share,
         requests,
         seconds: requests.map(|requests| requests / rate),
         way,
     }
+}
+
+fn errors(question: &Question, step: &Step) -> (Way, Option<f64>) {
+    let by_ratio = first(|requests| is_within(question, step, requests));
+    let by_bound = clean_users(question).and_then(|users| {
+        requests_for(question, step.canary, users).map(|requests| requests * step.both())
+    });
+    match (by_ratio, by_bound) {
+        (Some(ratio), Some(bound)) if bound < ratio => (Way::Absolute, Some(bound)),
+        (None, Some(bound)) => (Way::Absolute, Some(bound)),
+        (by_ratio, _) => (Way::Ratio, by_ratio),
+    }
+}
+
+fn agreement(question: &Question, step: &Step) -> Option<(Way, Option<f64>)> {
+    let agreement = question.agreement?;
+    let enough = restart::threshold(question.promotion_alpha);
+    let users =
+        first(|users| absolute::log_e(agreement.margin_absolute, users as u64, 0) >= enough)?;
+    let sampled = step.canary * agreement.sampled;
+    let admitted = agreement.admitted(question.requests_per_second);
+    let requests = requests_for(question, sampled, users);
+    let requests = requests.map(|requests| requests / admitted * step.both());
+    Some((Way::Agreement(users), requests))
+}
+
+fn told(question: &Question, step: &Step) -> Option<(Way, Option<f64>)> {
+    let users = question.minimum_users;
+    let smaller = step.canary.min(step.control);
+    let requests = requests_for(question, smaller, users);
+    (users > 0.0).then(|| {
+        (
+            Way::Told(users),
+            requests.map(|requests| requests * step.both()),
+        )
+    })
 }
 
 /// The first number for which something holds from then on, to a thousandth.
@@ -98,8 +127,8 @@ fn first(holds: impl Fn(f64) -> bool) -> Option<f64> {
 }
 
 /// Whether the sequence promotes when every count is as expected.
-fn is_within(question: &Question, share: f64, requests: f64) -> bool {
-    let rate = question.base_error_rate;
+fn is_within(question: &Question, step: &Step, requests: f64) -> bool {
+    let (rate, share) = (question.base_error_rate, step.share());
     let variance = |requests: f64| rate * (1.0 - rate) / requests;
     let (canary, control) = (requests * share, requests * (1.0 - share));
     let margin = question.margin_ratio;
@@ -114,8 +143,8 @@ fn is_within(question: &Question, share: f64, requests: f64) -> bool {
         // Rounded, since 50 expected events are not 49.9999.
         canary_events: (canary * rate + 1e-6) as u64,
         control_events: (control * rate + 1e-6) as u64,
-        canary_event_slots: event_slots(question, share, canary * rate),
-        control_event_slots: event_slots(question, 1.0 - share, control * rate),
+        canary_event_slots: event_slots(question, step.canary, canary * rate),
+        control_event_slots: event_slots(question, step.control, control * rate),
         n: requests as u64,
         share,
     };
@@ -125,37 +154,43 @@ fn is_within(question: &Question, share: f64, requests: f64) -> bool {
 /// In how many slots the users of an arm fall who have so many errors: the same few again
 /// and again, where there are few.
 fn event_slots(question: &Question, share: f64, errors: f64) -> u32 {
-    let erred = match question.users {
-        Users::EveryRequest => errors,
-        Users::ADay(all) => {
+    let erred = match question.users.a_day() {
+        None => errors,
+        Some(all) => {
             let own = all * share;
             -own * libm::expm1(-errors / own)
         }
     };
     // Rounded, as events are.
-    let slots = SLOTS as f64;
-    let hit = -slots * libm::expm1(erred * libm::log1p(-1.0 / slots));
-    (hit + 1e-6) as u32
+    (slots_hit_by(erred) + 1e-6) as u32
 }
 
-/// Users of the canary with which the absolute bound is shown, if as many of them fail
-/// as expected.
-fn users_needed(question: &Question) -> Option<f64> {
-    if question.base_error_rate >= question.margin_absolute {
+/// Users of the canary with which the absolute bound is shown, if no more of them fail
+/// than are expected: of 445 at 0.1% none.
+fn clean_users(question: &Question) -> Option<f64> {
+    let rate = question.base_error_rate;
+    if rate >= question.margin_absolute {
         return None;
     }
     let enough = restart::threshold(question.promotion_alpha / 2.0);
-    first(|users| {
-        let bad = (users * question.base_error_rate).round() as u64;
-        absolute::log_e(question.margin_absolute, users as u64, bad) >= enough
-    })
+    let with = |failed: f64| {
+        first(|users| {
+            let log_e = absolute::log_e(question.margin_absolute, users as u64, failed as u64);
+            users > failed && log_e >= enough
+        })
+    };
+    // More of them may fail, and more of them are needed then.
+    let is_usual = |failed: f64| with(failed).is_some_and(|users| users * rate < failed + 1.0);
+    // Counted from one, as `first` does.
+    let failed = |number: f64| number.ceil() - 1.0;
+    first(|number| is_usual(failed(number))).and_then(|number| with(failed(number)))
 }
 
-/// Requests of both arms until so many users of the canary have come.
+/// Requests of all arms until so many users have come of those who are this share of all.
 fn requests_for(question: &Question, share: f64, users: f64) -> Option<f64> {
-    match question.users {
-        Users::EveryRequest => Some(users / share),
-        Users::ADay(all) => {
+    match question.users.a_day() {
+        None => Some(users / share),
+        Some(all) => {
             let missing = 1.0 - users / (all * share);
             (missing > 0.0).then(|| -libm::log(missing) * all)
         }
@@ -164,10 +199,11 @@ fn requests_for(question: &Question, share: f64, users: f64) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Agreement, Users};
     use super::*;
 
     fn first_step(question: &Question) -> Least {
-        least(question).unwrap()[0]
+        least(question).unwrap()[0].unwrap()
     }
 
     #[test]
@@ -200,7 +236,7 @@ mod tests {
             Way::Minimum,
             "500 requests of the arm"
         );
-        clean.steps[0].minimum_exposures = 0.0;
+        clean.minimum_exposures = 0.0;
         let least = first_step(&clean);
         assert_eq!(least.way, Way::Absolute);
         // 445 clean users at alpha 0.025, a tenth of all.
@@ -215,20 +251,21 @@ mod tests {
             ..Question::default()
         };
         let least = least(&fast).unwrap();
-        assert_eq!((least[0].seconds, least[0].way), (Some(60.0), Way::Minimum));
-        assert_eq!(least[3].way, Way::Untested);
+        let first = least[0].unwrap();
+        assert_eq!((first.seconds, first.way), (Some(60.0), Way::Minimum));
+        assert_eq!(least[3], None);
     }
 
     #[test]
     fn twenty_tenants_are_two_units_however_many_requests_they_send() {
         let few = Question {
-            users: Users::ADay(20.0),
+            users: Users::Alike(20.0),
             base_error_rate: 0.05,
             ..Question::default()
         };
         assert_eq!(first_step(&few).requests, None);
         let many = Question {
-            users: Users::ADay(20_000.0),
+            users: Users::Alike(20_000.0),
             ..few
         };
         assert!(first_step(&many).requests.is_some());
@@ -237,10 +274,71 @@ mod tests {
     #[test]
     fn few_users_are_too_few_for_the_bound() {
         let few = Question {
-            users: Users::ADay(100.0),
+            users: Users::Alike(100.0),
             base_error_rate: 1e-6,
             ..Question::default()
         };
         assert_ne!(first_step(&few).way, Way::Absolute);
+    }
+
+    /// A reviewer's case: at 0.1% half a failure is to be expected of the canary's 500 users,
+    /// and a run without one needs 445 of them.
+    #[test]
+    fn a_failure_that_is_less_than_one_is_none() {
+        let rare = Question {
+            requests_per_second: 40.0 / 60.0,
+            users: Users::Alike(5_000.0),
+            base_error_rate: 0.001,
+            ..Question::default()
+        };
+        let least = first_step(&rare);
+        assert_eq!(least.way, Way::Absolute);
+        let hours = least.seconds.unwrap() / 3_600.0;
+        assert!((4.0..5.0).contains(&hours), "{hours}");
+        let users = |base_error_rate| {
+            clean_users(&Question {
+                base_error_rate,
+                ..Question::default()
+            })
+        };
+        assert_eq!(users(0.0022), Some(445.0));
+        // With one failure of 445 it takes more.
+        assert!((500.0..900.0).contains(&users(0.0023).unwrap()));
+        assert!(users(0.004).unwrap() > 900.0);
+        assert_eq!(users(0.01), None);
+    }
+
+    #[test]
+    fn answers_and_what_is_told_of_users_are_waited_for() {
+        let checked = |users, sampled| {
+            first_step(&Question {
+                requests_per_second: 10.0,
+                users,
+                base_error_rate: 0.02,
+                agreement: Some(Agreement {
+                    sampled,
+                    per_second: 50.0,
+                    margin_absolute: 0.01,
+                }),
+                ..Question::default()
+            })
+        };
+        let few = checked(Users::Alike(3_000.0), 1.0);
+        assert_eq!((few.way, few.requests), (Way::Agreement(367.0), None));
+        assert_eq!(checked(Users::Alike(30_000.0), 1.0).way, Way::Ratio);
+        let rare = checked(Users::EveryRequest, 0.01);
+        assert_eq!(rare.way, Way::Agreement(367.0));
+        assert!((rare.requests.unwrap() - 367_000.0).abs() < 1.0);
+        let told = |minimum_users, users| {
+            first_step(&Question {
+                minimum_users,
+                users,
+                ..Question::default()
+            })
+        };
+        let never = told(1e12, Users::Alike(5_000.0));
+        assert_eq!((never.way, never.requests), (Way::Told(1e12), None));
+        let all = told(1e12, Users::EveryRequest);
+        assert_eq!((all.way, all.requests), (Way::Told(1e12), Some(1e13)));
     }
 }

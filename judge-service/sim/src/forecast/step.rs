@@ -1,10 +1,8 @@
-//! One step of one simulated release, look by look.
-//!
-//! Users are not simulated one by one: those of an arm who erred last in the same epoch
-//! are alike, and how many of them err until the next look is binomial. So the work does
-//! not grow with the traffic, and no look is too late by more than 3%.
+//! One step of one simulated release, look by look. No look is too late by more than 3%.
 
-use super::{Question, Step, Users};
+use super::arm::Arm;
+use super::crowd::Crowd;
+use super::{Question, Step};
 use crate::draw::Draw;
 use serinus_stats::ratio::most_evidence;
 use serinus_stats::ratio::{self, LabelCounts, RatioGrid};
@@ -15,7 +13,6 @@ use serinus_stats::{absolute, restart};
 const FIRST_RESTART_SECONDS: f64 = 60.0;
 /// The judge looks once a second; later looks here are this much further apart.
 const GROWTH: f64 = 1.03;
-const SLOTS: f64 = 256.0;
 
 /// How a step ended, if it did before its deadline.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -33,27 +30,9 @@ pub(super) struct Caught {
     pub users: f64,
 }
 
-/// One arm's users and counts.
-struct Arm {
-    requests_per_second: f64,
-    error_rate: f64,
-    /// Users by the epoch of their last error, 0 for none; empty where every request is
-    /// a user.
-    erred_in: Vec<u64>,
-    /// Not seen yet at this step.
-    unseen: u64,
-    /// Requests a second of one user.
-    pace: f64,
-    requests: u64,
-    errors: u64,
-    seen: u64,
-    /// Of those, whose first request failed.
-    bad: u64,
-}
-
 pub(super) struct Release<'a> {
     question: &'a Question,
-    step: &'a Step,
+    share: f64,
     canary: Arm,
     control: Arm,
     grid: RatioGrid,
@@ -61,105 +40,29 @@ pub(super) struct Release<'a> {
     processes: Vec<LabelCounts>,
 }
 
-impl Arm {
-    fn new(question: &Question, share: f64, error_rate: f64) -> Self {
-        let users = match question.users {
-            Users::ADay(users) => (users * share).round() as u64,
-            Users::EveryRequest => 0,
-        };
-        let requests_per_second = question.requests_per_second * share;
-        Self {
-            requests_per_second,
-            error_rate,
-            erred_in: if question.users == Users::EveryRequest {
-                Vec::new()
-            } else {
-                vec![users]
-            },
-            unseen: users,
-            pace: if users > 0 {
-                requests_per_second / users as f64
-            } else {
-                0.0
-            },
-            requests: 0,
-            errors: 0,
-            seen: 0,
-            bad: 0,
-        }
-    }
-
-    /// So many seconds of traffic in an epoch, counted from 1. For each epoch before it:
-    /// users with an error whose last one was then.
-    fn pass(&mut self, seconds: f64, epoch: usize, draw: &mut Draw) -> Vec<u64> {
-        let requests = draw.poisson(self.requests_per_second * seconds);
-        self.requests += requests;
-        if self.erred_in.is_empty() {
-            let errors = draw.binomial(requests, self.error_rate);
-            self.errors += errors;
-            self.seen += requests;
-            self.bad += errors;
-            return vec![errors];
-        }
-        let new = draw.binomial(self.unseen, chance(self.pace * seconds));
-        self.unseen -= new;
-        self.seen += new;
-        self.bad += draw.binomial(new, self.error_rate);
-        let erring = chance(self.pace * self.error_rate * seconds);
-        let mut expected = 0.0;
-        let mut users = Vec::with_capacity(self.erred_in.len());
-        for group in &mut self.erred_in {
-            expected += *group as f64 * erring;
-            let erred = draw.binomial(*group, erring);
-            *group -= erred;
-            users.push(erred);
-        }
-        let all: u64 = users.iter().sum();
-        self.erred_in.resize(epoch + 1, 0);
-        if let Some(now) = self.erred_in.last_mut() {
-            *now += all;
-        }
-        // The same users' further errors.
-        let errors = self.requests_per_second * self.error_rate * seconds;
-        self.errors = (self.errors + all + draw.poisson(errors - expected)).min(self.requests);
-        users
-    }
-
-    fn rate(&self) -> f64 {
-        self.errors as f64 / self.requests.max(1) as f64
-    }
-
-    fn variance(&self) -> f64 {
-        self.rate() * (1.0 - self.rate()) / self.requests.max(1) as f64
-    }
-
-    /// In how many slots its users with an error fall, as expected.
-    fn event_slots(&self) -> u32 {
-        let erred: u64 = match self.erred_in.as_slice() {
-            [] => self.errors,
-            [_, erred @ ..] => erred.iter().sum(),
-        };
-        let hit = SLOTS * (1.0 - libm::pow(1.0 - 1.0 / SLOTS, erred as f64));
-        hit as u32
-    }
-}
-
-/// Of at least one arrival where so many are expected.
-fn chance(expected: f64) -> f64 {
-    -libm::expm1(-expected)
-}
-
 impl<'a> Release<'a> {
-    pub fn new(question: &'a Question, step: &'a Step, ratio: f64) -> Self {
+    /// `None` where nothing is compared.
+    pub fn new(question: &'a Question, step: &Step, crowd: &Crowd, ratio: f64) -> Option<Self> {
+        if !step.is_tested() {
+            return None;
+        }
         let base = question.base_error_rate;
-        Self {
+        let kinds = crowd.kinds.iter();
+        let canary: Vec<(f64, u64)> = kinds
+            .clone()
+            .map(|kind| ((kind.error_rate * ratio).min(1.0), kind.of_canary(step)))
+            .collect();
+        let control: Vec<(f64, u64)> = kinds
+            .map(|kind| (kind.error_rate, kind.of_control(step)))
+            .collect();
+        Some(Self {
             question,
-            step,
-            canary: Arm::new(question, step.share, base * ratio),
-            control: Arm::new(question, 1.0 - step.share, base),
+            share: step.share(),
+            canary: Arm::new(question, step.canary, base * ratio, &canary),
+            control: Arm::new(question, step.control, base, &control),
             grid: RatioGrid::rollback(question.tolerated_ratio),
             processes: Vec::new(),
-        }
+        })
     }
 
     pub fn run(mut self, draw: &mut Draw) -> End {
@@ -169,13 +72,13 @@ impl<'a> Release<'a> {
         while now < self.question.longest_seconds {
             let look = (now * GROWTH).max(now + 1.0);
             // The ends of the minimum and of the deadline are looks of their own.
-            let ends = [self.step.minimum_seconds, self.question.longest_seconds];
+            let ends = [self.question.minimum_seconds, self.question.longest_seconds];
             let ends = ends.into_iter().filter(|&end| end > now);
             let look = ends.fold(look, f64::min);
             // Epochs begin at looks.
             if now >= next_start {
                 self.processes.push(LabelCounts {
-                    share: self.step.share,
+                    share: self.share,
                     with_event: 0,
                     in_arm: 0,
                 });
@@ -232,13 +135,21 @@ impl<'a> Release<'a> {
     fn is_promoted(&self, now: f64) -> bool {
         let (q, canary, control) = (self.question, &self.canary, &self.control);
         let least = canary.requests.min(control.requests) as f64;
-        if now < self.step.minimum_seconds || least < self.step.minimum_exposures {
+        if now < q.minimum_seconds || least < q.minimum_exposures {
             return false;
         }
+        if (canary.seen.min(control.seen) as f64) < q.minimum_users {
+            return false;
+        }
+        let agrees = q.agreement.is_none_or(|agreement| {
+            absolute::log_e(agreement.margin_absolute, canary.sampled, 0)
+                >= restart::threshold(q.promotion_alpha)
+        });
         let alpha = q.promotion_alpha / 2.0;
-        let clean = absolute::log_e(q.margin_absolute, canary.seen, canary.bad);
-        clean >= restart::threshold(alpha)
-            || difference(canary, control, q.margin_ratio).promotes(alpha)
+        let clean = || absolute::log_e(q.margin_absolute, canary.seen, canary.bad);
+        agrees
+            && (clean() >= restart::threshold(alpha)
+                || difference(canary, control, q.margin_ratio).promotes(alpha))
     }
 
     fn caught(&self, seconds: f64) -> Caught {
@@ -250,7 +161,8 @@ impl<'a> Release<'a> {
     }
 }
 
-/// As [`serinus_stats::sequence::difference`] over independent requests.
+/// As [`serinus_stats::sequence::difference`] over users of whom nothing is known but how
+/// often each kind errs.
 fn difference(canary: &Arm, control: &Arm, margin: f64) -> Difference {
     let n = canary.requests + control.requests;
     Difference {

@@ -40,7 +40,7 @@ pub struct Hog {
 
 /// Users of one kind: the hog, the frail, the others.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Class {
+pub(crate) struct Class {
     pub traffic: f64,
     pub rate: f64,
 }
@@ -58,7 +58,7 @@ impl Crowd {
         visits: 0,
     };
 
-    pub(super) fn classes(&self) -> [Class; 3] {
+    pub(crate) fn classes(&self) -> [Class; 3] {
         let hog = self.hog.map_or(Class::default(), |hog| Class {
             traffic: hog.traffic,
             rate: hog.rate,
