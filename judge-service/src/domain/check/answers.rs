@@ -231,6 +231,22 @@ mod tests {
     }
 
     #[test]
+    fn models_without_samples_could_never_agree() {
+        let off = ("sampling", Value::Null);
+        assert_eq!(refused(&[with_models(), off.clone()]), "sampling");
+        let none = ("sampling", json!({"share": 0}));
+        assert_eq!(refused(&[with_models(), none.clone()]), "sampling.share");
+        // Where an arm has no model, none are compared.
+        let one = json!([{"name": "control", "model": "a"}, {"name": "canary"}]);
+        for sampling in [off, none] {
+            let mut document = spec_json();
+            document["arms"] = one.clone();
+            document[sampling.0] = sampling.1;
+            spec(&document).unwrap();
+        }
+    }
+
+    #[test]
     fn what_needs_models_says_so() {
         for guardrail in [json!({"difference": {"margin": 0.1}}), json!({"drift": {}})] {
             let field = refused(&[("guardrails", guardrail.clone())]);

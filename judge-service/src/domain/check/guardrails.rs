@@ -35,6 +35,7 @@ pub fn check(spec: &RolloutSpec, problems: &mut Problems) {
     let field = "guardrails.agreement.tolerance";
     tolerance(field, &agreement.tolerance, problems);
     answered(spec, problems);
+    problems.look(can_agree(spec));
 }
 
 fn margin(errors: &ErrorGuardrail) -> Result<(), FieldError> {
@@ -92,6 +93,30 @@ fn value(guardrail: &ValueGuardrail) -> Result<(), FieldError> {
         0.0,
         highest - lowest,
     )
+}
+
+/// Where a new version and control have models, no step ends before sampled answers agree
+/// with them.
+fn can_agree(spec: &RolloutSpec) -> Result<(), FieldError> {
+    let has_model = |name: &str| {
+        let mut arms = spec.arms.iter();
+        arms.any(|arm| arm.name == name && arm.model.is_some())
+    };
+    let judged = spec.treatments().any(|arm| arm.model.is_some());
+    if !(judged && has_model(spec.control())) {
+        return Ok(());
+    }
+    let (field, wrong) = match &spec.sampling {
+        None => ("sampling", "is off"),
+        Some(sampling) if sampling.share <= 0.0 => ("sampling.share", "is 0"),
+        Some(_) => return Ok(()),
+    };
+    Err(FieldError::new(
+        field,
+        format!(
+            "{wrong}, and the arms' models are compared with sampled answers before a step ends: a share above 0 such as 1 is right, or arms without `model`"
+        ),
+    ))
 }
 
 /// Guardrails on what models answer.
