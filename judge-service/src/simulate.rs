@@ -1,13 +1,13 @@
 //! `serinus simulate`: what a rollout will take, before it starts.
 
 use crate::domain::check::{Unsound, check};
-use crate::domain::spec::Expected;
+use crate::domain::spec::{Expected, RolloutSpec};
 use crate::forecast;
 use crate::policy::words;
 use crate::reading;
 use serde::Serialize;
 use serinus_core::json::FieldError;
-use serinus_sim::forecast::{Answer, Spread, StepAnswer};
+use serinus_sim::forecast::{self as sim, Answer, Question, StepAnswer};
 use std::collections::BTreeMap;
 
 /// What is asked beside the spec.
@@ -31,7 +31,17 @@ pub struct Simulated {
     pub ratio: f64,
     pub runs: u32,
     pub seed: u64,
+    /// Whether one user in twenty has most of the errors: with `users_per_day`. Where each
+    /// request is a user's own, it makes no difference.
+    pub users_differ: bool,
     pub steps: Vec<Step>,
+    /// Good versions that go through all steps by themselves, and until then.
+    pub promoted: f64,
+    pub promoted_seconds_median: Option<f64>,
+    pub promoted_seconds_p90: Option<f64>,
+    /// Good versions that are taken back at any step.
+    pub false_rollback: f64,
+    pub false_rollback_upper95: f64,
     /// Steps that their deadline ends undecided, and segments that it leaves unseen.
     pub warnings: Vec<String>,
 }
@@ -46,13 +56,14 @@ pub struct Step {
 
 #[derive(Debug, Serialize)]
 pub struct Forecast {
-    /// Of good versions, before the deadline.
+    /// The share of good versions that go on by themselves, before the deadline, and until
+    /// then.
     pub promoted: f64,
     pub promoted_seconds_median: Option<f64>,
     pub promoted_seconds_p90: Option<f64>,
     pub false_rollback: f64,
     pub false_rollback_upper95: f64,
-    /// Of bad versions.
+    /// Of bad versions; until then, in requests of both arms and in users of the bad one.
     pub caught: f64,
     pub caught_seconds_median: Option<f64>,
     pub caught_seconds_p90: Option<f64>,
@@ -86,62 +97,74 @@ pub fn simulate(spec: &[u8], asked: &Asked) -> Result<Simulated, Unsound> {
     spec.expected = Some(expected.clone());
     let spec = spec.completed();
     check(&spec)?;
-    let mut steps = Vec::new();
-    for step in &spec.steps {
-        let answer = forecast::ask(&spec, step, &expected, asked.ratio, asked.runs, asked.seed)
-            .map_err(|problem| {
-                FieldError::new(
-                    problem.field,
-                    format!("{}; {} is right", problem.wrong, problem.right),
-                )
-            })?;
-        steps.push(Step {
-            weights: step.weights.clone(),
-            forecast: answer.as_ref().and_then(Forecast::of),
-        });
-    }
-    let mut warnings: Vec<String> = (0..spec.steps.len())
-        .filter_map(|index| {
-            let too_few = forecast::too_few(&spec, index, &expected);
-            too_few.or_else(|| forecast::too_slow(&spec, index, &expected))
-        })
-        .collect();
-    warnings.extend(spec.steps.first().and_then(|step| {
+    let answer = ask(&spec, &expected, asked)?;
+    let steps = spec.steps.iter().zip(&answer.steps);
+    let steps = steps.map(|(step, answer)| Step {
+        weights: step.weights.clone(),
+        forecast: answer.as_ref().map(Forecast::of),
+    });
+    let steps = steps.collect();
+    let mut warnings = forecast::warnings(&spec, &expected);
+    // The first with users on the new version.
+    let mut trying = spec.steps.iter().filter(|step| !spec.is_look_step(step));
+    warnings.extend(trying.next().and_then(|step| {
         let seen = forecast::segments::in_equal_parts(&spec, &expected);
         forecast::segments::blind(&spec, step, &seen, expected.error_rate)
     }));
+    let users_differ = expected.users_per_day.is_some();
     Ok(Simulated {
         rollout: spec.id,
         expected,
         ratio: asked.ratio,
         runs: asked.runs,
         seed: asked.seed,
+        users_differ,
         steps,
+        promoted: answer.promoted,
+        promoted_seconds_median: answer.seconds.median,
+        promoted_seconds_p90: answer.seconds.ninety,
+        false_rollback: answer.false_rollback.share,
+        false_rollback_upper95: answer.false_rollback.upper95,
         warnings,
     })
 }
 
+fn ask(spec: &RolloutSpec, expected: &Expected, asked: &Asked) -> Result<Answer, FieldError> {
+    let question = Question {
+        ratio: asked.ratio,
+        runs: asked.runs,
+        seed: asked.seed,
+        ..forecast::question(spec, expected, forecast::differing(expected))
+    };
+    sim::ask(&question).map_err(|problem| {
+        FieldError::new(
+            problem.field,
+            format!("{}; {} is right", problem.wrong, problem.right),
+        )
+    })
+}
+
 impl Forecast {
-    fn of(answer: &Answer) -> Option<Self> {
-        let step: &StepAnswer = answer.steps.first().filter(|step| step.tested)?;
-        let Spread { median, ninety } = step.seconds;
-        Some(Self {
+    fn of(step: &StepAnswer) -> Self {
+        Self {
             promoted: step.promoted,
-            promoted_seconds_median: median,
-            promoted_seconds_p90: ninety,
-            false_rollback: answer.false_rollback,
-            false_rollback_upper95: answer.false_rollback_upper95,
+            promoted_seconds_median: step.seconds.median,
+            promoted_seconds_p90: step.seconds.ninety,
+            false_rollback: step.false_rollback.share,
+            false_rollback_upper95: step.false_rollback.upper95,
             caught: step.caught,
             caught_seconds_median: step.caught_seconds.median,
             caught_seconds_p90: step.caught_seconds.ninety,
             caught_requests_median: step.caught_requests.median,
             caught_users_median: step.caught_users.median,
             bad_promoted: step.bad_promoted,
-        })
+        }
     }
 }
 
 // === in words ===
+
+const NOT_SIMULATED: &str = "Simulated are errors and how many users come. What is not: latency (nor how long it takes to be learned, beyond `warm_up`), what is answered, segments, and what is told of users later.";
 
 impl core::fmt::Display for Simulated {
     fn fmt(&self, out: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -156,62 +179,79 @@ impl core::fmt::Display for Simulated {
         };
         writeln!(
             out,
-            "{}: {requests_per_minute} requests a minute, {} errors, {users}; {} simulated releases\n",
+            "{}: {requests_per_minute} requests a minute, {} errors, {users}; {} simulated releases",
             self.rollout,
             words::percent(*error_rate),
             self.runs
         )?;
+        if self.users_differ {
+            writeln!(
+                out,
+                "One user in twenty has most of the errors; where all have as many, steps end sooner."
+            )?;
+        }
         let ratio = self.ratio;
         writeln!(
             out,
-            "                     a good version           a version with {ratio} times the errors"
+            "\n                     a good version                  a version with {ratio} times the errors"
         )?;
         writeln!(
             out,
-            "step  users          goes on after  (9 in 10)  is caught  after     in requests  goes on"
+            "step  users          goes on  after    (9 in 10)    is caught  after    in requests  its users  goes on"
         )?;
         for (index, step) in self.steps.iter().enumerate() {
             let weights = in_words(&step.weights);
             write!(out, "{:<6}{weights:<15}", index + 1)?;
-            let Some(forecast) = &step.forecast else {
-                writeln!(out, "nothing is compared")?;
-                continue;
-            };
-            let time = |seconds: Option<f64>| {
-                seconds.map_or("-".to_owned(), |seconds| {
-                    words::seconds((seconds * 1_000.0) as u64)
-                })
-            };
-            let count = |count: Option<f64>| count.map_or("-".to_owned(), |n| format!("{n:.0}"));
-            writeln!(
-                out,
-                "{:<15}{:<11}{:<11}{:<10}{:<13}{}",
-                time(forecast.promoted_seconds_median),
-                time(forecast.promoted_seconds_p90),
-                words::percent(forecast.caught),
-                time(forecast.caught_seconds_median),
-                count(forecast.caught_requests_median),
-                words::percent(forecast.bad_promoted),
-            )?;
+            match &step.forecast {
+                None => writeln!(out, "nothing is compared")?,
+                Some(forecast) => writeln!(out, "{forecast}")?,
+            }
         }
-        let compared = self.steps.iter().filter_map(|step| step.forecast.as_ref());
-        let (all, upper) = compared.fold((0.0, 0.0f64), |(all, upper), forecast| {
-            (
-                all + forecast.false_rollback,
-                upper.max(forecast.false_rollback_upper95),
-            )
-        });
+        let through = words::percent(self.promoted);
+        let after = match (self.promoted_seconds_median, self.promoted_seconds_p90) {
+            (Some(median), Some(ninety)) => format!(
+                ", after {} (9 in 10 of them: {})",
+                time(Some(median)),
+                time(Some(ninety))
+            ),
+            _ => String::new(),
+        };
         writeln!(
             out,
-            "\nA good version was taken back in {} of the releases; by 95% confidence in under {} at each step.",
-            words::percent(all.min(1.0)),
-            words::percent(upper)
+            "\nOf good versions {through} go through all steps by themselves{after}; the others wait for a deadline.\n{} were taken back; by 95% confidence under {}.\n\n{NOT_SIMULATED}",
+            words::percent(self.false_rollback),
+            words::percent(self.false_rollback_upper95)
         )?;
         for warning in &self.warnings {
             writeln!(out, "\nWarning: {warning}.")?;
         }
         Ok(())
     }
+}
+
+/// Its part of the step's line.
+impl core::fmt::Display for Forecast {
+    fn fmt(&self, out: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let count = |count: Option<f64>| count.map_or("-".to_owned(), |n| format!("{n:.0}"));
+        write!(
+            out,
+            "{:<9}{:<9}{:<13}{:<11}{:<9}{:<13}{:<11}{}",
+            words::percent(self.promoted),
+            time(self.promoted_seconds_median),
+            time(self.promoted_seconds_p90),
+            words::percent(self.caught),
+            time(self.caught_seconds_median),
+            count(self.caught_requests_median),
+            count(self.caught_users_median),
+            words::percent(self.bad_promoted),
+        )
+    }
+}
+
+fn time(seconds: Option<f64>) -> String {
+    seconds.map_or("-".to_owned(), |seconds| {
+        words::seconds((seconds * 1_000.0) as u64)
+    })
 }
 
 /// Where there are many arms, what they have together.
@@ -268,7 +308,52 @@ mod tests {
         assert!(simulated.steps[3].forecast.is_none(), "nobody is held back");
         let text = simulated.to_string();
         assert!(text.contains("nothing is compared"), "{text}");
-        assert!(text.lines().all(|line| line.len() < 120), "{text}");
+        let table = text
+            .lines()
+            .filter(|line| line.starts_with([' ', 's', '1', '2']));
+        assert!(table.into_iter().all(|line| line.len() < 120), "{text}");
+        assert!(
+            text.contains("% go through all steps by themselves, after "),
+            "{text}"
+        );
+        assert!(text.contains("What is not: latency"), "{text}");
+        assert!(!text.contains("One user in twenty"), "{text}");
+    }
+
+    /// 25% of the whole judge's releases with these users are promoted (5 of 20), and not
+    /// before 30 h.
+    #[test]
+    fn few_users_who_differ_are_seldom_enough() {
+        let few = Asked {
+            requests_per_minute: Some(40.0),
+            error_rate: Some(0.01),
+            users_per_day: Some(5_000.0),
+            runs: 200,
+            ..asked()
+        };
+        let simulated = simulate(spec_json().to_string().as_bytes(), &few).unwrap();
+        let promoted = simulated.promoted;
+        assert!((0.06..0.56).contains(&promoted), "{promoted}");
+        assert!(simulated.promoted_seconds_median.unwrap() > 30.0 * 3_600.0);
+        let least = simulated.steps.iter().flat_map(|step| &step.forecast);
+        assert!(least.into_iter().all(|step| step.promoted >= promoted));
+        assert!(simulated.to_string().contains("One user in twenty"));
+    }
+
+    #[test]
+    fn segments_are_looked_at_where_somebody_has_the_new_version() {
+        let mut document = spec_json();
+        document["shadow"] = serde_json::json!({"cluster": "shadow"});
+        document["steps"] = serde_json::json!([{}, {"weights": {"canary": 10}}]);
+        let when = serde_json::json!([{"header": "x"}]);
+        document["segments"] = serde_json::json!([{"name": "gold", "when": when}]);
+        let slow = Asked {
+            requests_per_minute: Some(2.0),
+            ..asked()
+        };
+        let simulated = simulate(document.to_string().as_bytes(), &slow).unwrap();
+        let mut warnings = simulated.warnings.iter();
+        assert!(warnings.any(|warning| warning.contains("segment gold")));
     }
 
     #[test]

@@ -24,7 +24,8 @@ pub struct Simulate {
     /// Control's share of requests that fail [default: the spec's, or 0.01]
     #[arg(long, value_parser = above_zero)]
     error_rate: Option<f64>,
-    /// Different users a day [default: the spec's, or each request is a user's own]
+    /// Different users a day, of whom one in twenty has most of the errors [default: the
+    /// spec's, or each request is a user's own]
     #[arg(long, value_parser = above_zero)]
     users_per_day: Option<f64>,
     /// How many times as often a bad version fails

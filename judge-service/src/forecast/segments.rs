@@ -2,7 +2,6 @@
 //! and a segment has a part of the traffic.
 
 use super::about_count;
-use crate::domain::check::weights;
 use crate::domain::spec::{Expected, RolloutSpec, Segment, Step};
 use crate::policy::alpha;
 use serinus_stats::restart;
@@ -44,7 +43,7 @@ pub fn blind(
         .iter()
         .filter_map(|seen| {
             let segment = spec.segments.iter().find(|own| own.name == seen.name)?;
-            let (arm, control) = smallest(spec, step, segment)?;
+            let [arm, control] = smallest(spec, step, segment)?;
             let both = arm + control;
             let has = seen.requests_per_minute * both * spec.deadline.seconds / 60.0;
             let needs = requests_needed(spec, arm / both, error_rate);
@@ -54,6 +53,7 @@ pub fn blind(
     let (first, has, needs) = blind.first()?;
     let others = match blind.len() - 1 {
         0 => String::new(),
+        1 => ", and another segment is like it".to_owned(),
         others => format!(", and {others} other segments are like it"),
     };
     Some(format!(
@@ -61,31 +61,22 @@ pub fn blind(
         first.name,
         about_count(*has),
         about_count(*needs),
-        segments.len(),
+        spec.segments.iter().filter(|own| own.arm.is_none()).count(),
         spec.treatments().count(),
     ))
 }
 
 /// The shares of the arm with the fewest users and of control; `None` where a segment
-/// is not split.
-fn smallest(spec: &RolloutSpec, step: &Step, segment: &Segment) -> Option<(f64, f64)> {
-    if segment.arm.is_some() {
+/// is not split, or while the step only looks: no segment has users on the new version then.
+fn smallest(spec: &RolloutSpec, step: &Step, segment: &Segment) -> Option<[f64; 2]> {
+    if segment.arm.is_some() || spec.is_look_step(step) {
         return None;
     }
     let own = segment.weights.as_ref().map(|weights| Step {
         weights: weights.clone(),
         ..Step::default()
     });
-    let weights = weights(spec, own.as_ref().unwrap_or(step), spec.holdback_percent).ok()?;
-    let weight = |name: &str| {
-        let mut arms = spec.arms.iter().zip(&weights);
-        let weight = arms.find(|(arm, _)| arm.name == name);
-        weight.map_or(0.0, |(_, &weight)| f64::from(weight) / 10_000.0)
-    };
-    let control = weight(spec.control());
-    let arms = spec.treatments().map(|arm| weight(&arm.name));
-    let arm = arms.filter(|&weight| weight > 0.0).reduce(f64::min)?;
-    (control > 0.0).then_some((arm, control))
+    super::smallest(spec, own.as_ref().unwrap_or(step))
 }
 
 /// Requests of both arms until twice the errors are expected to show. A first error is
@@ -163,5 +154,47 @@ mod tests {
         let mut document = spec_json();
         document["segments"] = json!([{"name": "s0", "when": [{"header": "x"}], "arm": "canary"}]);
         assert_eq!(said(&spec(&document).unwrap(), 1.0), None);
+    }
+
+    #[test]
+    fn alpha_is_shared_by_the_segments_that_are_split() {
+        let mut document = spec_json();
+        let segment = |name, arm: Option<&str>| {
+            let mut segment = json!({"name": name, "when": [{"header": "x"}]});
+            if let Some(arm) = arm {
+                segment["arm"] = json!(arm);
+            }
+            segment
+        };
+        document["segments"] = json!([
+            segment("split", None),
+            segment("pinned", Some("canary")),
+            segment("own", None),
+        ]);
+        let words = said(&spec(&document).unwrap(), 1.0).unwrap();
+        assert!(words.contains("shared by 2 segments"), "{words}");
+        assert!(
+            words.ends_with(", and another segment is like it"),
+            "{words}"
+        );
+    }
+
+    #[test]
+    fn nobody_is_hurt_unseen_while_a_step_only_looks() {
+        let mut document = spec_json();
+        document["shadow"] = json!({"cluster": "shadow"});
+        document["steps"] = json!([{}, {"weights": {"canary": 10}}]);
+        let when = json!([{"header": "x"}]);
+        document["segments"] = json!([{"name": "s0", "when": when, "weights": {"canary": 50}}]);
+        let spec = spec(&document).unwrap();
+        assert_eq!(said(&spec, 1.0), None);
+        let expected = Expected {
+            requests_per_minute: 1.0,
+            error_rate: 0.01,
+            users_per_day: None,
+        };
+        let seen = in_equal_parts(&spec, &expected);
+        let words = blind(&spec, &spec.steps[1], &seen, 0.01);
+        assert!(words.is_some_and(|words| words.contains("segment s0")));
     }
 }

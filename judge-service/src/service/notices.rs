@@ -2,9 +2,9 @@
 
 use super::delivery::Convergence;
 use crate::books::Entry;
-use crate::domain::spec::Expected;
+use crate::domain::spec::{Expected, RolloutSpec};
 use crate::domain::sums::{ArmSums, EpochSums};
-use crate::domain::{Millis, Phase};
+use crate::domain::{Millis, Phase, Rollout};
 use crate::forecast::segments::Seen;
 use crate::forecast::{self, segments};
 
@@ -94,19 +94,26 @@ fn too_slow(entry: &Entry, now: Millis) -> Option<String> {
         error_rate,
         users_per_day: None,
     };
-    // What a dropped arm would have needed is nobody's wait.
+    forecast::too_slow(&without_dropped(rollout), rollout.step, &measured)
+}
+
+/// What a dropped arm would have needed is nobody's wait.
+fn without_dropped(rollout: &Rollout) -> RolloutSpec {
     let mut spec = rollout.spec.clone();
-    for step in &mut spec.steps {
-        step.weights.retain(|arm, _| !rollout.is_dropped(arm));
+    let steps = spec.steps.iter_mut().map(|step| &mut step.weights);
+    let segments = spec.segments.iter_mut();
+    let segments = segments.filter_map(|segment| segment.weights.as_mut());
+    for weights in steps.chain(segments) {
+        weights.retain(|arm, _| !rollout.is_dropped(arm));
     }
-    forecast::too_slow(&spec, rollout.step, &measured)
+    spec
 }
 
 /// Segments whose traffic is too thin for their part of alpha: as measured, or before
 /// that as expected, in equal parts.
 fn blind_segments(entry: &Entry, now: Millis) -> Option<String> {
     let rollout = &entry.rollout;
-    let spec = &rollout.spec;
+    let spec = &without_dropped(rollout);
     let elapsed = rollout.step_lasted_ms(now);
     let names = spec.segments.iter().map(|segment| segment.name.as_str());
     let (seen, error_rate): (Vec<Seen<'_>>, f64) = if elapsed >= RATE_AFTER_MS {
@@ -133,7 +140,8 @@ fn blind_segments(entry: &Entry, now: Millis) -> Option<String> {
             expected.error_rate,
         )
     };
-    segments::blind(spec, rollout.current_step()?, &seen, error_rate)
+    let step = spec.steps.get(rollout.step)?;
+    segments::blind(spec, step, &seen, error_rate)
 }
 
 /// Control's in this step; `None` before it answered.
@@ -149,10 +157,7 @@ fn error_rate(entry: &Entry) -> Option<f64> {
 }
 
 fn two_digits(value: f64) -> f64 {
-    let size = 10f64.powi(value.log10().floor() as i32 - 1);
-    let rounded = (value / size).round() * size;
-    // 0.30000000000000004 is 0.3.
-    format!("{rounded:.6}").parse().unwrap_or(rounded)
+    format!("{value:.1e}").parse().unwrap_or(value)
 }
 
 /// A user, or a few, that send so much that what is measured is theirs.
@@ -224,6 +229,9 @@ fn erred_and_users(sums: &[EpochSums], first: u64) -> (u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::check::tests::{spec, spec_json};
+    use serde_json::json;
+    use std::collections::BTreeMap;
 
     #[test]
     fn a_user_who_erred_twice_at_a_step_is_one() {
@@ -246,5 +254,28 @@ mod tests {
         assert_eq!(two_digits(40.4), 40.0);
         assert_eq!(two_digits(0.012_34), 0.012);
         assert_eq!(two_digits(123_456.0), 120_000.0);
+        assert_eq!(two_digits(0.304), 0.3);
+        // What is rare is not never.
+        assert_eq!(two_digits(1.0 / 3_000_000.0), 3.3e-7);
+        assert_eq!(two_digits(1.43e-6), 1.4e-6);
+        assert_eq!(two_digits(0.0), 0.0);
+    }
+
+    #[test]
+    fn nobody_waits_for_an_arm_that_was_dropped() {
+        let mut document = spec_json();
+        document["arms"] = json!([{"name": "control"}, {"name": "a"}, {"name": "b"}]);
+        document["steps"] = json!([{"weights": {"a": 10, "b": 10}}]);
+        let when = json!([{"header": "x"}]);
+        document["segments"] = json!([{"name": "s", "when": when, "weights": {"a": 1, "b": 50}}]);
+        let spec = spec(&document).unwrap();
+        let mut rollout = Rollout::start(spec, BTreeMap::new(), 1, 0).unwrap();
+        rollout.drop_arms(&["a".to_owned()], 1);
+        let left = without_dropped(&rollout);
+        let arms = |weights: &BTreeMap<String, f64>| weights.keys().cloned().collect::<Vec<_>>();
+        assert_eq!(arms(&left.steps[0].weights), ["b"]);
+        assert_eq!(arms(left.segments[0].weights.as_ref().unwrap()), ["b"]);
+        // An arm's part of alpha stays what it was.
+        assert_eq!(left.arms, rollout.spec.arms);
     }
 }
