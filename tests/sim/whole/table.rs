@@ -64,7 +64,8 @@ pub fn markdown(rows: &[Row], text: &mut String) {
          lost or its answer is) and the disk. 5% of users have 15% errors, the others so few \
          that it is 1% of all; answers take 20 ms in the median (lognormal, 0.5), unless a \
          case says otherwise. Time and requests are those until the right end, since the \
-         release began or the version is worse; `undecided` are paused at the deadline of a \
+         release began or the version is worse, of the runs that came to it: where not all \
+         did, so many stand beside the time; `undecided` are paused at the deadline of a \
          step (three days), or open after 1,000,000 requests.\n",
     );
     line(
@@ -77,7 +78,7 @@ pub fn markdown(rows: &[Row], text: &mut String) {
         let share = |end| row.times(end).rate();
         let right = row.right_end();
         let (times, asked, served) = (row.times(right), row.requests(right), row.served());
-        let time = |share| duration(times.quantile_of_hits(share));
+        let time = |share| among(&times, duration(times.quantile_of_hits(share)));
         let count = |times: &Times, share| requests(times.quantile_of_hits(share));
         line(
             text,
@@ -124,6 +125,14 @@ pub fn markdown(rows: &[Row], text: &mut String) {
     }
 }
 
+/// A time of those runs that came to an end is not that of all.
+fn among(times: &Times, time: String) -> String {
+    if times.hits() == 0 || times.hits() == times.runs() {
+        return time;
+    }
+    format!("{time} ({} of {})", times.hits(), times.runs())
+}
+
 /// As a person says it.
 fn duration(seconds: Option<f64>) -> String {
     match seconds {
@@ -143,5 +152,16 @@ mod tests {
         let written = [7.4, 119.0, 600.0, 9_000.0].map(|seconds| duration(Some(seconds)));
         assert_eq!(written, ["7 s", "119 s", "10 min", "2.5 h"]);
         assert_eq!(duration(None), "-");
+    }
+
+    #[test]
+    fn a_time_that_few_runs_took_says_so() {
+        let of = |ends: &[Option<f64>]| {
+            let times = Times::of(ends.iter().copied());
+            among(&times, duration(times.quantile_of_hits(0.5)))
+        };
+        assert_eq!(of(&[Some(2_400.0), None, None]), "40 min (1 of 3)");
+        assert_eq!(of(&[Some(2_400.0)]), "40 min");
+        assert_eq!(of(&[None]), "-");
     }
 }
