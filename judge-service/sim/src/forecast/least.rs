@@ -30,16 +30,14 @@ pub enum Way {
     Told(f64),
 }
 
-/// For each step; `None` where nothing is compared.
+/// For one step; `None` where nothing is compared.
 ///
 /// # Errors
 /// A question that makes no sense.
-pub fn least(question: &Question) -> Result<Vec<Option<Least>>, Problem> {
+pub fn least(question: &Question, index: usize) -> Result<Option<Least>, Problem> {
     check::check(question)?;
-    let steps = question.steps.iter();
-    Ok(steps
-        .map(|step| step.is_tested().then(|| of(question, step)))
-        .collect())
+    let step = question.steps.get(index).filter(|step| step.is_tested());
+    Ok(step.map(|step| of(question, step)))
 }
 
 fn of(question: &Question, step: &Step) -> Least {
@@ -203,7 +201,7 @@ mod tests {
     use super::*;
 
     fn first_step(question: &Question) -> Least {
-        least(question).unwrap()[0].unwrap()
+        least(question, 0).unwrap().unwrap()
     }
 
     #[test]
@@ -250,10 +248,10 @@ mod tests {
             requests_per_second: 1e6,
             ..Question::default()
         };
-        let least = least(&fast).unwrap();
-        let first = least[0].unwrap();
+        let first = first_step(&fast);
         assert_eq!((first.seconds, first.way), (Some(60.0), Way::Minimum));
-        assert_eq!(least[3], None);
+        assert_eq!(least(&fast, 3).unwrap(), None);
+        assert_eq!(least(&fast, 4).unwrap(), None);
     }
 
     #[test]
