@@ -51,8 +51,11 @@ impl Validate {
     fn show(&self, right: &[RolloutSpec]) -> Result<(), Failure> {
         match (self.output, right) {
             (Format::Table, right) => {
-                let lines = right.iter().map(|spec| sentence(spec) + "\n");
-                print(&lines.collect::<String>())
+                let lines = right.iter().flat_map(|spec| {
+                    let warnings = warnings(spec).into_iter();
+                    core::iter::once(sentence(spec)).chain(warnings)
+                });
+                print(&lines.map(|line| line + "\n").collect::<String>())
             }
             // One document after the other, as a file has them.
             (Format::Yaml, right) => {
@@ -79,6 +82,15 @@ fn read(json: &str) -> Result<RolloutSpec, Unsound> {
     let rollout = Rollout::start(spec, BTreeMap::new(), 1, 0)?;
     routable(&rollout, &"0".repeat(32))?;
     Ok(rollout.spec)
+}
+
+/// What may go otherwise than the spec has it, though not for sure.
+fn warnings(spec: &RolloutSpec) -> Vec<String> {
+    let Some(expected) = &spec.expected else {
+        return Vec::new();
+    };
+    let warnings = forecast::warnings(spec, expected).into_iter();
+    warnings.map(|words| format!("{}: warning: {words}", spec.id)).collect()
 }
 
 fn sentence(spec: &RolloutSpec) -> String {
@@ -112,6 +124,18 @@ mod tests {
         assert_eq!(
             sentence(&read(GOOD).unwrap()),
             "digits: makes sense; steps: canary 10%, canary 25%, canary 75%, canary 100%"
+        );
+    }
+
+    #[test]
+    fn what_is_in_doubt_is_a_warning() {
+        assert_eq!(warnings(&read(GOOD).unwrap()), [""; 0]);
+        let expected = r#""expected": {"requests_per_minute": 40, "error_rate": 0.0025, "users_per_day": 5000}"#;
+        let doubtful = GOOD.replacen('{', &format!("{{{expected}, "), 1);
+        let warnings = warnings(&read(&doubtful).unwrap());
+        assert!(
+            warnings[0].contains("digits: warning: ") && warnings[0].contains("at best"),
+            "{warnings:?}"
         );
     }
 

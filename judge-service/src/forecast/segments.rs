@@ -61,7 +61,7 @@ pub fn blind(
         first.name,
         about_count(*has),
         about_count(*needs),
-        spec.segments.iter().filter(|own| own.arm.is_none()).count(),
+        alpha::split_segments(spec),
         spec.treatments().count(),
     ))
 }

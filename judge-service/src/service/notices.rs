@@ -63,12 +63,14 @@ fn of_arm(entry: &Entry, arm: usize) -> impl Iterator<Item = &ArmSums> {
     sums.filter_map(move |sums| sums.arms.get(arm))
 }
 
-/// A step that, at the rate of its traffic so far, ends at its deadline undecided.
+/// A step that, at the rate of its traffic so far or of what is expected before that, ends
+/// at its deadline undecided.
 fn too_slow(entry: &Entry, now: Millis) -> Option<String> {
     let rollout = &entry.rollout;
     let elapsed = rollout.step_lasted_ms(now);
     if elapsed < RATE_AFTER_MS {
-        return None;
+        let expected = rollout.spec.expected.as_ref()?;
+        return forecast::too_slow(&without_dropped(rollout), rollout.step, expected);
     }
     let all = 0..rollout.spec.arms.len();
     let decided: u64 = all

@@ -10,7 +10,6 @@ use serinus_stats::sequence::Difference;
 use serinus_stats::{absolute, restart};
 
 /// The processes start anew when latency is learned, and after 1, 2, 4, ... minutes more.
-const FIRST_RESTART_SECONDS: f64 = 60.0;
 /// The judge looks once a second; later looks here are this much further apart.
 const GROWTH: f64 = 1.03;
 
@@ -85,7 +84,7 @@ impl<'a> Release<'a> {
                 let restarts = self.processes.len().saturating_sub(2).min(60) as u32;
                 next_start = match self.processes.len() {
                     1 => warm,
-                    _ => warm + FIRST_RESTART_SECONDS * (1_u64 << restarts) as f64,
+                    _ => warm + (restart::FIRST_RESTART_SECONDS * (1 << restarts)) as f64,
                 };
             }
             self.pass(look - now, draw);
