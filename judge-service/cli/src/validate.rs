@@ -90,7 +90,9 @@ fn warnings(spec: &RolloutSpec) -> Vec<String> {
         return Vec::new();
     };
     let warnings = forecast::warnings(spec, expected).into_iter();
-    warnings.map(|words| format!("{}: warning: {words}", spec.id)).collect()
+    warnings
+        .map(|words| format!("{}: warning: {words}", spec.id))
+        .collect()
 }
 
 fn sentence(spec: &RolloutSpec) -> String {
