@@ -48,8 +48,8 @@ impl Judge {
                 {"name": "canary", "version": "v2"},
             ],
         });
-        if let Some(seconds) = minimum_seconds {
-            written["minimum"] = json!({"seconds": seconds});
+        if let (Some(seconds), Some(fields)) = (minimum_seconds, written.as_object_mut()) {
+            fields.insert("minimum".to_owned(), json!({"seconds": seconds}));
         }
         let spec = reading::checked_spec(&serde_json::to_vec(&written)?)
             .map_err(|error| error.to_string())?;
