@@ -63,7 +63,26 @@ pub fn differing(expected: &Expected) -> Users {
 /// Shares of nobody where the step only looks, or where nobody is held back.
 fn compared(spec: &RolloutSpec, step: &Step) -> forecast::Step {
     let [canary, control] = smallest(spec, step).unwrap_or_default();
-    forecast::Step { canary, control }
+    forecast::Step {
+        canary,
+        control,
+        promotes: promotes(spec, step),
+    }
+}
+
+/// Whether a step is the end, as [`crate::domain::Rollout::enter_step`] has it: one new
+/// version has all users but those who are held back.
+fn promotes(spec: &RolloutSpec, step: &Step) -> bool {
+    let Ok(weights) = weights(spec, step, spec.holdback_percent) else {
+        return false;
+    };
+    let of = |name: &str| {
+        let mut arms = spec.arms.iter().zip(&weights);
+        let weight = arms.find(|(arm, _)| arm.name == name);
+        weight.map_or(0.0, |(_, &weight)| f64::from(weight))
+    };
+    let tried = spec.treatments().filter(|arm| of(&arm.name) > 0.0);
+    tried.count() == 1 && of(spec.baseline()) <= spec.holdback_percent * 100.0
 }
 
 /// The shares of the arm with the fewest users and of control, from 0 to 1; `None` where

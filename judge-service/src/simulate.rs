@@ -52,6 +52,8 @@ pub struct Step {
     pub weights: BTreeMap<String, f64>,
     /// `None` where nothing is compared: copies only, or nobody is held back.
     pub forecast: Option<Forecast>,
+    /// Whether a person is to look before the next one.
+    pub look_first: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -101,6 +103,7 @@ pub fn simulate(spec: &[u8], asked: &Asked) -> Result<Simulated, Unsound> {
     let steps = spec.steps.iter().zip(&answer.steps);
     let steps = steps.map(|(step, answer)| Step {
         weights: step.weights.clone(),
+        look_first: step.look_first,
         forecast: answer.as_ref().map(Forecast::of),
     });
     let steps = steps.collect();
@@ -218,10 +221,23 @@ impl core::fmt::Display for Simulated {
         };
         writeln!(
             out,
-            "\nOf good versions {through} go through all steps by themselves{after}; the others wait for a deadline.\n{} were taken back; by 95% confidence under {}.\n\n{NOT_SIMULATED}",
+            "\nOf good versions {through} go through all steps by themselves{after}; the others wait for a deadline or are taken back.\n{} were taken back; by 95% confidence under {}.\n\n{NOT_SIMULATED}",
             words::percent(self.false_rollback),
             words::percent(self.false_rollback_upper95)
         )?;
+        let asked = self
+            .steps
+            .iter()
+            .zip(1..)
+            .filter(|(step, _)| step.look_first);
+        let asked: Vec<String> = asked.map(|(_, number)| number.to_string()).collect();
+        if !asked.is_empty() {
+            writeln!(
+                out,
+                "A person is asked after step {} (`look_first`), which takes what it takes.",
+                asked.join(" and ")
+            )?;
+        }
         for warning in &self.warnings {
             writeln!(out, "\nWarning: {warning}.")?;
         }

@@ -1,8 +1,8 @@
 //! How long the judge's policy takes for one rollout: 3 arms, 8 segments, 5 epochs of a
 //! step, and the guardrails that each rollout has (errors, latency's tail, p50, p95, with
 //! models agreement, and the sample ratio: 6 metrics). One arm is worse: where nothing speaks
-//! against an arm its bets need not be worked out. It is the function
-//! of the judge, as `make build` builds it.
+//! against an arm its bets need not be worked out. It is the function of the judge, as
+//! `make build` builds it.
 
 use serde_json::json;
 use serinus_judge::domain::evidence::{self, NewUsers};

@@ -80,6 +80,8 @@ pub enum Users {
 pub struct Step {
     pub canary: f64,
     pub control: f64,
+    /// Whether the canary is promoted by entering it: then it waits for no evidence.
+    pub promotes: bool,
 }
 
 /// Users whose first sampled answer is the model's show that most are.
@@ -152,6 +154,7 @@ impl Default for Question {
         let step = |canary| Step {
             canary,
             control: 1.0 - canary,
+            promotes: canary >= 1.0,
         };
         Self {
             requests_per_second: 10.0,
@@ -251,10 +254,14 @@ pub fn ask(question: &Question) -> Result<Answer, Problem> {
     let runs = (0..u64::from(question.runs)).into_par_iter();
     let runs: Vec<Run> = runs.map(|run| Run::new(question, run)).collect();
     let steps = (0..question.steps.len()).map(|index| StepAnswer::of(&runs, index));
-    // At a step where nothing is compared nothing is waited for.
+    // A step that compares nothing takes its minimum, and at one that promotes all are there.
     let lasted = |run: &Run| -> Option<f64> {
-        let mut ends = run.good.iter().flatten();
-        ends.try_fold(0.0, |before, end| Some(before + end.promoted?))
+        let ends = question.steps.iter().zip(&run.good);
+        let mut waited_for = ends.filter(|(step, _)| !step.promotes);
+        waited_for.try_fold(0.0, |before, (_, end)| match end {
+            None => Some(before + question.minimum_seconds),
+            Some(end) => Some(before + end.promoted?),
+        })
     };
     let lasted = Times::of(runs.iter().map(lasted));
     let is_taken_back = |run: &Run| {

@@ -27,7 +27,8 @@ pub(super) const MAX_SUM: u64 = 1 << 44;
 /// Clusters of one arm that are remembered: a mesh may have one for each zone.
 const MAX_CLUSTERS: usize = 16;
 
-/// Trips that are remembered of a segment in an epoch. One is enough to take an arm back.
+/// Trips of an arm that are remembered of a segment in an epoch. One is enough to take it
+/// back.
 const MAX_TRIPS: usize = 64;
 
 #[derive(Debug)]
@@ -385,7 +386,7 @@ fn add_sums(sums: &mut EpochSums, part: &RolloutReport, arms: &[usize], each_req
         grow(sum, count);
     }
     if let Some(trip) = &part.breaker
-        && sums.trips.len() < MAX_TRIPS
+        && sums.trips.iter().filter(|own| own.arm == trip.arm).count() < MAX_TRIPS
     {
         sums.trips.push(Trip {
             arm: trip.arm.clone(),

@@ -425,6 +425,22 @@ fn sums_never_overflow() {
 }
 
 #[test]
+fn trips_of_one_arm_leave_room_for_another() {
+    let mut books = books();
+    let trip = |sequence, arm: &str| {
+        let breaker = json!({"breaker": {"arm": arm, "finished": 20, "errors": 18}});
+        report(sequence, &breaker)
+    };
+    for sequence in 1..=100 {
+        books.count(&trip(sequence, "control")).unwrap();
+    }
+    books.count(&trip(101, "canary")).unwrap();
+    let trips = &books.entries()[0].sums()[0].trips;
+    let of = |arm: &str| trips.iter().filter(|trip| trip.arm == arm).count();
+    assert_eq!((of("control"), of("canary")), (64, 1));
+}
+
+#[test]
 fn a_change_has_all_that_changed_and_only_once() {
     let mut books = books();
     let plan = books.next_plan(&crate::domain::plan::tests::terms());

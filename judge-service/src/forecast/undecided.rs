@@ -2,7 +2,7 @@
 
 use super::{about_count, alike, question};
 use crate::domain::check::weights;
-use crate::domain::spec::{Expected, RolloutSpec};
+use crate::domain::spec::{AtDeadline, Expected, RolloutSpec};
 use crate::policy::words;
 use serinus_core::json::FieldError;
 use serinus_sim::forecast::{self, Least, Question, Step, Way};
@@ -29,6 +29,10 @@ pub fn check(spec: &RolloutSpec) -> Result<(), FieldError> {
     let Some(expected) = &spec.expected else {
         return Ok(());
     };
+    // Who goes on undecided has asked for that.
+    if spec.deadline.then == AtDeadline::Proceed {
+        return Ok(());
+    }
     for index in 0..spec.steps.len() {
         let Some(doubt) = doubt(spec, index, expected) else {
             continue;
@@ -78,6 +82,10 @@ fn chance(spec: &RolloutSpec, index: usize, expected: &Expected) -> f64 {
 }
 
 fn doubt(spec: &RolloutSpec, index: usize, expected: &Expected) -> Option<Doubt> {
+    // A version that is promoted is watched, and waits for no evidence.
+    if super::promotes(spec, spec.steps.get(index)?) {
+        return None;
+    }
     let question = question(spec, expected, alike(expected));
     let least = forecast::least(&question, index).ok()??;
     let step = question.steps.get(index)?;
@@ -161,9 +169,9 @@ fn too_late(
         Way::Minimum => "until its minimum is reached".to_owned(),
     };
     Some(format!(
-        "at {} requests a minute and {}% errors, step {} needs about {} {why}; the deadline is {}",
+        "at {} requests a minute and {} errors, step {} needs about {} {why}; the deadline is {}",
         expected.requests_per_minute,
-        expected.error_rate * 100.0,
+        words::percent(expected.error_rate),
         index + 1,
         about(needs),
         about(deadline),
@@ -228,6 +236,36 @@ mod tests {
         let fast = json!({"requests_per_minute": 60_000});
         let hour = json!({"deadline": {"seconds": 3600}});
         check(&with(fast, hour)).unwrap();
+    }
+
+    #[test]
+    fn a_version_that_is_promoted_waits_for_no_evidence() {
+        let expected =
+            json!({"requests_per_minute": 60, "error_rate": 0.01, "users_per_day": 300_000});
+        let mut spec = with(expected, json!({"holdback_percent": 1}));
+        check(&spec).unwrap();
+        assert_eq!(warnings(&spec, spec.expected.as_ref().unwrap()), [""; 0]);
+        // The same share, of which nobody is held back.
+        let steps = json!([{"weights": {"canary": 99}}, {"weights": {"canary": 100}}]);
+        spec.holdback_percent = 0.0;
+        spec.steps = serde_json::from_value(steps).unwrap();
+        assert_eq!(check(&spec).unwrap_err().field, "deadline.seconds");
+    }
+
+    #[test]
+    fn who_goes_on_undecided_is_warned_and_not_refused() {
+        let slow = json!({"requests_per_minute": 1, "error_rate": 0.07});
+        let hour = json!({
+            "deadline": {"seconds": 3_600, "then": "proceed"},
+            "warm_up": {"requests": 10},
+        });
+        let spec = with(slow, hour);
+        check(&spec).unwrap();
+        let warnings = warnings(&spec, spec.expected.as_ref().unwrap());
+        assert!(
+            warnings[0].contains("and 7% errors, step 1"),
+            "{warnings:?}"
+        );
     }
 
     #[test]

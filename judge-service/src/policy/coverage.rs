@@ -25,9 +25,6 @@ pub fn coverage<'a>(
     }
 }
 
-/// With fewer of each found, what decides nothing by itself is not taken for well.
-pub const ENOUGH: u64 = 100;
-
 pub struct Coverage {
     pub log_e: f64,
 }

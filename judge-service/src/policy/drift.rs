@@ -2,7 +2,7 @@
 //! user's first sampled answer of the step had, or by its score where there are no labels.
 
 use super::view::{Comparison, EpochView};
-use super::{SHOWN_ALPHA, alpha, coverage, words};
+use super::{ENOUGH, SHOWN_ALPHA, alpha, coverage, words};
 use crate::domain::sums::Answers;
 use crate::domain::{Metric, MetricEvidence};
 use serinus_stats::distance::{self, Distance};
@@ -111,7 +111,7 @@ pub fn evidence(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<Metr
     // By chance alone few answers are apart: what is seen is no bound of what is true.
     let surely = distance.lower_bound(rollback_alpha * alpha::part_of_step(spec));
     let harmed = log_e >= threshold && surely > tolerated && !coverage.is_unequal();
-    let enough = totals.arm.min(totals.control) >= coverage::ENOUGH;
+    let enough = totals.arm.min(totals.control) >= ENOUGH;
     Some(MetricEvidence {
         margin: Some(tolerated),
         margin_words: format!("at most {} of answers", words::percent(tolerated)),
@@ -128,7 +128,7 @@ pub fn evidence(comparison: &Comparison<'_>, rollback_alpha: f64) -> Option<Metr
         } else if enough {
             shown.words.clone()
         } else {
-            format!("{}; {} of each are needed", shown.words, coverage::ENOUGH)
+            format!("{}; {} of each are needed", shown.words, ENOUGH)
         },
         ..shown
     })

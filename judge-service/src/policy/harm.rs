@@ -20,8 +20,9 @@ pub struct Harm {
     pub threshold: f64,
     /// Whether it is proven: evidence, and rates that differ by more than the floor.
     pub harmed: bool,
-    /// Whether the process of the whole step proves it too. If not, that the step is within
-    /// a margin as a whole is no excuse for what came late in it.
+    /// Whether the process of the whole step, or of what it is since its split changed,
+    /// proves it too. If not, that the step is within a margin as a whole is no excuse for
+    /// what came late in it.
     pub by_whole_step: bool,
     /// Estimated ratio of rates in the decisive process.
     pub ratio: Option<f64>,
@@ -31,7 +32,7 @@ pub struct Harm {
     /// The arm's share of the users that it and control had, of those with an event.
     share: f64,
     began: Began,
-    /// The decisive process began after the first.
+    /// The decisive process began after the first of its split.
     is_late: bool,
 }
 
@@ -76,14 +77,19 @@ impl Harm {
         let processes = labels::by_process(comparison, event);
         // Made when there is something to bet on, which is seldom.
         let mut grid = None;
+        // Where the split changed in the step, what came before is another comparison's.
+        let split = processes.last().map(|process| process.began.split);
+        let mut starts = processes.iter().map(|process| Some(process.began.split));
+        let first = starts.position(|of| of == split).unwrap_or_default();
         let mut decisive = Self::nothing(processes.first(), threshold);
         let mut by_whole_step = false;
-        for (index, process) in (0u32..).zip(&processes) {
+        for (index, process) in processes.iter().enumerate() {
             let counted = process.by_share.iter().map(|labels| match bet.pending {
                 Pending::MayFail => labels.with_late(),
                 Pending::Known => labels.known,
             });
-            let weight = restart::process_weight(steps, index);
+            let place = u32::try_from(index).unwrap_or(u32::MAX);
+            let weight = restart::process_weight(steps, place);
             let most: f64 = counted
                 .clone()
                 .map(|labels| ratio::most_evidence(&labels, bet.tolerated_ratio))
@@ -96,13 +102,13 @@ impl Harm {
             let grid = grid.get_or_insert_with(|| RatioGrid::rollback(bet.tolerated_ratio));
             let mut found = Self {
                 log_e: restart::weighted(weight, ratio::log_e(grid, counted)),
-                is_late: index > 0,
+                is_late: index > first,
                 ..Self::nothing(Some(process), threshold)
             };
             found.harmed = found.log_e >= threshold
                 && rates(&found, &Window::new(comparison, found.began))
                     .is_some_and(|rates| found.differ(rates, bet.floor));
-            by_whole_step |= index == 0 && found.harmed;
+            by_whole_step |= !found.is_late && found.harmed;
             if (found.harmed, found.log_e) > (decisive.harmed, decisive.log_e) {
                 decisive = found;
             }
@@ -129,7 +135,10 @@ impl Harm {
             with_event,
             in_arm: known.clone().map(|labels| labels.in_arm).sum(),
             ratio: ratio::estimate(known),
-            share: by_chance.sum::<f64>() / (with_event as f64).max(1.0),
+            share: match (with_event, labels.first()) {
+                (0, Some(first)) => first.known.share,
+                (events, _) => by_chance.sum::<f64>() / (events as f64).max(1.0),
+            },
             began: process.map_or_else(Began::default, |process| process.began),
             is_late: false,
         }

@@ -292,12 +292,16 @@ fn at_deadline(bundle: &Bundle, lacking: Vec<String>, unsound: bool) -> Decided 
         AtDeadline::Pause => Decided::new(Action::Pause, reasons),
         AtDeadline::RollBack => Decided::new(Action::RollBack, reasons),
         AtDeadline::Proceed if rollout.is_last_step() => Decided::new(Action::Hold, reasons),
-        // Counts that nobody can trust are no reason to go on, whatever time it is.
-        AtDeadline::Proceed if unsound => Decided::new(Action::Pause, reasons),
         // An arm that cannot serve gets no users, whatever time it is.
         AtDeadline::Proceed if !bundle.not_ready.is_empty() => Decided::new(Action::Pause, reasons),
         // Who was asked to say no has the last word.
         AtDeadline::Proceed if !bundle.closed.is_empty() => Decided::new(Action::Hold, reasons),
+        // Nor is anything concluded while nobody is heard, and what cannot be trusted is no
+        // reason to go on, whatever time it is.
+        AtDeadline::Proceed if !lacking::unheard(bundle).is_empty() => {
+            Decided::new(Action::Hold, reasons)
+        }
+        AtDeadline::Proceed if unsound => Decided::new(Action::Pause, reasons),
         AtDeadline::Proceed => look_or_go_on(rollout, "undecided at its deadline", reasons),
     }
 }

@@ -1,4 +1,4 @@
-//! Why it is too early for the next step, in words.
+//! Why it is too early for the next step, or nothing is to be concluded at all, in words.
 
 use super::view::{Comparison, Side};
 use super::words;
@@ -19,6 +19,7 @@ pub fn lacking(
     let mut lacking = not_ready(bundle);
     lacking.extend(closed(bundle));
     lacking.extend(too_soon(bundle));
+    lacking.extend(unheard(bundle));
     lacking.extend(unsound(bundle, comparisons, srm));
     lacking.extend(lagging(bundle));
     if bundle.rollout.is_only_looking() {
@@ -55,16 +56,16 @@ pub fn lacking(
     lacking
 }
 
-/// Why nothing that was counted is to be trusted, however much it is: no deadline makes up
-/// for that.
+/// Why nothing that was counted is to be trusted, however much it is: no time makes up for
+/// that, and a person is to look.
 pub fn unsound(bundle: &Bundle, comparisons: &[Comparison<'_>], srm: &SrmEvidence) -> Vec<String> {
-    let mut unsound = unheard(bundle);
+    let mut unsound = Vec::new();
     if bundle.rollout.is_only_looking() {
         return unsound;
     }
     if srm.alarm {
         unsound.push(format!(
-            "users do not arrive in the planned ratio (odds against chance {}): something loses or moves users, so no promotion",
+            "users do not arrive in the planned ratio (odds against chance {}): something loses or moves users",
             words::odds(srm.log_e)
         ));
     }
@@ -119,15 +120,19 @@ fn too_soon(bundle: &Bundle) -> Option<String> {
 }
 
 /// What a worker counts that nobody hears of is missing in every sum, and what one
-/// routes by an older plan is in no epoch of the step.
-fn unheard(bundle: &Bundle) -> Vec<String> {
+/// routes by an older plan is in no epoch of the step. Both may pass.
+pub fn unheard(bundle: &Bundle) -> Vec<String> {
     let workers = &bundle.workers;
+    let counted = || arms_of_step(bundle).any(|arm| arm.decided() > 0);
+    if workers.serving == 0 && counted() {
+        return vec!["no worker is heard of any more".to_owned()];
+    }
     // In a large fleet one or another proxy is always on its way out.
     let missed = workers.silent * SILENT_IN > workers.serving;
     let silent = told(
         bundle,
         if missed { workers.silent } else { 0 },
-        "are silent: what they count is not known, so no promotion",
+        "are silent: what they count is not known",
     );
     let refused = told(
         bundle,

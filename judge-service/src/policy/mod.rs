@@ -40,6 +40,9 @@ const SRM_ALPHA: f64 = 0.01;
 /// Of the two-sided sequences that are shown.
 const SHOWN_ALPHA: f64 = 0.05;
 
+/// With fewer users of each, what decides nothing by itself is not taken for well.
+const ENOUGH: u64 = 100;
+
 /// An interval with fewer events of the arm is not shown: its variance would be
 /// far too small (STATISTICS: finding 3).
 const SHOWN_EVENTS: u64 = 20;

@@ -1,7 +1,7 @@
 //! The same request answered by both arms: whose answer is not its own model's?
 
 use super::view::Comparison;
-use super::{alpha, coverage, words};
+use super::{ENOUGH, alpha, words};
 use crate::domain::sums::Pairs;
 use crate::domain::{Bundle, Metric, MetricEvidence};
 use serinus_stats::paired::{self, Discordant};
@@ -52,7 +52,7 @@ pub fn evidence(
     let log_e = alpha::of_step(&bundle.rollout.spec, against);
     let threshold = restart::threshold(rollback_alpha);
     let harmed = log_e >= threshold;
-    let enough = found.users >= coverage::ENOUGH;
+    let enough = found.users >= ENOUGH;
     Some(MetricEvidence {
         margin_words: format!(
             "at most {} times as often as {control}",
@@ -72,7 +72,7 @@ pub fn evidence(
         } else if enough {
             shown.words.clone()
         } else {
-            format!("{}; {} are needed", shown.words, coverage::ENOUGH)
+            format!("{}; {} are needed", shown.words, ENOUGH)
         },
         ..shown
     })

@@ -64,10 +64,15 @@ fn trips(bundle: &Bundle, arm: &str) -> Vec<String> {
         0 => String::new(),
         more => format!("; so did {more} more"),
     };
+    // Once a version has won, it is the one that others are compared with.
+    let rollout = &bundle.rollout;
+    let beside = if rollout.baseline == arm {
+        rollout.spec.baseline()
+    } else {
+        &rollout.baseline
+    };
     vec![format!(
-        "a worker's breaker took {arm}'s users back by itself: {} of the last {} requests on {arm} failed, and not on {}{others}",
-        first.errors,
-        first.finished,
-        bundle.rollout.spec.baseline(),
+        "a worker's breaker took {arm}'s users back by itself: {} of the last {} requests on {arm} failed, and not on {beside}{others}",
+        first.errors, first.finished,
     )]
 }

@@ -216,9 +216,7 @@ impl<'a> EpochView<'a> {
             open,
         })
     }
-}
 
-impl EpochView<'_> {
     /// Requests that were decided.
     pub fn decided(&self, side: Side) -> u64 {
         let [arm, control] = self.decided;

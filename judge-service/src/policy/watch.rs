@@ -21,8 +21,8 @@ pub fn watch(
     let watched = bundle.rollout.phase_lasted_ms(bundle.now_ms);
     let whole = spec.watch.seconds;
     let is_over = watched as f64 >= whole * 1_000.0;
-    let mut doubts = lacking::unsound(bundle, comparisons, srm);
-    doubts.extend(removal::control_tripped(bundle));
+    let mut doubts = lacking::unheard(bundle);
+    doubts.extend(lacking::unsound(bundle, comparisons, srm));
     let worse = removal::acceptable(metrics);
     if !worse.is_empty() {
         doubts.push(

@@ -117,6 +117,8 @@ impl<'a> Release<'a> {
         }
     }
 
+    /// The floor is compared with the rates of the whole step, as of the judge's processes
+    /// that began with it: here a canary is what it is from the start.
     fn is_harmed(&self) -> bool {
         let q = self.question;
         if self.canary.rate() - self.control.rate() <= q.floor {

@@ -48,8 +48,8 @@ pub struct Deadline {
     #[serde(default = "three_days")]
     pub seconds: f64,
     /// `pause` waits for a person; `roll_back`; `proceed` takes the next step undecided, but
-    /// pauses where nothing that was counted can be trusted: users who do not arrive as
-    /// split, arms that one cluster serves, workers that are silent or refuse the plan.
+    /// pauses where users do not arrive as split or one cluster serves both arms, and waits
+    /// while workers are silent or refuse the plan.
     #[serde(default)]
     pub then: AtDeadline,
 }

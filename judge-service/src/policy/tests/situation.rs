@@ -122,7 +122,10 @@ impl Default for Situation {
             arriving: 1.0,
             gold: None,
             not_ready: None,
-            workers: Workers::default(),
+            workers: Workers {
+                serving: 4,
+                ..Workers::default()
+            },
             closed: None,
             breached: None,
             clusters: None,

@@ -187,6 +187,13 @@ fn one_of_several_is_dropped_and_the_others_go_on() {
             s.canary(|arm| arm.errors(0.025));
             s.arms[2] = GOOD.errors(0.1);
         }, Drop, "control gets the users of third; canary goes on"),
+        ("one was dropped, and the other is worse than tolerated, yet within the margin", |s| {
+            three(s);
+            s.dropped = &["third"];
+            s.users = 4_000_000;
+            s.control(|arm| arm.errors(0.02));
+            s.canary(|arm| arm.errors(0.025));
+        }, Pause, "users with an error at this step were on canary, which has 10% of"),
         ("one was dropped, and the other is good", |s| { three(s); s.dropped = &["third"] }, Promote, "canary's error rate is surely"),
         ("one was dropped for a breaker, whose report is still there", |s| { three(s); s.dropped = &["third"]; s.trip = Some("third") }, Promote, "canary's error rate is surely"),
         ("one was dropped, and the other is not proven", |s| { three(s); s.dropped = &["third"]; s.users = 1_000 }, Hold, "canary"),
@@ -341,6 +348,8 @@ fn phases_say_what_is_automatic() {
         ("the watch is over, and half of the workers are silent", |s| { watched(s); s.workers = Workers { serving: 2, silent: 1, ..Workers::default() } }, Hold, "1 of 2 workers are silent"),
         ("the watch is over, and one of many workers is on its way out", |s| { watched(s); s.workers = Workers { serving: 20, silent: 1, ..Workers::default() } }, Finish, "no harm was found"),
         ("the watch is over, and a worker refuses the plan", |s| { watched(s); s.workers = Workers { serving: 20, refused: 1, ..Workers::default() } }, Hold, "refuse the plan"),
+        ("the watch is over, and a worker took the old version off", |s| { watched(s); s.trip = Some("control") }, Finish, "no harm was found"),
+        ("the watch is over, and nobody is heard of any more", |s| { watched(s); s.workers = Workers::default() }, Hold, "no worker is heard of"),
         ("the watch is over, and users are missing", |s| { watched(s); s.arriving = 0.9 }, Hold, "planned ratio"),
         ("the watch is over, and both versions are one cluster", |s| { watched(s); s.clusters = Some(["v1", "v1"]) }, Hold, "both served by"),
         ("the watch is over, and it is worse than tolerated, yet within the margin", |s| {
@@ -392,8 +401,15 @@ fn people_are_asked_where_the_spec_or_the_evidence_says_so() {
         }, Pause, "deadline of 200 s has passed"),
         ("a deadline that goes on, and users are missing", |s| { goes_on(s); s.arriving = 0.75 }, Pause, "planned ratio"),
         ("a deadline that goes on, and canary has no route", |s| { goes_on(s); s.clusters = Some(["v1", "v1"]) }, Pause, "both served by"),
-        ("a deadline that goes on, and nobody is heard of", |s| { goes_on(s); s.workers = Workers { serving: 3, silent: 3, ..Workers::default() } }, Pause, "3 of 3 workers are silent"),
-        ("a deadline that goes on, and a worker refuses the plan", |s| { goes_on(s); s.workers = Workers { serving: 20, refused: 1, ..Workers::default() } }, Pause, "refuse the plan"),
+        ("a deadline that goes on, and all workers are silent", |s| { goes_on(s); s.workers = Workers { serving: 3, silent: 3, ..Workers::default() } }, Hold, "3 of 3 workers are silent"),
+        ("a deadline that goes on, and nobody is heard of any more", |s| { goes_on(s); s.users = 1_000; s.workers = Workers::default() }, Hold, "no worker is heard of any more"),
+        ("a deadline that goes on, and nobody ever came", |s| { goes_on(s); s.users = 0; s.workers = Workers::default() }, Promote, "deadline of 100 s"),
+        ("a deadline that goes on, users are missing, and a gate is closed", |s| {
+            goes_on(s);
+            s.arriving = 0.75;
+            s.closed = Some(("board", "answered 403"));
+        }, Hold, "planned ratio"),
+        ("a deadline that goes on, and a worker refuses the plan", |s| { goes_on(s); s.workers = Workers { serving: 20, refused: 1, ..Workers::default() } }, Hold, "refuse the plan"),
         ("a deadline that goes on, and a worker is a plan behind", |s| { goes_on(s); s.users = 1_000; s.workers = Workers { serving: 20, lagging: 1, ..Workers::default() } }, Promote, "deadline of 100 s"),
         ("worse than tolerated, and surely within the margin", |s| {
             s.users = 2_000_000;

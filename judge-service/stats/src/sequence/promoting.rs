@@ -107,7 +107,7 @@ fn users_in(slots: u32) -> f64 {
     -all * ln(free / all)
 }
 
-/// In how many slots so many users fall, as expected: the same few again, where there are
+/// In how many slots so many users fall, as expected: several share one, where there are
 /// many.
 pub fn slots_hit_by(users: f64) -> f64 {
     let all = SLOTS as f64;
