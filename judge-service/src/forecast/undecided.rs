@@ -257,7 +257,7 @@ mod tests {
         let slow = json!({"requests_per_minute": 1, "error_rate": 0.07});
         let hour = json!({
             "deadline": {"seconds": 3_600, "then": "proceed"},
-            "warm_up": {"requests": 10},
+            "warm_up": {"requests": 20},
         });
         let spec = with(slow, hour);
         check(&spec).unwrap();
