@@ -5,7 +5,7 @@ mod undecided;
 
 pub use undecided::{check, too_slow, warnings};
 
-use crate::domain::check::weights;
+use crate::domain::check::{holdback_buckets, weights};
 use crate::domain::spec::{Expected, RolloutSpec, Step};
 use crate::policy::alpha;
 use serinus_sim::forecast::{self, Agreement, Question, Users};
@@ -73,29 +73,30 @@ fn compared(spec: &RolloutSpec, step: &Step) -> forecast::Step {
 /// Whether a step is the end, as [`crate::domain::Rollout::enter_step`] has it: one new
 /// version has all users but those who are held back.
 fn promotes(spec: &RolloutSpec, step: &Step) -> bool {
-    let Ok(weights) = weights(spec, step, spec.holdback_percent) else {
-        return false;
-    };
-    let of = |name: &str| {
+    shares(spec, step).is_some_and(|of| {
+        let tried = spec.treatments().filter(|arm| of(&arm.name) > 0.0);
+        let rest = (of(spec.baseline()) * 10_000.0).round();
+        tried.count() == 1 && rest <= f64::from(holdback_buckets(spec.holdback_percent))
+    })
+}
+
+/// Each arm's share of users at a step, from 0 to 1, by its name. `None` where the weights
+/// make no sense.
+fn shares(spec: &RolloutSpec, step: &Step) -> Option<impl Fn(&str) -> f64> {
+    let weights = weights(spec, step, spec.holdback_percent).ok()?;
+    Some(move |name: &str| {
         let mut arms = spec.arms.iter().zip(&weights);
         let weight = arms.find(|(arm, _)| arm.name == name);
-        weight.map_or(0.0, |(_, &weight)| f64::from(weight))
-    };
-    let tried = spec.treatments().filter(|arm| of(&arm.name) > 0.0);
-    tried.count() == 1 && of(spec.baseline()) <= spec.holdback_percent * 100.0
+        weight.map_or(0.0, |(_, &weight)| f64::from(weight) / 10_000.0)
+    })
 }
 
 /// The shares of the arm with the fewest users and of control, from 0 to 1; `None` where
 /// nothing is compared.
 fn smallest(spec: &RolloutSpec, step: &Step) -> Option<[f64; 2]> {
-    let weights = weights(spec, step, spec.holdback_percent).ok()?;
-    let weight = |name: &str| {
-        let mut arms = spec.arms.iter().zip(&weights);
-        let weight = arms.find(|(arm, _)| arm.name == name);
-        weight.map_or(0.0, |(_, &weight)| f64::from(weight) / 10_000.0)
-    };
-    let control = weight(spec.control());
-    let arms = spec.treatments().map(|arm| weight(&arm.name));
+    let share = shares(spec, step)?;
+    let control = share(spec.control());
+    let arms = spec.treatments().map(|arm| share(&arm.name));
     let arm = arms.filter(|&weight| weight > 0.0).reduce(f64::min)?;
     (control > 0.0).then_some([arm, control])
 }

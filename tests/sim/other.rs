@@ -20,6 +20,26 @@ pub struct Row {
     pub times: Times,
 }
 
+impl Row {
+    /// Of a world in which the rule with this index gave the alarm, run by run.
+    fn of_alarm<const RULES: usize>(
+        name: &'static str,
+        words: &'static str,
+        rule: &str,
+        index: usize,
+        runs: &[[Option<u64>; RULES]],
+    ) -> Self {
+        let at = runs.iter().map(|run| run.get(index)?.map(|at| at as f64));
+        Self {
+            name,
+            words,
+            rule: rule.to_owned(),
+            is_worse: false,
+            times: Times::of(at),
+        }
+    }
+}
+
 pub fn run(options: &Options, progress: &Progress) -> Vec<Row> {
     let mut rows = Vec::new();
     let runs_of = |is_worse| {
@@ -83,11 +103,8 @@ pub fn run(options: &Options, progress: &Progress) -> Vec<Row> {
                 .collect()
         });
         rows.extend((0..).zip(drift::RULES).map(|(index, rule)| Row {
-            name: world.name,
-            words: world.words,
-            rule: rule.to_owned(),
             is_worse: world.is_to_be_caught_by(index),
-            times: Times::of(runs.iter().map(|run| run.get(index)?.map(|at| at as f64))),
+            ..Row::of_alarm(world.name, world.words, rule, index, &runs)
         }));
     }
     for world in split::all() {
@@ -97,11 +114,8 @@ pub fn run(options: &Options, progress: &Progress) -> Vec<Row> {
                 .collect()
         });
         rows.extend((0..).zip(split::RULES).map(|(index, rule)| Row {
-            name: world.name,
-            words: world.words,
-            rule: rule.to_owned(),
             is_worse: world.is_wrong(),
-            times: Times::of(runs.iter().map(|run| run.get(index)?.map(|at| at as f64))),
+            ..Row::of_alarm(world.name, world.words, rule, index, &runs)
         }));
     }
     rows

@@ -12,7 +12,7 @@ mod weights;
 
 pub(crate) use gates::minutes;
 pub use unsound::{Problems, Unsound};
-pub use weights::weights;
+pub use weights::{holdback_buckets, weights};
 
 use super::spec::RolloutSpec;
 use serinus_core::json::{FieldError, written};

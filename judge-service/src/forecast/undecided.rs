@@ -1,7 +1,6 @@
 //! Steps that their traffic does not decide before their deadline.
 
 use super::{about_count, alike, question};
-use crate::domain::check::weights;
 use crate::domain::spec::{AtDeadline, Expected, RolloutSpec};
 use crate::policy::words;
 use serinus_core::json::FieldError;
@@ -180,10 +179,8 @@ fn too_late(
 
 /// A step that its deadline ends before latency is learned from control.
 fn never_warm(spec: &RolloutSpec, index: usize, expected: &Expected) -> Option<String> {
-    let weights = weights(spec, spec.steps.get(index)?, spec.holdback_percent).ok()?;
-    let mut arms = spec.arms.iter().zip(&weights);
-    let (_, &weight) = arms.find(|(arm, _)| arm.name == spec.control())?;
-    let rate = expected.requests_per_minute / 60.0 * f64::from(weight) / 10_000.0;
+    let share = super::shares(spec, spec.steps.get(index)?)?(spec.control());
+    let rate = expected.requests_per_minute / 60.0 * share;
     let wanted = spec.warm_up.requests;
     let needed = wanted as f64 / rate;
     let deadline = spec.deadline.seconds;

@@ -79,9 +79,10 @@ impl Harm {
         let mut grid = None;
         // Where the split changed in the step, what came before is another comparison's.
         let split = processes.last().map(|process| process.began.split);
-        let mut starts = processes.iter().map(|process| Some(process.began.split));
-        let first = starts.position(|of| of == split).unwrap_or_default();
-        let mut decisive = Self::nothing(processes.first(), threshold);
+        let mut all = processes.iter();
+        let first = all.position(|process| Some(process.began.split) == split);
+        let first = first.unwrap_or_default();
+        let mut decisive = Self::counted(processes.first(), threshold);
         let mut by_whole_step = false;
         for (index, process) in processes.iter().enumerate() {
             let counted = process.by_share.iter().map(|labels| match bet.pending {
@@ -103,7 +104,7 @@ impl Harm {
             let mut found = Self {
                 log_e: restart::weighted(weight, ratio::log_e(grid, counted)),
                 is_late: index > first,
-                ..Self::nothing(Some(process), threshold)
+                ..Self::counted(Some(process), threshold)
             };
             found.harmed = found.log_e >= threshold
                 && rates(&found, &Window::new(comparison, found.began))
@@ -119,8 +120,8 @@ impl Harm {
         }
     }
 
-    /// Of a process that says nothing yet.
-    fn nothing(process: Option<&Process>, threshold: f64) -> Self {
+    /// What a process counted, before its evidence is worked out.
+    fn counted(process: Option<&Process>, threshold: f64) -> Self {
         let labels: &[Labels] = process.map_or(&[], |process| &process.by_share);
         let known = labels.iter().map(|labels| labels.known);
         let with_event = known.clone().map(|labels| labels.with_event).sum();

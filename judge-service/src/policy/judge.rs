@@ -166,7 +166,7 @@ fn decide(
     }
     let lacking = lacking::lacking(bundle, comparisons, metrics, srm);
     if !lacking.is_empty() {
-        let unsound = !lacking::unsound(bundle, comparisons, srm).is_empty();
+        let unsound = || !lacking::unsound(bundle, comparisons, srm).is_empty();
         return at_deadline(bundle, lacking, unsound);
     }
     let passed = metrics
@@ -275,7 +275,7 @@ fn harm(bundle: &Bundle, metrics: &[MetricEvidence]) -> Option<Decided> {
     })
 }
 
-fn at_deadline(bundle: &Bundle, lacking: Vec<String>, unsound: bool) -> Decided {
+fn at_deadline(bundle: &Bundle, lacking: Vec<String>, unsound: impl FnOnce() -> bool) -> Decided {
     let rollout = &bundle.rollout;
     let deadline = &rollout.spec.deadline;
     let now = bundle.now_ms;
@@ -301,7 +301,7 @@ fn at_deadline(bundle: &Bundle, lacking: Vec<String>, unsound: bool) -> Decided 
         AtDeadline::Proceed if !lacking::unheard(bundle).is_empty() => {
             Decided::new(Action::Hold, reasons)
         }
-        AtDeadline::Proceed if unsound => Decided::new(Action::Pause, reasons),
+        AtDeadline::Proceed if unsound() => Decided::new(Action::Pause, reasons),
         AtDeadline::Proceed => look_or_go_on(rollout, "undecided at its deadline", reasons),
     }
 }

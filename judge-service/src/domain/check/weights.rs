@@ -63,6 +63,12 @@ pub fn check_segment(spec: &RolloutSpec, segment: &Segment) -> Result<(), FieldE
     }
 }
 
+/// How many buckets are held back. In floats a percentage is seldom a whole number of them:
+/// 2.3 times 100 is a little less than 230.
+pub fn holdback_buckets(percent: f64) -> u16 {
+    (percent * 100.0).round().min(f64::from(BUCKETS)) as u16
+}
+
 /// A step's weights in buckets, in the order of the arms; the baseline has the rest.
 ///
 /// # Errors
@@ -106,7 +112,7 @@ pub fn weights(
     };
     let rest = u16::try_from(rest).unwrap_or(BUCKETS);
     // The holdback comes out of what the arms would have, in proportion.
-    let holdback = (holdback_percent * 100.0).round().min(f64::from(BUCKETS)) as u16;
+    let holdback = holdback_buckets(holdback_percent);
     let available = BUCKETS - holdback.max(rest);
     let mut weights: Vec<u16> = spec
         .arms

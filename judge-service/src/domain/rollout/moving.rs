@@ -1,7 +1,7 @@
 //! How a rollout moves. Every move starts a new epoch.
 
 use super::{Epoch, Phase, Rollout, SegmentSplit, Thresholds};
-use crate::domain::check::weights;
+use crate::domain::check::{holdback_buckets, weights};
 use crate::domain::decision::Deed;
 use crate::domain::spec::Step;
 use crate::domain::{Action, Millis, Verdict};
@@ -49,7 +49,7 @@ impl Rollout {
             .filter(served)
             .collect();
         if let [winner] = tried[..]
-            && f64::from(rest) <= self.spec.holdback_percent * 100.0
+            && rest <= holdback_buckets(self.spec.holdback_percent)
         {
             // In a part of a layer it won those users only: the others were never asked.
             let whole = self.spec.layer.as_ref();

@@ -28,6 +28,16 @@ fn a_ramp_ends_in_a_promotion_with_the_new_baseline() {
 }
 
 #[test]
+fn every_holdback_leaves_a_winner() {
+    for hundredths in 1..=3_000_u32 {
+        let mut rollout = rollout();
+        rollout.spec.holdback_percent = f64::from(hundredths) / 100.0;
+        rollout.enter_step(3, 2_000).unwrap();
+        assert_eq!(rollout.phase, Phase::Promoted, "{hundredths}");
+    }
+}
+
+#[test]
 fn a_segment_has_weights_of_its_own_or_those_of_the_step() {
     let mut document = spec_json();
     let when = serde_json::json!([{"header": "x-card"}]);

@@ -2,9 +2,11 @@
 //! the reasons say.
 
 mod answers;
+mod asking;
+mod phases;
 
 use super::situation::{Arm, GOOD, Situation};
-use crate::domain::Action::{self, Drop, Finish, Hold, Pause, Promote, RollBack, Start};
+use crate::domain::Action::{self, Drop, Hold, Pause, Promote, RollBack};
 use crate::domain::Phase;
 use crate::domain::evidence::Workers;
 use serde_json::json;
@@ -311,157 +313,6 @@ fn what_is_not_decided_is_held() {
     ]);
 }
 
-#[test]
-#[rustfmt::skip]
-fn phases_say_what_is_automatic() {
-    check(&[
-        ("paused and good", |s| s.phase = Some(Phase::Paused), Hold, "only a rollback is automatic"),
-        ("rolled back", |s| s.phase = Some(Phase::RolledBack), Hold, "the rollout is rolled back"),
-        ("rolled back, and errors still come in", |s| { s.phase = Some(Phase::RolledBack); s.both(|arm| arm.errors(0.5)) }, Hold, "the rollout is rolled back"),
-        ("aborted", |s| s.phase = Some(Phase::Aborted), Hold, "the rollout is aborted"),
-        ("superseded", |s| s.phase = Some(Phase::Superseded), Hold, "the rollout is superseded"),
-        ("finished", |s| { s.step = 3; s.phase = Some(Phase::Finished) }, Hold, "the rollout is finished"),
-        ("waiting for a version to be ready", |s| { waiting(s); s.not_ready = Some("it was not asked yet") }, Hold, "canary is not ready: it was not asked yet"),
-        ("waiting for hours", |s| { waiting(s); s.not_ready = Some("it is down"); s.seconds_in_step = 1_000_000 }, Hold, "canary is not ready"),
-        ("every version is ready", waiting, Start, "every arm is ready"),
-        ("watching", |s| { s.spec = json!({"holdback_percent": 5}); s.step = 3 }, Hold, "watching against the 5% held back for 5 min of 86400 s"),
-        ("watched for a day", |s| { s.spec = json!({"holdback_percent": 5}); s.step = 3; s.seconds_in_step = 86_400 }, Finish, "no harm was found"),
-        ("watched for a day, in which hardly anybody was held back", |s| {
-            s.spec = json!({"holdback_percent": 5});
-            s.step = 3;
-            s.seconds_in_step = 86_400;
-            s.users = 2_000;
-        }, Hold, "did not show enough"),
-        ("watched for four days, in which hardly anybody was held back", |s| {
-            s.spec = json!({"holdback_percent": 5});
-            s.step = 3;
-            s.seconds_in_step = 4 * 86_400;
-            s.users = 2_000;
-        }, Finish, "did not show enough"),
-        ("watched for a day, and latency was never learned", |s| {
-            s.spec = json!({"holdback_percent": 5});
-            s.step = 3;
-            s.seconds_in_step = 86_400;
-            s.warm = false;
-        }, Hold, "did not show enough"),
-        ("watched for as long as was asked", |s| { s.spec = json!({"holdback_percent": 1, "watch": {"seconds": 200}}); s.step = 3 }, Finish, "watched for 200 s against the 1%"),
-        ("the watch is over, and half of the workers are silent", |s| { watched(s); s.workers = Workers { serving: 2, silent: 1, ..Workers::default() } }, Hold, "1 of 2 workers are silent"),
-        ("the watch is over, and one of many workers is on its way out", |s| { watched(s); s.workers = Workers { serving: 20, silent: 1, ..Workers::default() } }, Finish, "no harm was found"),
-        ("the watch is over, and a worker refuses the plan", |s| { watched(s); s.workers = Workers { serving: 20, refused: 1, ..Workers::default() } }, Hold, "refuse the plan"),
-        ("the watch is over, and a worker took the old version off", |s| { watched(s); s.trip = Some("control") }, Finish, "no harm was found"),
-        ("the watch is over, and nobody is heard of any more", |s| { watched(s); s.workers = Workers::default() }, Hold, "no worker is heard of"),
-        ("the watch is over, and users are missing", |s| { watched(s); s.arriving = 0.9 }, Hold, "planned ratio"),
-        ("the watch is over, and both versions are one cluster", |s| { watched(s); s.clusters = Some(["v1", "v1"]) }, Hold, "both served by"),
-        ("the watch is over, and it is worse than tolerated, yet within the margin", |s| {
-            watched(s);
-            s.users = 4_000_000;
-            s.control(|arm| arm.errors(0.02));
-            s.canary(|arm| arm.errors(0.025));
-        }, Hold, "a person is to `finish` or `abort`"),
-        ("the same before the watch is over", |s| {
-            watched(s);
-            s.seconds_in_step = 100;
-            s.users = 4_000_000;
-            s.control(|arm| arm.errors(0.02));
-            s.canary(|arm| arm.errors(0.025));
-        }, Hold, "worse than tolerated"),
-        ("blue and green, with some held back", |s| s.spec = json!({"steps": [{"weights": {"canary": 100}}], "holdback_percent": 10}), Hold, "watching against the 10%"),
-        ("blue and green, and green is broken", |s| {
-            s.spec = json!({"steps": [{"weights": {"canary": 100}}], "holdback_percent": 10});
-            s.canary(|arm| arm.errors(0.05));
-        }, RollBack, "with an error"),
-        ("blue and green with nobody held back, and a breaker opened", |s| { s.spec = json!({"steps": [{"weights": {"canary": 100}}]}); s.trip = Some("canary") }, RollBack, "breaker"),
-    ]);
-}
-
-/// Promoted, and the watch is over.
-fn watched(s: &mut Situation) {
-    s.spec = json!({"holdback_percent": 5, "watch": {"seconds": 200}});
-    s.step = 3;
-}
-
-fn waiting(s: &mut Situation) {
-    s.spec = json!({"arms": [
-        {"name": "control"}, {"name": "canary", "ready": "http://v2/v2/health/ready"}]});
-}
-
-#[test]
-#[rustfmt::skip]
-fn people_are_asked_where_the_spec_or_the_evidence_says_so() {
-    check(&[
-        ("undecided at a deadline, resumed, and the next one has not come", |s| {
-            s.users = 1_000;
-            s.spec = json!({"deadline": {"seconds": 200}});
-            (s.phase, s.phase_since_ms) = (Some(Phase::Running), 250_000);
-        }, Hold, "not yet surely"),
-        ("resumed, and the deadline has passed again", |s| {
-            s.users = 1_000;
-            s.spec = json!({"deadline": {"seconds": 200}});
-            (s.phase, s.phase_since_ms) = (Some(Phase::Running), 90_000);
-        }, Pause, "deadline of 200 s has passed"),
-        ("a deadline that goes on, and users are missing", |s| { goes_on(s); s.arriving = 0.75 }, Pause, "planned ratio"),
-        ("a deadline that goes on, and canary has no route", |s| { goes_on(s); s.clusters = Some(["v1", "v1"]) }, Pause, "both served by"),
-        ("a deadline that goes on, and all workers are silent", |s| { goes_on(s); s.workers = Workers { serving: 3, silent: 3, ..Workers::default() } }, Hold, "3 of 3 workers are silent"),
-        ("a deadline that goes on, and nobody is heard of any more", |s| { goes_on(s); s.users = 1_000; s.workers = Workers::default() }, Hold, "no worker is heard of any more"),
-        ("a deadline that goes on, and nobody ever came", |s| { goes_on(s); s.users = 0; s.workers = Workers::default() }, Promote, "deadline of 100 s"),
-        ("a deadline that goes on, users are missing, and a gate is closed", |s| {
-            goes_on(s);
-            s.arriving = 0.75;
-            s.closed = Some(("board", "answered 403"));
-        }, Hold, "planned ratio"),
-        ("a deadline that goes on, and a worker refuses the plan", |s| { goes_on(s); s.workers = Workers { serving: 20, refused: 1, ..Workers::default() } }, Hold, "refuse the plan"),
-        ("a deadline that goes on, and a worker is a plan behind", |s| { goes_on(s); s.users = 1_000; s.workers = Workers { serving: 20, lagging: 1, ..Workers::default() } }, Promote, "deadline of 100 s"),
-        ("worse than tolerated, and surely within the margin", |s| {
-            s.users = 2_000_000;
-            s.control(|arm| arm.errors(0.02));
-            s.canary(|arm| arm.errors(0.025));
-        }, Pause, "ask a person"),
-        ("the same while paused", |s| {
-            s.users = 2_000_000;
-            s.phase = Some(Phase::Paused);
-            s.control(|arm| arm.errors(0.02));
-            s.canary(|arm| arm.errors(0.025));
-        }, Hold, "only a rollback is automatic"),
-        ("good, and a person is to look first", look_first, Pause, "a person is to look first"),
-        ("a person is to look first, and it is too early to", |s| { look_first(s); s.users = 1_000 }, Hold, "not yet surely"),
-        ("a person is to look first, and it is broken", |s| { look_first(s); s.canary(|arm| arm.errors(0.05)) }, RollBack, "with an error"),
-        ("undecided at a deadline that pauses", |s| { s.users = 1_000; s.spec = json!({"deadline": {"seconds": 100, "then": "pause"}}) }, Pause, "deadline of 100 s has passed"),
-        ("undecided at a deadline that rolls back", |s| { s.users = 1_000; s.spec = json!({"deadline": {"seconds": 100, "then": "roll_back"}}) }, RollBack, "deadline of 100 s has passed"),
-        ("undecided at a deadline that goes on, and a person is to look first", |s| {
-            look_first(s);
-            s.users = 1_000;
-            s.spec["deadline"] = json!({"seconds": 100, "then": "proceed"});
-        }, Pause, "undecided at its deadline, and a person is to look first"),
-        ("undecided at a deadline that goes on", |s| { s.users = 1_000; s.spec = json!({"deadline": {"seconds": 100, "then": "proceed"}}) }, Promote, "deadline of 100 s has passed"),
-        ("undecided, and the deadline is a second away", |s| { s.users = 1_000; s.spec = json!({"deadline": {"seconds": 301}}) }, Hold, "not yet surely"),
-        ("a deadline that goes on, and canary is not ready", |s| {
-            s.spec = json!({"deadline": {"seconds": 100, "then": "proceed"}});
-            s.not_ready = Some("it is down");
-        }, Pause, "canary is not ready"),
-        ("users are missing at a deadline that pauses", |s| { s.arriving = 0.75; s.spec = json!({"deadline": {"seconds": 100}}) }, Pause, "planned ratio"),
-        ("a deadline that goes on, at the last step", |s| {
-            s.users = 1_000;
-            s.step = 1;
-            s.spec = json!({
-                "steps": [{"weights": {"canary": 10}}, {"weights": {"canary": 50}}],
-                "deadline": {"seconds": 100, "then": "proceed"},
-            });
-        }, Hold, "deadline of 100 s has passed"),
-        ("a deadline while paused", |s| { s.phase = Some(Phase::Paused); s.spec = json!({"deadline": {"seconds": 100, "then": "roll_back"}}) }, Hold, "paused"),
-        ("a deadline while warming up", |s| { s.warm = false; s.spec = json!({"deadline": {"seconds": 100}}) }, Pause, "warming up"),
-    ]);
-}
-
-/// Past a deadline at which it goes on.
-fn goes_on(s: &mut Situation) {
-    s.spec = json!({"deadline": {"seconds": 100, "then": "proceed"}});
-}
-
-fn look_first(s: &mut Situation) {
-    s.spec = json!({"steps": [
-        {"weights": {"canary": 10}, "look_first": true}, {"weights": {"canary": 100}}]});
-}
-
 /// No user comes twice, because there are none.
 fn drawn(s: &mut Situation) {
     s.spec = json!({"unit": ["each_request"]});
@@ -532,6 +383,11 @@ fn copies_versions_and_copies_of_versions() {
             s.step = 3;
         }, Hold, "watching against the 5%"),
     ]);
+}
+
+fn waiting(s: &mut Situation) {
+    s.spec = json!({"arms": [
+        {"name": "control"}, {"name": "canary", "ready": "http://v2/v2/health/ready"}]});
 }
 
 #[test]
